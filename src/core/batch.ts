@@ -1,0 +1,63 @@
+/**
+ * @file The currency between data, models, baselines and metrics: padded examples as plain typed arrays, with their lengths.
+ *
+ * Legend: B batchSize, T time (the longest example of the batch), F features, K targets per step, P horizon.
+ */
+
+/** The three parts of a data set; steps of no part are used by none. */
+export type Part = "train" | "validation" | "test";
+export const PARTS: readonly Part[] = ["train", "validation", "test"];
+
+/** What a target is, which decides head, loss, metrics and baselines. */
+export type TargetKind =
+  /** Future values: [B, P, K], or [B, T, P, K] where every step predicts. */
+  | "values"
+  /** One class per example: [B]. */
+  | "class"
+  /** One class per step: [B, T]. */
+  | "tags";
+
+/** Padded examples. Values at or after a row's length are zero and mean nothing. */
+export interface Batch {
+  batchSize: number;
+  time: number;
+  features: number;
+  /** [B, T, F] */
+  x: Float32Array;
+  /** [B], 0 <= lengths[b] <= T */
+  lengths: Int32Array;
+  targetKind: TargetKind;
+  /** Scaled target values; NaN where there is none (never scored, never learned). Present for "values". */
+  values?: Float32Array;
+  /** Class indices; -1 where there is none (never scored, never learned). Present for "class" and "tags". */
+  classes?: Int32Array;
+  /** True when `values` holds a target for every step: [B, T, P, K]. */
+  everyStep: boolean;
+  horizon: number;
+  targets: number;
+  /** Per-window normalisation of the inputs, [B, F] each: raw = x * scale + offset. Absent when there is none. */
+  normalization?: { offset: Float32Array; scale: Float32Array };
+  /** Lanes of a carried stream: 1 where row b starts a new series, so that its state must be the initial one. [B] */
+  reset?: Uint8Array;
+  /** Which example each row is: its position in the list of examples. [B] */
+  example: Int32Array;
+  /** The series of each row (index into the prepared series) and the first step of its input there. [B] each */
+  series: Int32Array;
+  start: Int32Array;
+}
+
+/** What a model or baseline must know of its examples. */
+export interface ExampleSpec {
+  features: string[];
+  targetKind: TargetKind;
+  /** Names of the target columns ("values"), else empty. */
+  targets: string[];
+  /** Names of the classes ("class", "tags"), else empty. */
+  classes: string[];
+  horizon: number;
+  everyStep: boolean;
+  /** Input steps of a window, or 0 for whole sequences of any length. */
+  length: number;
+  /** For each target column its index among the features, or -1: what persistence needs to know. */
+  targetFeature: number[];
+}
