@@ -1,0 +1,205 @@
+/**
+ * @file The seam between tensors and compute: what an engine must be able to do.
+ *
+ * Every pointer is a byte offset into the engine's one `Memory`; `NULL` (0) stands for "absent". Arrays are dense and row-major unless a
+ * stride is named; strides and sizes count elements. Integer arrays are int32, all others have the memory's float type.
+ *
+ * Laws every engine obeys (held by `checkKernels` in `ostinato/testing`):
+ * - Rows are independent: a batch of B gives, bit for bit, what B calls with batch 1 give, and a sequence gives what its steps or chunks give.
+ *   Each output element of a forward pass sums its inner products in one fixed order that depends on no other size: bias, then inputs in
+ *   order, then hidden units in order.
+ * - Steps at or after `lengths[b]` are never computed: they leave row b's state as it is, and their outputs and saved values are zero.
+ *   A row of length 0 ends in its initial state.
+ * - `NaN` and infinities pass through; nothing traps. Values below 1e-30 in magnitude may be flushed to zero.
+ * - Gradients marked "+=" are added to what is there; all other outputs are overwritten.
+ * - A kernel may take scratch from the memory for the length of its call, and the memory may grow with it: take views after a call.
+ *
+ * Legend: B batch, T time, I inputSize, H hiddenSize, G gates per cell (RNN 1, GRU 3, LSTM 4).
+ */
+import type { Memory } from "./memory.js";
+
+/** A byte offset into the engine's memory. */
+export type Pointer = number;
+export const NULL: Pointer = 0;
+
+export type CellKind = "rnnTanh" | "rnnRelu" | "lstm" | "gru" | "gruResetBefore";
+
+/** C [rows, columns] (+)= A [rows, inner] * B [inner, columns]; A and B are read through strides, so that transposes cost no copy. */
+export interface Matmul {
+  rows: number;
+  columns: number;
+  inner: number;
+  a: Pointer;
+  aRowStride: number;
+  aColumnStride: number;
+  b: Pointer;
+  bRowStride: number;
+  bColumnStride: number;
+  /** [rows, columns], dense. */
+  c: Pointer;
+  /** True adds to what stands in c. */
+  accumulate: boolean;
+}
+
+export interface RecurrentPack {
+  cell: CellKind;
+  inputSize: number;
+  hiddenSize: number;
+  /** [G*H, I], gates in PyTorch's order: LSTM i f g o, GRU r z n. */
+  weightIh: Pointer;
+  /** [G*H, H] */
+  weightHh: Pointer;
+  /** [G*H] or NULL */
+  biasIh: Pointer;
+  /** [G*H] or NULL */
+  biasHh: Pointer;
+  /** Where the engine's own layout goes: `packedBytes(cell, I, H)` bytes. */
+  packed: Pointer;
+}
+
+/** One layer in one direction over whole sequences. */
+export interface RecurrentForward {
+  cell: CellKind;
+  batch: number;
+  time: number;
+  inputSize: number;
+  hiddenSize: number;
+  /** True reads row b from step lengths[b]-1 down to 0; outputs stay at the step they belong to. */
+  reverse: boolean;
+  /** int32 [B], 0 <= lengths[b] <= T. */
+  lengths: Pointer;
+  /** [B, T, I] */
+  x: Pointer;
+  /** Made by `recurrentPack` from the same weights. */
+  packed: Pointer;
+  /** [B, H] */
+  h0: Pointer;
+  /** [B, H]; LSTM only, else NULL. */
+  c0: Pointer;
+  /** Row (b, t) starts at element (b*T + t) * outputStride and holds H values. */
+  output: Pointer;
+  /** H, or 2H where two directions share one output. */
+  outputStride: number;
+  /** [B, H] */
+  hN: Pointer;
+  /** [B, H]; LSTM only, else NULL. */
+  cN: Pointer;
+  /** Kept for the backward pass, or NULL when none will follow. LSTM [B, T, 4H]: i f g o after activation. GRU [B, T, 4H]: r z n after
+   *  activation, then q = W_hn h + b_hn (reset after) or q = r*h (reset before). RNN: NULL. */
+  gates: Pointer;
+  /** Kept for the backward pass, or NULL. LSTM [B, T, H]: c_t. Others NULL. */
+  cells: Pointer;
+}
+
+export interface RecurrentBackward extends Omit<RecurrentForward, "packed" | "hN" | "cN"> {
+  /** [G*H, I] */
+  weightIh: Pointer;
+  /** [G*H, H] */
+  weightHh: Pointer;
+  /** Gradient of the loss by `output`, in the same strided layout; what lies at padded steps is ignored. NULL when nothing used it. */
+  dOutput: Pointer;
+  /** [B, H] or NULL */
+  dHN: Pointer;
+  /** [B, H] or NULL */
+  dCN: Pointer;
+  /** Scratch [B, T, S*H]: gradients by the pre-activations; S = 1 RNN, 4 LSTM, 4 GRU. May be the same memory as `gates`. */
+  dGates: Pointer;
+  /** [B, T, I], += , or NULL */
+  dX: Pointer;
+  /** [G*H, I], += , or NULL */
+  dWeightIh: Pointer;
+  /** [G*H, H], += , or NULL */
+  dWeightHh: Pointer;
+  /** [G*H], += , or NULL */
+  dBiasIh: Pointer;
+  /** [G*H], += , or NULL */
+  dBiasHh: Pointer;
+  /** [B, H], overwritten; must not be NULL (it carries the recurrence). */
+  dH0: Pointer;
+  /** [B, H], overwritten; LSTM only, else NULL. */
+  dC0: Pointer;
+}
+
+/** Softmax and cross-entropy of each row at once; a target of -1 leaves the row out (loss 0, gradient 0). */
+export interface CrossEntropy {
+  rows: number;
+  classes: number;
+  /** [rows, classes] */
+  logits: Pointer;
+  /** int32 [rows], -1 .. classes-1 */
+  targets: Pointer;
+  /** [classes], or NULL for all ones. A row's loss is sum_c q_c * weight_c * -log p_c, as in PyTorch. */
+  classWeights: Pointer;
+  /** Share of the target's mass spread evenly over all classes, 0 <= s < 1 (Szegedy et al. 2016). */
+  smoothing: number;
+}
+
+export interface CrossEntropyForward extends CrossEntropy {
+  /** [rows] */
+  losses: Pointer;
+}
+
+export interface CrossEntropyBackward extends CrossEntropy {
+  /** [rows] */
+  dLosses: Pointer;
+  /** [rows, classes], += */
+  dLogits: Pointer;
+}
+
+export interface Embedding {
+  rows: number;
+  /** Width of one vector. */
+  size: number;
+  /** int32 [rows]; a negative index stands for padding: zeros out, no gradient. */
+  indices: Pointer;
+}
+
+/** One AdamW update (Kingma & Ba 2015; decoupled decay: Loshchilov & Hutter 2019) of `count` values in place. */
+export interface AdamStep {
+  count: number;
+  parameter: Pointer;
+  gradient: Pointer;
+  firstMoment: Pointer;
+  secondMoment: Pointer;
+  /** The gradient is read as gradient * gradientScale (clipping without a pass of its own). */
+  gradientScale: number;
+  learningRate: number;
+  beta1: number;
+  beta2: number;
+  epsilon: number;
+  /** Decoupled: parameter -= learningRate * weightDecay * parameter. */
+  weightDecay: number;
+  /** 1 - beta1^t and 1 - beta2^t. */
+  correction1: number;
+  correction2: number;
+}
+
+export interface Kernels {
+  /** "reference" or "wasm" (and later "native"). */
+  readonly name: string;
+  /** What it runs on, for the log: for example "simd128", "relaxed SIMD", "float64". */
+  readonly detail: string;
+  readonly memory: Memory;
+
+  matmul(args: Matmul): void;
+  /** y = tanh(x), elementwise; y may be x. */
+  tanh(count: number, x: Pointer, y: Pointer): void;
+  /** y = 1 / (1 + exp(-x)), elementwise; y may be x. */
+  sigmoid(count: number, x: Pointer, y: Pointer): void;
+  /** Sum of x*x in float64 and in a fixed order. */
+  sumOfSquares(count: number, x: Pointer): number;
+
+  /** Bytes that `recurrentPack` writes. */
+  packedBytes(cell: CellKind, inputSize: number, hiddenSize: number): number;
+  recurrentPack(args: RecurrentPack): void;
+  recurrentForward(args: RecurrentForward): void;
+  recurrentBackward(args: RecurrentBackward): void;
+
+  crossEntropyForward(args: CrossEntropyForward): void;
+  crossEntropyBackward(args: CrossEntropyBackward): void;
+  /** output [rows, size] = table[indices]; table [vocabSize, size]. */
+  embeddingForward(args: Embedding & { table: Pointer; output: Pointer }): void;
+  /** dTable[indices] += dOutput, rows in order. */
+  embeddingBackward(args: Embedding & { dTable: Pointer; dOutput: Pointer }): void;
+  adamStep(args: AdamStep): void;
+}

@@ -1,0 +1,28 @@
+/** @file The affine layer y = x W^T + b, with PyTorch's names: weight [outputSize, inputSize], bias [outputSize]. */
+import type { Rng } from "../core/rng.js";
+import type { Kernels } from "../kernels/index.js";
+import { type Parameter, parameter, type Tensor } from "../tensor/index.js";
+import { uniformInit } from "./init.js";
+import { Module } from "./module.js";
+
+export class Linear extends Module {
+  readonly weight: Parameter;
+  readonly bias: Parameter | null;
+
+  /** Weights and bias start uniform in +-1/sqrt(inputSize). */
+  constructor(
+    inputSize: number,
+    outputSize: number,
+    { rng, bias = true, engine }: { rng: Rng; bias?: boolean; engine?: Kernels },
+  ) {
+    super();
+    const bound = 1 / Math.sqrt(inputSize);
+    this.weight = parameter(uniformInit(rng, inputSize * outputSize, bound), [outputSize, inputSize], { engine });
+    this.bias = bias ? parameter(uniformInit(rng, outputSize, bound), [outputSize], { engine }) : null;
+  }
+
+  /** x [..., inputSize] to [..., outputSize]. @throws OST_SHAPE */
+  forward(x: Tensor): Tensor {
+    return x.linear(this.weight, this.bias ?? undefined);
+  }
+}

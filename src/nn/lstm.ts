@@ -1,0 +1,85 @@
+/**
+ * @file Long short-term memory: one cell and the stacked layer.
+ *
+ *     i_t = sigmoid(W_ii x_t + b_ii + W_hi h_{t-1} + b_hi)     input gate
+ *     f_t = sigmoid(W_if x_t + b_if + W_hf h_{t-1} + b_hf)     forget gate
+ *     g_t = tanh   (W_ig x_t + b_ig + W_hg h_{t-1} + b_hg)     candidate
+ *     o_t = sigmoid(W_io x_t + b_io + W_ho h_{t-1} + b_ho)     output gate
+ *     c_t = f_t * c_{t-1} + i_t * g_t
+ *     h_t = o_t * tanh(c_t)
+ *
+ * Parameters are named and ordered as in PyTorch, gates i f g o:
+ *     weight_ih_l{k} [4H, I]   weight_hh_l{k} [4H, H]   bias_ih_l{k} [4H]   bias_hh_l{k} [4H]
+ *
+ * The whole time loop of the layer runs in one kernel call (kernels/lstm.c); `Recurrent(new LSTMCell(...))` computes the same numbers step
+ * by step and is the oracle for it.
+ * Sources: Hochreiter & Schmidhuber 1997, Neural Computation 9(8); forget gate: Gers, Schmidhuber & Cummins 2000; forget bias of 1:
+ * Jozefowicz, Zaremba & Sutskever 2015.
+ */
+import type { Rng } from "../core/rng.js";
+import type { Kernels } from "../kernels/index.js";
+import { type Parameter, parameter, type Tensor } from "../tensor/index.js";
+import { Cell } from "./cell.js";
+import { uniformInit } from "./init.js";
+import { RecurrentLayer, type RecurrentOptions } from "./recurrent-layer.js";
+import type { State } from "./state.js";
+
+export class LSTM extends RecurrentLayer {
+  /** @param options as for every recurrent layer, and `forgetBias`: the forget gates' whole initial bias, for example 1. */
+  constructor(inputSize: number, hiddenSize: number, options: RecurrentOptions & { forgetBias?: number }) {
+    super("lstm", 4, inputSize, hiddenSize, options);
+    const { forgetBias } = options;
+    if (forgetBias === undefined) return;
+    for (const [name, bias] of this.namedParameters()) {
+      if (!name.startsWith("bias_")) continue;
+      const values = bias
+        .floats()
+        .slice()
+        .fill(name.startsWith("bias_ih") ? forgetBias : 0, hiddenSize, 2 * hiddenSize);
+      bias.assign(values);
+    }
+  }
+}
+
+export class LSTMCell extends Cell {
+  readonly inputSize: number;
+  readonly hiddenSize: number;
+  readonly stateSpec: { h: number; c: number };
+  readonly weight_ih: Parameter;
+  readonly weight_hh: Parameter;
+  readonly bias_ih: Parameter;
+  readonly bias_hh: Parameter;
+
+  constructor(inputSize: number, hiddenSize: number, { rng, engine }: { rng: Rng; engine?: Kernels }) {
+    super();
+    this.inputSize = inputSize;
+    this.hiddenSize = hiddenSize;
+    this.stateSpec = { h: hiddenSize, c: hiddenSize };
+    const draw = (...shape: number[]) =>
+      parameter(
+        uniformInit(
+          rng,
+          shape.reduce((a, b) => a * b),
+          hiddenSize ** -0.5,
+        ),
+        shape,
+        { engine },
+      );
+    this.weight_ih = draw(4 * hiddenSize, inputSize);
+    this.weight_hh = draw(4 * hiddenSize, hiddenSize);
+    this.bias_ih = draw(4 * hiddenSize);
+    this.bias_hh = draw(4 * hiddenSize);
+  }
+
+  override step(x: Tensor, { h, c }: State): { output: Tensor; state: State } {
+    const H = this.hiddenSize;
+    const gates = x.linear(this.weight_ih, this.bias_ih).add(h.linear(this.weight_hh, this.bias_hh));
+    const i = gates.slice(1, 0, H).sigmoid();
+    const f = gates.slice(1, H, 2 * H).sigmoid();
+    const g = gates.slice(1, 2 * H, 3 * H).tanh();
+    const o = gates.slice(1, 3 * H, 4 * H).sigmoid();
+    const cell = f.multiply(c).add(i.multiply(g));
+    const hidden = o.multiply(cell.tanh());
+    return { output: hidden, state: { h: hidden, c: cell } };
+  }
+}

@@ -1,0 +1,86 @@
+/** @file A part of a model: it finds its own parameters and those of its parts, and names them by their path as PyTorch does. */
+import { nearest, OstinatoError } from "../core/errors.js";
+import { describeShape } from "../core/shape.js";
+import type { Kernels } from "../kernels/index.js";
+import { Parameter } from "../tensor/index.js";
+
+/** A parameter's values under its path, for saving. */
+export interface StateDictEntry {
+  shape: readonly number[];
+  data: Float32Array | Float64Array;
+}
+
+export abstract class Module {
+  /** Every parameter under its path ("lstm.weight_ih_l0"), in the order of declaration. */
+  namedParameters(): Map<string, Parameter> {
+    const found = new Map<string, Parameter>();
+    collect(this, "", found);
+    for (const [name, parameter] of found) parameter.name = name;
+    return found;
+  }
+
+  parameters(): Parameter[] {
+    return [...this.namedParameters().values()];
+  }
+
+  /** Number of trainable values. */
+  parameterCount(): number {
+    return this.parameters().reduce((total, { size }) => total + size, 0);
+  }
+
+  /** The engine its parameters live on. @throws OST_ENGINE for a module without parameters. */
+  get engine(): Kernels {
+    const first = this.parameters()[0];
+    if (!first) throw new OstinatoError("OST_ENGINE", { what: "a module without parameters has no engine" });
+    return first.engine;
+  }
+
+  /** Copies of all values. */
+  stateDict(): Map<string, StateDictEntry> {
+    const entries = new Map<string, StateDictEntry>();
+    for (const [name, parameter] of this.namedParameters()) {
+      entries.set(name, { shape: parameter.shape, data: parameter.floats().slice() });
+    }
+    return entries;
+  }
+
+  /** Overwrites all values. @throws OST_SHAPE if a name is missing, unknown or of another shape; nothing is changed then. */
+  loadStateDict(entries: ReadonlyMap<string, StateDictEntry>): void {
+    const own = this.namedParameters();
+    for (const name of entries.keys()) {
+      if (!own.has(name)) {
+        throw new OstinatoError("OST_SHAPE", {
+          what: `the model has no parameter "${name}"`,
+          expected: nearest(name, [...own.keys()]) ?? "one of its own names",
+          where: "loadStateDict",
+        });
+      }
+    }
+    for (const [name, parameter] of own) {
+      const entry = entries.get(name);
+      if (!entry || describeShape(entry.shape) !== describeShape(parameter.shape)) {
+        throw new OstinatoError("OST_SHAPE", {
+          what: `parameter "${name}" does not fit`,
+          expected: describeShape(parameter.shape),
+          got: entry ? describeShape(entry.shape) : "nothing",
+          where: "loadStateDict",
+        });
+      }
+    }
+    for (const [name, parameter] of own) parameter.assign((entries.get(name) as StateDictEntry).data);
+  }
+}
+
+function collect(value: unknown, path: string, found: Map<string, Parameter>): void {
+  if (value instanceof Parameter) {
+    found.set(path, value);
+  } else if (value instanceof Module || isPlain(value)) {
+    for (const [key, part] of Object.entries(value as object)) collect(part, path === "" ? key : `${path}.${key}`, found);
+  } else if (Array.isArray(value)) {
+    for (const [i, part] of value.entries()) collect(part, `${path}.${i}`, found);
+  }
+}
+
+function isPlain(value: unknown): boolean {
+  return typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype;
+}

@@ -1,0 +1,200 @@
+/** @file The fused recurrence as one operation: a whole sequence forward, and backward through time, in one kernel call each. */
+import { OstinatoError } from "../core/errors.js";
+import { describeShape, type Shape } from "../core/shape.js";
+import { type CellKind, type Kernels, NULL, type Pointer } from "../kernels/index.js";
+import { type Buffer, emptyBuffer, integers, type Op, Parameter, type Tensor } from "../tensor/index.js";
+import { allocate, release, type Storage } from "../tensor/storage.js";
+
+export interface RecurrentAttrs {
+  cell: CellKind;
+  bias: boolean;
+  reverse: boolean;
+  /** int32 [batch] */
+  lengths: Buffer;
+  packed: PackedWeights;
+}
+
+/**
+ * inputs:  x [B, T, I], weight_ih [G*H, I], weight_hh [G*H, H], (bias_ih, bias_hh [G*H],) h0 [B, H], (c0 [B, H])
+ * outputs: output [B, T, H], hN [B, H], (cN [B, H])
+ */
+export const recurrent: Op<RecurrentAttrs> = {
+  name: "recurrent",
+  shapes(inputs, attrs) {
+    const { batch, time, hiddenSize } = sizes(inputs);
+    const state = [batch, hiddenSize];
+    const shapes: Shape[] = [[batch, time, hiddenSize], state];
+    return attrs.cell === "lstm" ? [...shapes, state] : shapes;
+  },
+  saved(inputs, { cell }) {
+    const { batch, time, hiddenSize } = sizes(inputs);
+    if (cell === "lstm") {
+      return [
+        [batch, time, 4 * hiddenSize],
+        [batch, time, hiddenSize],
+      ];
+    }
+    return cell === "gru" || cell === "gruResetBefore" ? [[batch, time, 4 * hiddenSize]] : [];
+  },
+  forward(engine, [output, hN, cN], inputs, saved, attrs) {
+    const parts = named(inputs, attrs);
+    const packed = attrs.packed.refresh(engine, attrs, parts);
+    engine.recurrentForward({
+      ...common(inputs, parts, attrs),
+      packed,
+      output: output.pointer,
+      hN: hN.pointer,
+      cN: cN?.pointer ?? NULL,
+      gates: saved?.[0]?.pointer ?? NULL,
+      cells: saved?.[1]?.pointer ?? NULL,
+    });
+  },
+  backward(engine, dInputs, [dOutput, dHN, dCN], inputs, [output], saved, attrs) {
+    const parts = named(inputs, attrs);
+    const gradients = named(dInputs, attrs);
+    const scratch: Buffer[] = [];
+    const temporary = (shape: Shape) => {
+      const buffer = emptyBuffer(engine, shape);
+      scratch.push(buffer);
+      return buffer;
+    };
+    const dGates = saved[0] ?? temporary(output.shape);
+    const dH0 = temporary(parts.h0.shape);
+    const dC0 = parts.c0 ? temporary(parts.c0.shape) : null;
+    engine.recurrentBackward({
+      ...common(inputs, parts, attrs),
+      weightIh: parts.weightIh.pointer,
+      weightHh: parts.weightHh.pointer,
+      output: output.pointer,
+      gates: saved[0]?.pointer ?? NULL,
+      cells: saved[1]?.pointer ?? NULL,
+      dOutput: dOutput?.pointer ?? NULL,
+      dHN: dHN?.pointer ?? NULL,
+      dCN: dCN?.pointer ?? NULL,
+      dGates: dGates.pointer,
+      dX: gradients.x?.pointer ?? NULL,
+      dWeightIh: gradients.weightIh?.pointer ?? NULL,
+      dWeightHh: gradients.weightHh?.pointer ?? NULL,
+      dBiasIh: gradients.biasIh?.pointer ?? NULL,
+      dBiasHh: gradients.biasHh?.pointer ?? NULL,
+      dH0: dH0.pointer,
+      dC0: dC0?.pointer ?? NULL,
+    });
+    if (gradients.h0) addTo(gradients.h0, dH0);
+    if (gradients.c0 && dC0) addTo(gradients.c0, dC0);
+    for (const buffer of scratch) release(buffer.storage);
+  },
+};
+
+function named<B extends Buffer | null>(inputs: readonly B[], { bias, cell }: RecurrentAttrs) {
+  const rest = inputs.slice(bias ? 5 : 3);
+  return {
+    x: inputs[0],
+    weightIh: inputs[1],
+    weightHh: inputs[2],
+    biasIh: bias ? inputs[3] : null,
+    biasHh: bias ? inputs[4] : null,
+    h0: rest[0],
+    c0: cell === "lstm" ? rest[1] : null,
+  };
+}
+
+function sizes(inputs: readonly Buffer[]) {
+  const [batch, time, inputSize] = inputs[0].shape;
+  return { batch, time, inputSize, hiddenSize: inputs[2].shape[1] };
+}
+
+function common(
+  inputs: readonly Buffer[],
+  parts: { x: Buffer; h0: Buffer; c0: Buffer | null },
+  { cell, reverse, lengths }: RecurrentAttrs,
+) {
+  const shape = sizes(inputs);
+  return {
+    cell,
+    ...shape,
+    reverse,
+    lengths: lengths.pointer,
+    x: parts.x.pointer,
+    h0: parts.h0.pointer,
+    c0: parts.c0?.pointer ?? NULL,
+    outputStride: shape.hiddenSize,
+  };
+}
+
+function addTo(target: Buffer, source: Buffer): void {
+  const values = target.engine.memory.floats;
+  const [to, from] = [target.offset, source.offset];
+  for (let i = 0; i < target.size; i++) values[to + i] += values[from + i];
+}
+
+/** The engine's own layout of one direction's weights, made anew only after a parameter changed. */
+export class PackedWeights {
+  #storage: Storage | null = null;
+  #key = "";
+
+  refresh(
+    engine: Kernels,
+    { cell }: RecurrentAttrs,
+    parts: { weightIh: Buffer; weightHh: Buffer; biasIh: Buffer | null; biasHh: Buffer | null },
+  ): Pointer {
+    const { weightIh, weightHh, biasIh, biasHh } = parts;
+    const inputSize = weightIh.shape[1];
+    const hiddenSize = weightHh.shape[1];
+    if (this.#storage === null) {
+      this.#storage = allocate(engine.memory, engine.packedBytes(cell, inputSize, hiddenSize), { persistent: true });
+    }
+    const key = versionOf(weightIh, weightHh, biasIh, biasHh);
+    if (key === null || key !== this.#key) {
+      engine.recurrentPack({
+        cell,
+        inputSize,
+        hiddenSize,
+        weightIh: weightIh.pointer,
+        weightHh: weightHh.pointer,
+        biasIh: biasIh?.pointer ?? NULL,
+        biasHh: biasHh?.pointer ?? NULL,
+        packed: this.#storage.pointer,
+      });
+      this.#key = key ?? "";
+    }
+    return this.#storage.pointer;
+  }
+}
+
+/** Null when a weight is not a parameter (computed weights change without notice). */
+function versionOf(...weights: (Buffer | null)[]): string | null {
+  let key = "v";
+  for (const weight of weights) {
+    if (weight === null) continue;
+    if (!(weight instanceof Parameter)) return null;
+    key += `,${weight.version}`;
+  }
+  return key;
+}
+
+/** The given lengths after checking, or all `time`. @throws OST_LENGTH, OST_SHAPE */
+export function resolveLengths(x: Tensor, lengths: Tensor | undefined): Tensor {
+  const [batch, time] = x.shape;
+  if (lengths === undefined) return integers(new Int32Array(batch).fill(time), [batch], { engine: x.engine });
+  if (lengths.dtype !== "int32" || lengths.size !== batch) {
+    throw new OstinatoError("OST_SHAPE", {
+      what: "one int32 length per row is wanted",
+      expected: `int32 [${batch}]`,
+      got: `${lengths.dtype} ${describeShape(lengths.shape)}`,
+      where: "lengths",
+    });
+  }
+  const values = lengths.ints();
+  for (let b = 0; b < batch; b++) {
+    if (values[b] < 0 || values[b] > time) {
+      throw new OstinatoError("OST_LENGTH", {
+        what: "a length lies outside the batch",
+        expected: `0 .. ${time}`,
+        got: `${values[b]}`,
+        where: `row ${b}`,
+      });
+    }
+  }
+  return lengths;
+}

@@ -1,0 +1,77 @@
+/**
+ * @file Adam (Kingma & Ba 2015) and AdamW (Loshchilov & Hutter 2019).
+ *
+ *     m = beta1 m + (1 - beta1) g;   v = beta2 v + (1 - beta2) g^2
+ *     p = p - learningRate * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon)
+ *
+ * Weight decay: Adam adds weightDecay * p to g; AdamW shrinks p by learningRate * weightDecay apart from the gradient.
+ */
+import type { Buffer, Parameter } from "../tensor/index.js";
+import { BufferedOptimizer } from "./optimizer.js";
+
+export interface AdamOptions {
+  /** Default 1e-3. */
+  learningRate?: number;
+  /** Decay of the two moments; default 0.9 and 0.999. */
+  betas?: readonly [number, number];
+  /** Default 1e-8. */
+  epsilon?: number;
+  /** Default 0 for Adam, 0.01 for AdamW. */
+  weightDecay?: number;
+}
+
+export class Adam extends BufferedOptimizer {
+  readonly betas: readonly [number, number];
+  readonly epsilon: number;
+  readonly weightDecay: number;
+
+  constructor(
+    parameters: readonly Parameter[],
+    { learningRate = 1e-3, betas = [0.9, 0.999], epsilon = 1e-8, weightDecay = 0 }: AdamOptions = {},
+  ) {
+    super(parameters, learningRate, ["firstMoment", "secondMoment"]);
+    this.betas = betas;
+    this.epsilon = epsilon;
+    this.weightDecay = weightDecay;
+  }
+
+  protected override update(i: number, parameter: Parameter, gradient: Buffer, gradientScale: number): void {
+    if (this.weightDecay > 0) {
+      const p = parameter.floats();
+      const g = gradient.floats();
+      for (let k = 0; k < p.length; k++) g[k] = g[k] * gradientScale + this.weightDecay * p[k];
+      this.adamStep(i, parameter, gradient, 1, 0);
+    } else {
+      this.adamStep(i, parameter, gradient, gradientScale, 0);
+    }
+  }
+
+  protected adamStep(i: number, parameter: Parameter, gradient: Buffer, gradientScale: number, decoupledDecay: number): void {
+    const [beta1, beta2] = this.betas;
+    parameter.engine.adamStep({
+      count: parameter.size,
+      parameter: parameter.pointer,
+      gradient: gradient.pointer,
+      firstMoment: (this.buffers.get("firstMoment") as Buffer[])[i].pointer,
+      secondMoment: (this.buffers.get("secondMoment") as Buffer[])[i].pointer,
+      gradientScale,
+      learningRate: this.learningRate,
+      beta1,
+      beta2,
+      epsilon: this.epsilon,
+      weightDecay: decoupledDecay,
+      correction1: 1 - beta1 ** this.steps,
+      correction2: 1 - beta2 ** this.steps,
+    });
+  }
+}
+
+export class AdamW extends Adam {
+  constructor(parameters: readonly Parameter[], options: AdamOptions = {}) {
+    super(parameters, { weightDecay: 0.01, ...options });
+  }
+
+  protected override update(i: number, parameter: Parameter, gradient: Buffer, gradientScale: number): void {
+    this.adamStep(i, parameter, gradient, gradientScale, this.weightDecay);
+  }
+}

@@ -1,0 +1,5 @@
+export { Adam, type AdamOptions, AdamW } from "./adam.js";
+export { type ClipResult, clipByGlobalNorm } from "./clip.js";
+export type { Optimizer, OptimizerState } from "./optimizer.js";
+export { constant, plateau, type Schedule, stepDecay, warmupCosine } from "./schedule.js";
+export { SGD } from "./sgd.js";

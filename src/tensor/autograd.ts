@@ -1,0 +1,109 @@
+/**
+ * @file Reverse-mode automatic differentiation over recorded operations (Linnainmaa 1970; Griewank & Walther 2008).
+ *
+ * A recorded operation is a `Node`; nodes are numbered in the order they ran, so running them backward in descending order meets every
+ * node after all its consumers.
+ */
+import { OstinatoError } from "../core/errors.js";
+import { type Buffer, emptyBuffer, type Op } from "./op.js";
+import { release } from "./storage.js";
+
+/** A buffer that can take part in differentiation. */
+export interface Variable extends Buffer {
+  readonly requiresGrad: boolean;
+  /** Parameters accumulate here over backward passes until the optimizer clears it. */
+  grad: Buffer | null;
+  readonly node: Node | null;
+}
+
+let lastNode = 0;
+
+/** One recorded operation. */
+export class Node {
+  readonly id = ++lastNode;
+  outputs: readonly Variable[] = [];
+  spent = false;
+
+  constructor(
+    // biome-ignore lint/suspicious/noExplicitAny: a tape holds operations of every attribute type.
+    readonly op: Op<any>,
+    readonly inputs: readonly Variable[],
+    readonly saved: readonly Buffer[],
+    readonly attrs: unknown,
+  ) {}
+}
+
+/** All nodes that a value depends on, in the order they ran. */
+export function graphOf(root: Variable): Node[] {
+  const seen = new Set<Node>();
+  const pending = root.node ? [root.node] : [];
+  while (pending.length > 0) {
+    const node = pending.pop() as Node;
+    if (seen.has(node)) continue;
+    seen.add(node);
+    for (const input of node.inputs) if (input.node && !seen.has(input.node)) pending.push(input.node);
+  }
+  return [...seen].sort((a, b) => a.id - b.id);
+}
+
+/**
+ * Adds the gradient of a scalar by every parameter it depends on to that parameter's `grad`.
+ *
+ * @param options `onGradients`: called after each node with the gradients of its inputs, newest node first; for diagnosis.
+ * @throws OST_GRADIENT if the value is not a scalar, was not recorded, or was already run backward.
+ */
+export function backward(
+  root: Variable,
+  { onGradients }: { onGradients?: (node: Node, dInputs: readonly (Buffer | null)[]) => void } = {},
+): void {
+  if (root.size !== 1 || !root.requiresGrad) {
+    throw new OstinatoError("OST_GRADIENT", {
+      what:
+        root.size === 1
+          ? "nothing here depends on a parameter, or it was computed in inference()"
+          : "backward starts from a scalar",
+      expected: "a recorded value of size 1",
+      got: `size ${root.size}, ${root.requiresGrad ? "recorded" : "not recorded"}`,
+      where: "backward",
+    });
+  }
+  const gradients = new Map<Variable, Buffer>();
+  const first = emptyBuffer(root.engine, root.shape);
+  first.floats()[0] = 1;
+  gradients.set(root, first);
+
+  for (const node of graphOf(root).reverse()) {
+    if (node.spent) {
+      throw new OstinatoError("OST_GRADIENT", { what: "a recorded operation runs backward once", where: node.op.name });
+    }
+    const dOutputs = node.outputs.map((output) => gradients.get(output) ?? null);
+    if (dOutputs.every((gradient) => gradient === null)) continue;
+    node.spent = true;
+    const dInputs = node.inputs.map((input) => (input.requiresGrad ? gradientOf(input, gradients) : null));
+    node.op.backward(node.inputs[0].engine, dInputs, dOutputs, node.inputs, node.outputs, node.saved, node.attrs);
+    onGradients?.(node, dInputs);
+    for (const output of node.outputs) {
+      const gradient = gradients.get(output);
+      if (gradient) release(gradient.storage);
+      gradients.delete(output);
+    }
+  }
+}
+
+/** Leaves accumulate in their own persistent `grad`; values in between get a gradient for the length of the backward pass. */
+function gradientOf(variable: Variable, gradients: Map<Variable, Buffer>): Buffer {
+  if (variable.node === null) {
+    if (variable.grad === null) {
+      variable.grad = emptyBuffer(variable.engine, variable.shape, { persistent: true });
+      variable.grad.floats().fill(0);
+    }
+    return variable.grad;
+  }
+  let gradient = gradients.get(variable);
+  if (gradient === undefined) {
+    gradient = emptyBuffer(variable.engine, variable.shape);
+    gradient.floats().fill(0);
+    gradients.set(variable, gradient);
+  }
+  return gradient;
+}

@@ -1,0 +1,17 @@
+export { backward, graphOf, type Node, type Variable } from "./autograd.js";
+export { Buffer, type DType, emptyBuffer, type Op } from "./op.js";
+export { inference, scope } from "./storage.js";
+export {
+  apply,
+  applyAll,
+  type CreateOptions,
+  concatenate,
+  filled,
+  integers,
+  type Operand,
+  Parameter,
+  parameter,
+  Tensor,
+  tensor,
+  zeros,
+} from "./tensor.js";

@@ -1,0 +1,130 @@
+/** @file Matrix products: A B, batched or not, and the affine map x W^T + b of a linear layer. */
+import { OstinatoError } from "../../core/errors.js";
+import { describeShape, sizeOf } from "../../core/shape.js";
+import type { Kernels, Pointer } from "../../kernels/index.js";
+import { type Buffer, type Op, wantFloat } from "../op.js";
+
+/** a [..., M, K] times b [K, N], or b [..., K, N] with the same leading axes, to [..., M, N]. */
+export const matmul: Op = {
+  name: "matmul",
+  shapes([a, b]) {
+    wantFloat(a, "matmul");
+    wantFloat(b, "matmul");
+    const rank = a.shape.length;
+    const inner = b.shape[b.shape.length - 2];
+    const leadingEqual =
+      b.shape.length === 2 || (b.shape.length === rank && b.shape.slice(0, -2).every((size, i) => size === a.shape[i]));
+    if (rank < 2 || b.shape.length < 2 || a.shape[rank - 1] !== inner || !leadingEqual) {
+      throw new OstinatoError("OST_SHAPE", {
+        what: "shapes do not multiply",
+        expected: "[..., M, K] and [K, N] or [..., K, N]",
+        got: `${describeShape(a.shape)} and ${describeShape(b.shape)}`,
+        where: "matmul",
+      });
+    }
+    return [[...a.shape.slice(0, -1), b.shape[b.shape.length - 1]]];
+  },
+  forward(engine, [y], [a, b]) {
+    eachProduct(
+      engine,
+      a,
+      b,
+      (m, n, k, ap, bp, yp) => {
+        product(engine, m, n, k, [ap, k, 1], [bp, n, 1], yp, false);
+      },
+      y,
+    );
+  },
+  backward(engine, [dA, dB], [dY], [a, b]) {
+    if (!dY) return;
+    if (dA) eachProduct(engine, dA, b, (m, n, k, ap, bp, yp) => product(engine, m, k, n, [yp, n, 1], [bp, 1, n], ap, true), dY);
+    if (dB) eachProduct(engine, a, dB, (m, n, k, ap, bp, yp) => product(engine, k, n, m, [ap, 1, k], [yp, n, 1], bp, true), dY);
+  },
+};
+
+type Strided = [pointer: Pointer, rowStride: number, columnStride: number];
+
+function product(
+  engine: Kernels,
+  rows: number,
+  columns: number,
+  inner: number,
+  a: Strided,
+  b: Strided,
+  c: Pointer,
+  accumulate: boolean,
+) {
+  engine.matmul({
+    rows,
+    columns,
+    inner,
+    a: a[0],
+    aRowStride: a[1],
+    aColumnStride: a[2],
+    b: b[0],
+    bRowStride: b[1],
+    bColumnStride: b[2],
+    c,
+    accumulate,
+  });
+}
+
+/** Visits the products of a (possibly batched) matmul; a shared b takes all leading axes of a as rows of one product. */
+function eachProduct(
+  engine: Kernels,
+  a: Buffer,
+  b: Buffer,
+  visit: (m: number, n: number, k: number, a: Pointer, b: Pointer, y: Pointer) => void,
+  y: Buffer,
+): void {
+  const k = a.shape[a.shape.length - 1];
+  const n = b.shape[b.shape.length - 1];
+  if (b.shape.length === 2) {
+    visit(k === 0 ? sizeOf(a.shape.slice(0, -1)) : a.size / k, n, k, a.pointer, b.pointer, y.pointer);
+    return;
+  }
+  const m = a.shape[a.shape.length - 2];
+  const count = sizeOf(a.shape.slice(0, -2));
+  const bytes = engine.memory.bytesPerFloat;
+  for (let i = 0; i < count; i++)
+    visit(m, n, k, a.pointer + i * m * k * bytes, b.pointer + i * k * n * bytes, y.pointer + i * m * n * bytes);
+}
+
+/** x [..., I], weight [O, I], bias [O] (optional third input) to x weight^T + bias [..., O]. */
+export const linear: Op = {
+  name: "linear",
+  shapes([x, weight, bias]) {
+    wantFloat(x, "linear");
+    const [outputs, inputs] = weight.shape;
+    if (x.shape[x.shape.length - 1] !== inputs || (bias && bias.size !== outputs)) {
+      throw new OstinatoError("OST_SHAPE", {
+        what: `the layer wants ${inputs} features`,
+        got: `x ${describeShape(x.shape)}`,
+        where: "linear",
+        repair: "did the column list change after training?",
+      });
+    }
+    return [[...x.shape.slice(0, -1), outputs]];
+  },
+  forward(engine, [y], [x, weight, bias]) {
+    const [outputs, inputs] = weight.shape;
+    const rows = y.size / outputs;
+    if (bias) {
+      const values = engine.memory.floats;
+      for (let row = 0; row < rows; row++) values.copyWithin(y.offset + row * outputs, bias.offset, bias.offset + outputs);
+    }
+    product(engine, rows, outputs, inputs, [x.pointer, inputs, 1], [weight.pointer, 1, inputs], y.pointer, bias !== undefined);
+  },
+  backward(engine, [dX, dWeight, dBias], [dY], [x, weight]) {
+    if (!dY) return;
+    const [outputs, inputs] = weight.shape;
+    const rows = dY.size / outputs;
+    if (dX) product(engine, rows, inputs, outputs, [dY.pointer, outputs, 1], [weight.pointer, inputs, 1], dX.pointer, true);
+    if (dWeight) product(engine, outputs, inputs, rows, [dY.pointer, 1, outputs], [x.pointer, inputs, 1], dWeight.pointer, true);
+    if (dBias) {
+      const values = engine.memory.floats;
+      const [bo, yo] = [dBias.offset, dY.offset];
+      for (let row = 0; row < rows; row++) for (let i = 0; i < outputs; i++) values[bo + i] += values[yo + row * outputs + i];
+    }
+  },
+};
