@@ -1,0 +1,36 @@
+export { type BatchOptions, batches, collate, NORMALIZATIONS, type Normalization, normalizeWindow } from "./batch.js";
+export { Difference } from "./difference.js";
+export { Impute, MISSING_POLICIES, type MissingOptions, type MissingPolicy } from "./impute.js";
+export { LogTransform } from "./log-transform.js";
+export { applyPreprocessing, type DataOptions, type PreparedData, type PreparedSeries, prepare } from "./prepare.js";
+export { Preprocessing, type PreprocessingOptions, type PreprocessingRoles, type Step } from "./preprocessing.js";
+export {
+  type Column,
+  parseNumber,
+  parseTime,
+  type RawRecord,
+  type Roles,
+  type Row,
+  recordToRow,
+  rowName,
+  type Series,
+  type Table,
+  type TextTable,
+  tableFromRecords,
+  tableFromTexts,
+  toSeries,
+} from "./record.js";
+export { AGGREGATES, type Aggregate, Resample, type ResampleOptions } from "./resample.js";
+export { SCALES, Scale, type ScaleKind, Scaler } from "./scale.js";
+export {
+  partCode,
+  type Split,
+  type SplitOptions,
+  type SplitSeries,
+  type SplitSummary,
+  splitColumn,
+  splitSeries,
+} from "./split.js";
+export { type LaneOptions, lanes } from "./stream.js";
+export type { FrozenTransform, Rows, TrainingRows, Transform } from "./transform.js";
+export { describeWindow, type Examples, sequences, type WindowOptions, windows } from "./window.js";

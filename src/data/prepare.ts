@@ -1,0 +1,198 @@
+/**
+ * @file From a table to prepared series: cut into series, resampled, split, preprocessing fitted on training rows and applied to all.
+ */
+import type { TargetKind } from "../core/batch.js";
+import { OstinatoError } from "../core/errors.js";
+import { refused } from "./impute.js";
+import { gridOf, Preprocessing, type PreprocessingOptions } from "./preprocessing.js";
+import { type Roles, rowName, type Series, type Table, toSeries } from "./record.js";
+import { partCode, type SplitOptions, type SplitSummary, splitColumn, splitSeries } from "./split.js";
+
+/** The `data` block of a configuration, less its source. */
+export interface DataOptions extends PreprocessingOptions {
+  /** What the target is: future values, one class per series, or one class per step. */
+  targetKind: TargetKind;
+  time?: string | null;
+  entity?: string | null;
+  features: readonly string[];
+  /** Columns of values, or the one column of labels. */
+  target: string | readonly string[];
+  split: SplitOptions;
+}
+
+/** A series as a model reads it. F features, K targets. */
+export interface PreparedSeries {
+  entity: string;
+  length: number;
+  /** [length, F] */
+  x: Float32Array;
+  /** Scaled; NaN = missing. Null unless the target is values. [length, K] */
+  values: Float32Array | null;
+  /** -1 = missing. Null unless the target is a class. [length] */
+  classes: Int32Array | null;
+  /** Milliseconds since 1970 UTC, or null without a time column. [length] */
+  time: Float64Array | null;
+  /** Row of the table, 1-based; the last of its interval after resampling. [length] */
+  row: Int32Array;
+  /** 0 none, 1 train, 2 validation, 3 test. [length] */
+  part: Uint8Array;
+}
+
+export interface PreparedData {
+  source: string;
+  files: Table["files"];
+  series: PreparedSeries[];
+  preprocessing: Preprocessing;
+  split: SplitSummary;
+}
+
+/**
+ * Prepares a table for training and evaluation.
+ *
+ * @throws OST_COLUMN OST_VALUE OST_ORDER OST_SPLIT OST_MISSING OST_TARGET OST_CAUSAL OST_RANGE, each naming the row or the option.
+ */
+export function prepare(table: Table, options: DataOptions): PreparedData {
+  const { targetKind, time = null, entity = null, features, target, split } = options;
+  const roles: Roles = {
+    time,
+    entity,
+    features: [...features],
+    target: typeof target === "string" ? [target] : [...target],
+    split: splitColumn(split),
+  };
+  const raw = toSeries(table, roles, { target: targetKind === "values" ? "values" : "label" });
+  const policy = typeof options.missing === "object" ? options.missing.policy : (options.missing ?? "refuse");
+  if (policy === "refuse") checkComplete(table, raw, roles);
+  if (targetKind === "class") checkConstant(table, raw, roles.target[0]);
+  const { split: _, ...kept } = roles;
+  const grids = raw.map((series) => gridOf(series, { ...options, roles: kept }, (i) => rowName(table, series.row[i])));
+  if (policy === "refuse" && options.resample) checkComplete(table, grids, { features: roles.features, target: [] });
+  const { part, summary } = splitSeries(grids, split);
+  const preprocessing = Preprocessing.fit(grids, { ...options, roles: kept, targetKind }, part);
+  return {
+    source: table.source,
+    files: table.files,
+    series: grids.map((grid, s) => preparedSeries(table, grid, preprocessing, part[s])),
+    preprocessing,
+    split: summary,
+  };
+}
+
+/**
+ * Applies a frozen preprocessing to new data, all of it as the part "test".
+ *
+ * @param options `target`: "optional" where the table need not have the target, as for predictions; its values are then missing.
+ */
+export function applyPreprocessing(
+  table: Table,
+  preprocessing: Preprocessing,
+  { target = "required" }: { target?: "required" | "optional" } = {},
+): PreparedData {
+  const { roles, targetKind } = preprocessing;
+  const has = target === "required" || roles.target.every((name) => table.columns.some((column) => column.name === name));
+  const kind = !has ? "none" : targetKind === "values" ? "values" : "label";
+  const raw = toSeries(table, { ...roles, split: null }, { target: kind });
+  if (preprocessing.refuses) checkComplete(table, raw, roles);
+  if (has && targetKind === "class") checkConstant(table, raw, roles.target[0]);
+  const series = raw.map((one) => {
+    const grid = preprocessing.grid(one, (i) => rowName(table, one.row[i]));
+    return preparedSeries(table, grid, preprocessing, new Uint8Array(grid.rows).fill(partCode("test")));
+  });
+  const rows = series.reduce((sum, { length }) => sum + length, 0);
+  const split: SplitSummary = {
+    train: 0,
+    validation: 0,
+    test: rows,
+    unused: 0,
+    unusedRanges: [],
+    series: { train: 0, validation: 0, test: series.length },
+  };
+  return { source: table.source, files: table.files, series, preprocessing, split };
+}
+
+function preparedSeries(table: Table, grid: Series, preprocessing: Preprocessing, part: Uint8Array): PreparedSeries {
+  const where = (i: number) => rowName(table, grid.row[i]);
+  const { rows: length, entity, time, row, target, labels } = grid;
+  const values = preprocessing.targetKind === "values";
+  return {
+    entity,
+    length,
+    x: preprocessing.transform(grid, { part, where }),
+    values: values
+      ? target
+        ? scaledTargets(target, preprocessing, where)
+        : new Float32Array(length * preprocessing.roles.target.length).fill(Number.NaN)
+      : null,
+    classes: values ? null : labels ? classesOf(labels, part, preprocessing, where) : new Int32Array(length).fill(-1),
+    time,
+    row,
+    part,
+  };
+}
+
+function scaledTargets(target: Float64Array, preprocessing: Preprocessing, where: (i: number) => string): Float32Array {
+  const values = preprocessing.scaleTarget(target);
+  const bad = values.findIndex((value) => Math.abs(value) === Number.POSITIVE_INFINITY);
+  if (bad < 0) return values;
+  const names = preprocessing.roles.target;
+  throw new OstinatoError("OST_VALUE", {
+    what: `the target "${names[bad % names.length]}" is not finite once scaled`,
+    expected: "a value within the range of float32 (3.4e38)",
+    got: String(target[bad]),
+    where: where(Math.floor(bad / names.length)),
+    repair: "check the unit of the column",
+  });
+}
+
+function classesOf(
+  labels: readonly string[],
+  part: Uint8Array,
+  preprocessing: Preprocessing,
+  where: (i: number) => string,
+): Int32Array {
+  return Int32Array.from(labels, (label, i) => {
+    if (part[i] === 0) return preprocessing.classes.indexOf(label);
+    try {
+      return preprocessing.classIndex(label);
+    } catch (error) {
+      if (!(error instanceof OstinatoError)) throw error;
+      throw new OstinatoError(error.code, { ...error.detail, where: where(i) }, { cause: error });
+    }
+  });
+}
+
+/** Refuses missing values before anything is fitted, with the first and the count of all. */
+function checkComplete(table: Table, series: readonly Series[], roles: Pick<Roles, "features" | "target">): void {
+  let count = 0;
+  let first: { column: string; row: number } | undefined;
+  const missing = (column: string, row: number) => {
+    count++;
+    if (!first || row < first.row) first = { column, row };
+  };
+  for (const { rows, row, features, target, labels } of series) {
+    for (let i = 0; i < rows; i++) {
+      roles.features.forEach((name, c) => {
+        if (Number.isNaN(features[i * roles.features.length + c])) missing(name, row[i]);
+      });
+      roles.target.forEach((name, k) => {
+        const absent = labels ? labels[i] === "" : target !== null && Number.isNaN(target[i * roles.target.length + k]);
+        if (absent && (labels || !roles.features.includes(name))) missing(name, row[i]);
+      });
+    }
+  }
+  if (first) throw refused(first.column, rowName(table, first.row), count > 1 ? `, the first of ${count} missing values` : "");
+}
+
+function checkConstant(table: Table, series: readonly Series[], column: string): void {
+  for (const { entity, labels, row } of series) {
+    const odd = labels!.findIndex((label) => label !== labels![0]);
+    if (odd < 0) continue;
+    throw new OstinatoError("OST_TARGET", {
+      what: `the class of series "${entity}" is not constant`,
+      expected: `"${labels![0]}" in every row, as in ${rowName(table, row[0])}`,
+      got: `"${labels![odd]}"`,
+      where: `${rowName(table, row[odd])} column "${column}"`,
+      repair: "set data.entity to the column that names the sequence, or use task: tag for a class that changes",
+    });
+  }
+}

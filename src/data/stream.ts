@@ -1,0 +1,113 @@
+/**
+ * @file Long series in lanes, for models whose state is carried from one batch to the next.
+ *
+ * Row b of every batch is lane b. A lane walks through one stretch of a series chunk by chunk, then starts the next stretch with
+ * `reset[b] = 1`; when none is left its length is 0. Every step of the part appears exactly once.
+ */
+import type { Batch, Part } from "../core/batch.js";
+import { OstinatoError } from "../core/errors.js";
+import type { Rng } from "../core/rng.js";
+import { emptyBatch, fillRow } from "./batch.js";
+import type { PreparedData } from "./prepare.js";
+import { partCode, runsOf } from "./split.js";
+
+export interface LaneOptions {
+  /** Lanes at most, >= 1; there are no more than stretches. The first batch says how many, and all have as many. */
+  batchSize: number;
+  /** Steps of a batch, >= 1. */
+  chunk: number;
+  part: Part;
+  /** Shuffles the order of the stretches; absent keeps that of the series. */
+  rng?: Rng;
+  /** Forecasts: steps predicted from every step, >= 1. Default 1. Values outside the part or the series are NaN. */
+  horizon?: number;
+  /** Cuts stretches into pieces of at most so many steps, each with a fresh state, so that few long series fill many lanes. */
+  maxLength?: number;
+}
+
+interface Stretch {
+  index: number;
+  series: number;
+  from: number;
+  to: number;
+}
+
+/**
+ * The part as lanes of [batchSize, chunk], for tags and for forecasts from every step. `batch.example` is the number of the stretch in
+ * the order of the series.
+ *
+ * @throws OST_RANGE  if an option lies outside its range, or the target is one class per series.
+ * @throws OST_WINDOW if the part has no steps.
+ */
+export function* lanes(prepared: PreparedData, options: LaneOptions): Generator<Batch, void, undefined> {
+  const { batchSize, chunk, part, rng, horizon = 1, maxLength = Number.POSITIVE_INFINITY } = options;
+  const { preprocessing, series } = prepared;
+  const forecast = preprocessing.targetKind === "values";
+  for (const [name, value] of Object.entries({ batchSize, chunk, horizon, maxLength })) {
+    if (value >= 1 && (Number.isInteger(value) || (name === "maxLength" && value === Number.POSITIVE_INFINITY))) continue;
+    throw new OstinatoError("OST_RANGE", { what: `${name} is no whole number >= 1`, got: String(value), where: "lanes" });
+  }
+  if (preprocessing.targetKind === "class") {
+    throw new OstinatoError("OST_RANGE", {
+      what: "one class per series cannot be learned chunk by chunk",
+      expected: "a tag per step, or a forecast",
+      got: "targetKind class",
+      where: "lanes",
+      repair: "use batches(sequences(prepared, { part }), ...)",
+    });
+  }
+  const queue = stretchesOf(prepared, part, maxLength);
+  if (queue.length === 0) {
+    throw new OstinatoError("OST_WINDOW", {
+      what: `the part "${part}" has no steps`,
+      where: prepared.source,
+      repair: "change data.split",
+    });
+  }
+  rng?.shuffle(queue);
+  const spec = preprocessing.spec({ length: 0, horizon: forecast ? horizon : 0, everyStep: forecast });
+  const lane = Array.from({ length: Math.min(batchSize, queue.length) }, (): { stretch: Stretch | null; at: number } => ({
+    stretch: null,
+    at: 0,
+  }));
+  let next = 0;
+  for (;;) {
+    const reset = new Uint8Array(lane.length);
+    lane.forEach((one, b) => {
+      if (one.stretch && one.at < one.stretch.to) return;
+      one.stretch = next < queue.length ? queue[next++] : null;
+      if (!one.stretch) return;
+      one.at = one.stretch.from;
+      reset[b] = 1;
+    });
+    if (lane.every(({ stretch }) => stretch === null)) return;
+    const of = (value: (stretch: Stretch, at: number) => number, none: number) =>
+      Int32Array.from(lane, ({ stretch, at }) => (stretch ? value(stretch, at) : none));
+    const batch = emptyBatch(spec, {
+      lengths: of(({ to }, at) => Math.min(chunk, to - at), 0),
+      series: of((stretch) => stretch.series, -1),
+      start: of((_, at) => at, 0),
+      time: chunk,
+    });
+    batch.reset = reset;
+    lane.forEach((one, b) => {
+      if (!one.stretch) return;
+      batch.example[b] = one.stretch.index;
+      fillRow(batch, b, series[one.stretch.series], partCode(part));
+      one.at += batch.lengths[b];
+    });
+    yield batch;
+  }
+}
+
+function stretchesOf({ series }: PreparedData, part: Part, maxLength: number): Stretch[] {
+  const stretches: Stretch[] = [];
+  series.forEach((one, s) => {
+    for (const [from, end] of runsOf(one.part, partCode(part))) {
+      for (let at = from; at < end; at += maxLength) {
+        stretches.push({ index: stretches.length, series: s, from: at, to: Math.min(end, at + maxLength) });
+      }
+    }
+  });
+  return stretches;
+}

@@ -1,0 +1,217 @@
+/**
+ * @file Examples: which steps of which series a model reads, and which it must predict.
+ *
+ *     forecast   input  [start, start + length)    target  [start + length, start + length + horizon)
+ *     tag        input  [start, start + length)    target  the same steps
+ *     classify   input  [start, start + length)    target  the class of the series
+ *
+ * What is predicted lies in the example's part. What a forecast reads may reach back into an earlier part (train is earlier than
+ * validation, validation than test) and into rows of no part, never into a later one.
+ */
+import type { ExampleSpec, Part } from "../core/batch.js";
+import { OstinatoError } from "../core/errors.js";
+import type { PreparedData, PreparedSeries } from "./prepare.js";
+import { rowName, timeName } from "./record.js";
+import { partCode, runsOf } from "./split.js";
+
+/** A list of examples over prepared data; example i is the steps [start[i], start[i] + length[i]) of series[i]. */
+export interface Examples {
+  prepared: PreparedData;
+  spec: ExampleSpec;
+  part: Part;
+  count: number;
+  series: Int32Array;
+  start: Int32Array;
+  length: Int32Array;
+  /** What made no example: windows without a single target, and stretches of the part that are too short for one. */
+  dropped: { noTarget: number; tooShort: number };
+}
+
+export interface WindowOptions {
+  /** Input steps, >= 1. */
+  length: number;
+  /** Steps predicted, >= 1; forecasts only. */
+  horizon?: number;
+  /** Steps from one window to the next, >= 1. Default 1; for tags `length`, so that every step is in one window. */
+  stride?: number;
+  part: Part;
+  /**
+   * Forecasts: a target block for every input step, not for the last alone. The windows are the same; target values of earlier steps
+   * that lie outside the part are masked.
+   */
+  everyStep?: boolean;
+  /** Forecasts: keep windows whose targets are missing or lie beyond the end of the series, for prediction. */
+  keepUnscored?: boolean;
+}
+
+/** Cuts the part into windows. @throws OST_WINDOW if no window fits. @throws OST_RANGE if an option lies outside its range. */
+export function windows(prepared: PreparedData, options: WindowOptions): Examples {
+  const { preprocessing } = prepared;
+  const kind = preprocessing.targetKind;
+  const { length, horizon = 0, part, everyStep = false, stride = kind === "tags" ? length : 1 } = options;
+  checkCount("length", length);
+  checkCount("stride", stride);
+  if (kind === "values") checkCount("horizon", horizon);
+  const list = new ExampleList(
+    prepared,
+    preprocessing.spec({ length, horizon: kind === "values" ? horizon : 0, everyStep }),
+    part,
+  );
+  if (kind === "values") forecastWindows(list, { ...options, horizon, stride });
+  else stepWindows(list, length, stride, kind === "class");
+  return list.done(
+    kind === "values" ? `${length} input steps and ${horizon} target steps` : `${length} steps`,
+    `lower window.length${kind === "values" ? " or window.horizon" : ""}, or use longer series`,
+  );
+}
+
+/**
+ * Every stretch of the part as one example: whole series, where the split is by series. For classes and tags.
+ *
+ * @throws OST_WINDOW if there is none. @throws OST_RANGE for a forecast, which needs windows.
+ */
+export function sequences(prepared: PreparedData, { part }: { part: Part }): Examples {
+  const { preprocessing, series } = prepared;
+  if (preprocessing.targetKind === "values") {
+    throw new OstinatoError("OST_RANGE", {
+      what: "a forecast needs windows",
+      expected: "a class or a tag per step as target",
+      got: "target values",
+      where: "sequences",
+      repair: "use windows(prepared, { length, horizon, part })",
+    });
+  }
+  const list = new ExampleList(prepared, preprocessing.spec({ length: 0 }), part);
+  series.forEach((one, s) => {
+    for (const [from, to] of runsOf(one.part, partCode(part))) list.addClassed(one, s, from, to - from);
+  });
+  return list.done("one step with a label", "choose another split");
+}
+
+/** Collects examples, and counts what made none. */
+class ExampleList {
+  readonly dropped = { noTarget: 0, tooShort: 0 };
+  readonly #series: number[] = [];
+  readonly #start: number[] = [];
+  readonly #length: number[] = [];
+
+  constructor(
+    readonly prepared: PreparedData,
+    readonly spec: ExampleSpec,
+    readonly part: Part,
+  ) {}
+
+  add(series: number, start: number, length: number): void {
+    this.#series.push(series);
+    this.#start.push(start);
+    this.#length.push(length);
+  }
+
+  /** Adds an example if any of its steps has a class. */
+  addClassed({ classes }: PreparedSeries, series: number, start: number, length: number): void {
+    if (classes!.subarray(start, start + length).some((index) => index >= 0)) this.add(series, start, length);
+    else this.dropped.noTarget++;
+  }
+
+  done(expected: string, repair: string): Examples {
+    const { prepared, spec, part, dropped } = this;
+    if (this.#series.length === 0) {
+      const longest = prepared.series.reduce((most, { length }) => Math.max(most, length), 0);
+      throw new OstinatoError("OST_WINDOW", {
+        what: `no window fits into the part "${part}"`,
+        expected: `a series of at least ${expected}, with its targets in the part`,
+        got: `${prepared.split[part]} rows in the part, the longest series has ${longest}; ${dropped.noTarget} windows had no target value`,
+        where: prepared.source,
+        repair,
+      });
+    }
+    return {
+      prepared,
+      spec,
+      part,
+      count: this.#series.length,
+      series: Int32Array.from(this.#series),
+      start: Int32Array.from(this.#start),
+      length: Int32Array.from(this.#length),
+      dropped,
+    };
+  }
+}
+
+function forecastWindows(list: ExampleList, options: WindowOptions & { horizon: number; stride: number }): void {
+  const { length, horizon, stride, part, keepUnscored = false } = options;
+  const code = partCode(part);
+  list.prepared.series.forEach((series, s) => {
+    for (const [from, to] of runsOf(series.part, code)) {
+      const beyond = keepUnscored && to === series.length;
+      const earliest = Math.max(from, length, afterLaterPart(series.part, from, code) + length);
+      const last = beyond ? to : to - horizon;
+      if (earliest > last) list.dropped.tooShort++;
+      for (let target = earliest; target <= last; target += stride) {
+        if (keepUnscored || hasValue(series, target, Math.min(horizon, to - target))) list.add(s, target - length, length);
+        else list.dropped.noTarget++;
+      }
+    }
+  });
+}
+
+/** The first step after the last row before `from` that belongs to a later part, which no input may hold. */
+function afterLaterPart(part: Uint8Array, from: number, code: number): number {
+  let step = from;
+  while (step > 0 && part[step - 1] <= code) step--;
+  return step;
+}
+
+function hasValue({ values, length }: PreparedSeries, from: number, count: number): boolean {
+  const targets = values!.length / length;
+  return values!.subarray(from * targets, (from + count) * targets).some((value) => !Number.isNaN(value));
+}
+
+function stepWindows(list: ExampleList, length: number, stride: number, whole: boolean): void {
+  list.prepared.series.forEach((series, s) => {
+    for (const [from, to] of runsOf(series.part, partCode(list.part))) {
+      if (whole && to - from < length) list.dropped.tooShort++;
+      const last = whole ? to - length : to - 1;
+      for (let start = from; start <= last; start += stride) {
+        list.addClassed(series, s, start, Math.min(length, to - start));
+        if (start + length >= to) break;
+      }
+    }
+  });
+}
+
+function checkCount(name: string, value: number): void {
+  if (Number.isInteger(value) && value >= 1) return;
+  throw new OstinatoError("OST_RANGE", {
+    what: "not a number of steps",
+    expected: "a whole number >= 1",
+    got: String(value),
+    where: `window.${name}`,
+  });
+}
+
+/** Which rows of the data an example reads and predicts, in words. */
+export function describeWindow({ prepared, spec, part, series, start, length, count }: Examples, index: number): string {
+  const { entity, time, row, length: steps } = prepared.series[series[index]];
+  const stretch = (from: number, to: number) => {
+    if (from >= steps) return "steps after the end of the series";
+    const last = Math.min(to, steps) - 1;
+    const rows =
+      from === last ? rowName(prepared, row[from]) : `${rowName(prepared, row[from])} to ${rowName(prepared, row[last])}`;
+    const times = time && `, ${timeName(time[from])}${from === last ? "" : ` to ${timeName(time[last])}`}`;
+    return `${rows}${times ?? ""}`;
+  };
+  const from = start[index];
+  const end = from + length[index];
+  const target =
+    spec.targetKind === "values"
+      ? `${stretch(end, end + spec.horizon)} (${spec.horizon} ${spec.horizon === 1 ? "step" : "steps"} of ${spec.targets.join(", ")})`
+      : spec.targetKind === "class"
+        ? `the class of the series`
+        : `the class of each step`;
+  return [
+    `example ${index + 1} of ${count} (${part}), series "${entity}"`,
+    `  input   ${stretch(from, end)} (${end - from} ${end - from === 1 ? "step" : "steps"} of ${spec.features.join(", ")})`,
+    `  target  ${target}`,
+  ].join("\n");
+}
