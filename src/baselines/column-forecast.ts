@@ -1,0 +1,82 @@
+/**
+ * @file The shape shared by forecasts that extend each target column from its own past alone: persistence, seasonal naive, drift and
+ * moving average differ in one rule only.
+ */
+import type { Batch, ExampleSpec } from "../core/batch.js";
+import { OstinatoError } from "../core/errors.js";
+import { type Baseline, type BaselineArrays, type BaselineJson, forEachOrigin, inputAt, requireBatch } from "./baseline.js";
+
+/** A forecast of every target column from its own latest values. A row of length zero has no past and predicts zero. */
+export abstract class ColumnForecast implements Baseline {
+  abstract readonly name: string;
+  abstract readonly history: number;
+  abstract readonly kind: string;
+  readonly streaming = "windowed";
+  readonly spec: ExampleSpec;
+
+  /** Whether each target is a numeric column that is also among the inputs. */
+  static applies(spec: ExampleSpec): boolean {
+    return spec.targetKind === "values" && spec.targetFeature.every((feature) => feature >= 0);
+  }
+
+  constructor(spec: ExampleSpec) {
+    if (!ColumnForecast.applies(spec)) {
+      const blind = spec.targets.filter((_, k) => spec.targetFeature[k] < 0);
+      throw new OstinatoError("OST_TARGET", {
+        what: "this baseline extends a column from its own past",
+        expected: "numeric targets that are among the features",
+        got: spec.targetKind === "values" ? `targets that are not: ${blind.join(", ")}` : spec.targetKind,
+        where: "baselines",
+        repair: "add the targets to data.features, or leave this baseline out",
+      });
+    }
+    this.spec = spec;
+  }
+
+  /** Writes the coming values of one column to `future`, given its latest `count >= 1` values, oldest first. */
+  protected abstract extend(past: Float64Array, count: number, future: Float64Array): void;
+
+  fit(_train: () => Iterable<Batch>, _validation: () => Iterable<Batch>): void {}
+
+  predict(batch: Batch): Float32Array {
+    requireBatch(batch, this.spec, this.name);
+    const { horizon, targets, everyStep, batchSize, time } = batch;
+    const out = new Float32Array(batchSize * (everyStep ? time : 1) * horizon * targets);
+    const future = new Float64Array(horizon);
+    forEachPast(batch, this.spec, this.history, (past, count, position, target) => {
+      this.extend(past, count, future);
+      for (let p = 0; p < horizon; p++) out[(position * horizon + p) * targets + target] = future[p];
+    });
+    return out;
+  }
+
+  /** The settings as fitted. */
+  protected abstract options(): object;
+
+  toJSON(): BaselineJson {
+    return { kind: this.kind, spec: this.spec, options: this.options() };
+  }
+
+  arrays(): BaselineArrays {
+    return {};
+  }
+}
+
+/** Visits the latest `history` values (fewer at the start) of each target column at each origin of a batch, oldest first. */
+export function forEachPast(
+  batch: Batch,
+  spec: ExampleSpec,
+  history: number,
+  visit: (past: Float64Array, count: number, position: number, target: number) => void,
+): void {
+  const past = new Float64Array(Math.min(history, batch.time));
+  forEachOrigin(batch, (row, step, position) => {
+    const count = Math.min(history, step + 1);
+    if (count === 0) return;
+    for (let target = 0; target < batch.targets; target++) {
+      const feature = spec.targetFeature[target];
+      for (let i = 0; i < count; i++) past[i] = inputAt(batch, row, step - count + 1 + i, feature);
+      visit(past, count, position, target);
+    }
+  });
+}

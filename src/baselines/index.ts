@@ -1,0 +1,10 @@
+export type { Baseline, BaselineArrays, BaselineJson } from "./baseline.js";
+export { type DefaultBaselineOptions, defaultBaselines } from "./default-baselines.js";
+export { Drift } from "./drift.js";
+export { Logistic, type LogisticChoice, type LogisticOptions } from "./logistic.js";
+export { Majority } from "./majority.js";
+export { MovingAverage, type MovingAverageOptions } from "./moving-average.js";
+export { Persistence } from "./persistence.js";
+export { restoreBaseline } from "./restore.js";
+export { Ridge, type RidgeChoice, type RidgeOptions, type RidgeVariant } from "./ridge.js";
+export { SeasonalNaive, type SeasonalNaiveOptions } from "./seasonal-naive.js";

@@ -1,0 +1,126 @@
+import { describe, expect, it } from "vitest";
+import type { Batch, ExampleSpec } from "../core/batch.js";
+import { seed } from "../core/rng.js";
+import { evaluate } from "./evaluate.js";
+import { judge } from "./judge.js";
+import { lengthShift } from "./length-shift.js";
+import { renderReportHtml, renderReportText } from "./report.js";
+
+const spec: ExampleSpec = {
+  features: ["x"],
+  targetKind: "class",
+  targets: [],
+  classes: ["calm", "<wild>"],
+  horizon: 0,
+  everyStep: false,
+  length: 0,
+  targetFeature: [],
+};
+const n = 1200;
+const truth = Int32Array.from({ length: n }, (_, i) => (i % 3 === 0 ? 1 : 0));
+const batch: Batch = {
+  batchSize: n,
+  time: 1,
+  features: 1,
+  x: new Float32Array(n),
+  lengths: new Int32Array(n).fill(1),
+  targetKind: "class",
+  classes: truth,
+  everyStep: false,
+  horizon: 0,
+  targets: 0,
+  example: Int32Array.from(truth.keys()),
+  series: Int32Array.from(truth.keys()),
+  start: new Int32Array(n),
+};
+
+/** Logits that are right for all but every `mistake`-th example. */
+function predictor(mistake: number) {
+  return () => Float32Array.from({ length: 2 * n }, (_, i) => ((truth[i >> 1] === i % 2) === ((i >> 1) % mistake !== 0) ? 2 : 0));
+}
+
+function example(decision?: Parameters<typeof judge>[2]["decision"]) {
+  const score = (mistake: number) => evaluate(predictor(mistake), [batch], spec, { decision });
+  return judge(
+    { name: "GRU 48", kind: "model", test: score(20), validation: score(20), microsecondsPerStep: 2.13 },
+    [
+      { name: "logistic <b>", kind: "baseline", test: score(5), validation: score(5), microsecondsPerStep: 0.9 },
+      { name: "GRU 12", kind: "model", cheaper: true, test: score(10), validation: score(10) },
+    ],
+    { rng: seed(1), unit: "sequence", decision, resamples: 300 },
+  );
+}
+
+describe("report", () => {
+  it("aligns its table and ends with the verdict", () => {
+    const text = renderReportText(example(), { indent: 2 });
+    const lines = text.split("\n");
+    expect(lines[0]).toBe("  test, 1,200 sequences from 1,200 series never seen");
+    expect(lines.slice(1, 5)).toEqual([
+      "                 accuracy   macro-F1   log-loss   per step",
+      "  GRU 48            0.950      0.944      0.227     2.1 us",
+      "  logistic <b>      0.800      0.785      0.527     0.9 us",
+      "  GRU 12            0.900      0.890      0.327",
+    ]);
+    expect(text).toMatch(/Verdict: ship GRU 48\. It beats logistic <b> by 15\.0 points of accuracy/);
+    expect(lines.every((line) => line.length <= 110)).toBe(true);
+  });
+
+  it("is plain JSON", () => {
+    const report = example({ costs: { "<wild>": { calm: 5 } } });
+    expect(JSON.parse(JSON.stringify(report))).toEqual(report);
+  });
+
+  it("escapes every name in HTML and needs no script", () => {
+    const html = renderReportHtml(example({ alertBudget: { class: "<wild>", per1000: 300 } }), { title: "a & b" });
+    expect(html).toContain("<title>a &amp; b</title>");
+    expect(html).toContain("logistic &lt;b&gt;");
+    expect(html).toContain("&lt;wild&gt;");
+    expect(html).not.toMatch(/<wild>|<b>|<script/);
+  });
+
+  it("reaches its verdict by the decision where there is one", () => {
+    const report = example({ costs: { "<wild>": { calm: 5 } } });
+    expect(report.columns.at(-1)).toEqual({ key: "decision", label: "cost per decision", higherIsBetter: false });
+    expect(report.verdict.text).toContain("cost per decision");
+    expect(report.comparisons["GRU 12"].difference).toBeLessThan(0);
+    expect(renderReportText(report)).toContain("By your decision, GRU 48: cost");
+    const budget = example({ alertBudget: { class: "<wild>", per1000: 300 } });
+    expect(budget.verdict.text).toContain('recall of "<wild>"');
+  });
+});
+
+describe("length shift", () => {
+  const of = (values: (number | undefined)[], higherIsBetter = false) =>
+    lengthShift({
+      trainingLength: 64,
+      label: "MSE",
+      higherIsBetter,
+      errorAt: (multiple) => {
+        const value = values[[1, 10, 100].indexOf(multiple)];
+        return value === undefined ? undefined : { n: 50, value };
+      },
+    });
+
+  it("warns of a drift and says what to do", () => {
+    const { drifts, rows, text } = of([0.4, 0.41, 0.6]);
+    expect(drifts).toBe(true);
+    expect(rows[2]).toMatchObject({ steps: 6400, n: 50, value: 0.6 });
+    expect(rows[2].worse).toBeCloseTo(0.5, 12);
+    expect(text).toContain("1x (64 steps) 0.400, 10x (640 steps) 0.410, 100x (6400 steps) 0.600");
+    expect(text).toContain("50 % worse at 100x. Reset its state every 64 steps");
+  });
+
+  it("finds no drift where the metric holds, in either direction", () => {
+    expect(of([0.4, 0.41, undefined])).toMatchObject({ drifts: false });
+    expect(of([0.9, 0.95, 0.92], true).drifts).toBe(false);
+    expect(of([0.9, 0.7, 0.92], true).drifts).toBe(true);
+  });
+
+  it("says that it does not know where no series is long enough", () => {
+    const { drifts, text } = of([0.4, undefined, undefined]);
+    expect(drifts).toBeNull();
+    expect(text).toContain("no series is that long");
+    expect(text).toContain("Nothing says");
+  });
+});

@@ -1,0 +1,207 @@
+/** @file The report as plain JSON, as terminal text and as one self-contained page without scripts. */
+import type { Comparison } from "./bootstrap.js";
+import { type DecisionResult, describeDecision } from "./decision.js";
+import type { LengthShift } from "./length-shift.js";
+import type { ClassificationMetrics, ForecastMetrics } from "./score.js";
+import { formatDifference, formatMicroseconds, type Verdict } from "./verdict.js";
+
+export interface ReportColumn {
+  key: string;
+  label: string;
+  higherIsBetter: boolean;
+}
+
+export interface ReportRow {
+  name: string;
+  kind: "model" | "baseline";
+  /** By column key; null where it was not scored. */
+  values: Record<string, number | null>;
+  microsecondsPerStep?: number;
+}
+
+/** Everything a reader needs to judge a model; plain JSON. The first row is the model under judgement. */
+export interface Report {
+  part: "test" | "validation";
+  /** How many units were scored and what one is called. */
+  units: number;
+  unit: string;
+  /** Series they come from. */
+  series: number;
+  columns: ReportColumn[];
+  rows: ReportRow[];
+  /** All metrics by name of the predictor. */
+  metrics: Record<string, ForecastMetrics | ClassificationMetrics>;
+  /** Outcome of the configured decision by name of the predictor. */
+  decision?: Record<string, DecisionResult>;
+  /** What the comparisons are in, as it reads after a number. */
+  comparedBy: string;
+  /** Model minus rival, by name of the rival. */
+  comparisons: Record<string, Comparison>;
+  verdict: Verdict;
+  lengthShift?: LengthShift;
+  notes: string[];
+}
+
+export interface RenderReportTextOptions {
+  /** Spaces before each line; default 0. */
+  indent?: number;
+  /** Columns to wrap sentences at; default 110. */
+  width?: number;
+}
+
+/** The report as aligned text for a terminal, without colours. */
+export function renderReportText(report: Report, { indent = 0, width = 110 }: RenderReportTextOptions = {}): string {
+  const table = cells(report);
+  const widths = table[0].map((_, c) => Math.max(...table.map((row) => row[c].length)));
+  const lines = [heading(report)];
+  for (const row of table)
+    lines.push(
+      row
+        .map((cell, c) => (c === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[c])))
+        .join("   ")
+        .trimEnd(),
+    );
+  lines.push("");
+  for (const sentence of sentences(report)) lines.push(...wrap(sentence, width - indent));
+  return lines.map((line) => (line ? " ".repeat(indent) + line : "")).join("\n");
+}
+
+/** The report as one HTML page: no scripts, no other files, every text escaped. */
+export function renderReportHtml(report: Report, { title = "Ostinato report" }: { title?: string } = {}): string {
+  const [head, ...body] = cells(report);
+  const comparisons = Object.entries(report.comparisons).map(([name, { difference, interval95, n, unit, clusters }]) => [
+    name,
+    formatDifference(difference, {}),
+    interval95 ? `${formatDifference(interval95[0], {})} to ${formatDifference(interval95[1], {})}` : "too few units",
+    thousands(n),
+    unit === "entity" ? `${clusters} series, whole` : `blocks within ${clusters} series`,
+  ]);
+  const model = report.metrics[report.rows[0]?.name];
+  return [
+    "<!doctype html>",
+    `<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">`,
+    `<title>${escapeHtml(title)}</title>`,
+    `<style>${STYLE}</style></head><body>`,
+    `<h1>${escapeHtml(title)}</h1>`,
+    `<p class="verdict">${escapeHtml(report.verdict.text)}</p>`,
+    `<h2>${escapeHtml(heading(report))}</h2>`,
+    htmlTable(head, body),
+    `<h2>Differences in ${escapeHtml(report.comparedBy)}, ${escapeHtml(report.rows[0]?.name ?? "model")} minus rival</h2>`,
+    htmlTable(["rival", "difference", "95 % interval", "units", "resampled"], comparisons),
+    ...(model ? detail(model) : []),
+    ...sentences(report)
+      .slice(1)
+      .map((sentence) => `<p>${escapeHtml(sentence)}</p>`),
+    "</body></html>",
+    "",
+  ].join("\n");
+}
+
+function heading({ part, units, unit, series }: Report): string {
+  const origin = series > 1 ? ` from ${thousands(series)} series` : "";
+  return `${part}, ${thousands(units)} ${unit}${units === 1 ? "" : "s"}${origin} never seen`;
+}
+
+/** The table, its heading first. */
+function cells({ columns, rows }: Report): string[][] {
+  const timed = rows.some((row) => row.microsecondsPerStep !== undefined);
+  const head = ["", ...columns.map(({ label }) => label), ...(timed ? ["per step"] : [])];
+  const body = rows.map((row) => [
+    row.name,
+    ...columns.map(({ key }) => figure(row.values[key])),
+    ...(timed ? [row.microsecondsPerStep === undefined ? "" : formatMicroseconds(row.microsecondsPerStep)] : []),
+  ]);
+  return [head, ...body];
+}
+
+function sentences(report: Report): string[] {
+  const { decision, rows, verdict, lengthShift, notes } = report;
+  const told = decision
+    ? rows
+        .filter(({ name }) => decision[name])
+        .map(({ name }) => `By your decision, ${name}: ${describeDecision(decision[name])}.`)
+    : [];
+  return [verdict.text, ...told, ...(lengthShift ? [lengthShift.text] : []), ...notes];
+}
+
+/** Errors by step of the horizon and by target, or the confusion matrix. */
+function detail(metrics: ForecastMetrics | ClassificationMetrics): string[] {
+  if ("confusion" in metrics) {
+    const { classes, confusion, perClass } = metrics;
+    return [
+      "<h2>Confusion: row the true class, column the predicted one</h2>",
+      htmlTable(
+        ["", ...classes, "precision", "recall", "F1"],
+        confusion.map((row, c) => {
+          const { precision, recall, f1 } = perClass[classes[c]];
+          return [classes[c], ...row.map(thousands), figure(precision), figure(recall), figure(f1)];
+        }),
+      ),
+    ];
+  }
+  const byTarget = Object.entries(metrics.byTarget).map(([name, scaled]) => {
+    const original = metrics.original?.byTarget[name];
+    return [
+      name,
+      figure(scaled.mse),
+      figure(scaled.mae),
+      original ? figure(original.rmse) : "",
+      original ? figure(original.mae) : "",
+    ];
+  });
+  return [
+    "<h2>By step of the horizon, scaled</h2>",
+    htmlTable(
+      ["step", "MSE", "MAE"],
+      metrics.byHorizon.map(({ step, mse, mae }) => [String(step), figure(mse), figure(mae)]),
+    ),
+    "<h2>By target</h2>",
+    htmlTable(["", "MSE scaled", "MAE scaled", "RMSE original", "MAE original"], byTarget),
+  ];
+}
+
+function figure(value: number | null | undefined): string {
+  if (value === null || value === undefined || !Number.isFinite(value)) return "";
+  const size = Math.abs(value);
+  if (size > 0 && size < 0.001) return value.toExponential(1);
+  return value.toFixed(size >= 1000 ? 0 : size >= 100 ? 1 : 3);
+}
+
+function thousands(value: number): string {
+  return String(value).replace(/\B(?=(\d{3})+$)/g, ",");
+}
+
+function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const last = lines[lines.length - 1];
+    if (last !== undefined && last.length + 1 + word.length <= width) lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(word);
+  }
+  return lines;
+}
+
+function htmlTable(head: string[], body: string[][]): string {
+  const row = (tag: string, values: string[]) =>
+    `<tr>${values.map((value) => `<${tag}>${escapeHtml(value)}</${tag}>`).join("")}</tr>`;
+  return `<table><thead>${row("th", head)}</thead><tbody>${body.map((values) => row("td", values)).join("")}</tbody></table>`;
+}
+
+function escapeHtml(text: string): string {
+  return text
+    .replaceAll("&", "&amp;")
+    .replaceAll("<", "&lt;")
+    .replaceAll(">", "&gt;")
+    .replaceAll('"', "&quot;")
+    .replaceAll("'", "&#39;");
+}
+
+const STYLE = `
+:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
+body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.4rem; } h2 { font-size: 1rem; margin-top: 2rem; }
+.verdict { font-size: 1.2rem; border-left: .3rem solid; padding-left: .8rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; display: block; overflow-x: auto; }
+th, td { padding: .25rem .8rem; text-align: right; border-bottom: 1px solid #8884; }
+th:first-child, td:first-child { text-align: left; padding-left: 0; }
+`;
