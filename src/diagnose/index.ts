@@ -1,0 +1,1 @@
+export { describeTrace, type NanTrace, traceNonFinite } from "./nan-trace.js";

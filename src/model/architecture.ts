@@ -1,0 +1,48 @@
+/** @file A network as data, and the network built from it. */
+import { OstinatoError } from "../core/errors.js";
+import type { Rng } from "../core/rng.js";
+import type { Kernels } from "../kernels/index.js";
+import { RecurrentNetwork, type RecurrentNetworkSpec, type SequenceModel, WindowMLP, type WindowMLPSpec } from "../nn/index.js";
+
+export type Architecture = RecurrentNetworkSpec | WindowMLPSpec;
+
+/** Builds the network with fresh weights. @throws OST_MODEL_FILE for a type this version does not know. */
+export function buildNetwork(architecture: Architecture, options: { rng: Rng; engine?: Kernels }): SequenceModel {
+  switch (architecture.type) {
+    case "recurrent":
+      return new RecurrentNetwork(architecture, options);
+    case "windowMLP":
+      return new WindowMLP(architecture, options);
+    default:
+      throw new OstinatoError("OST_MODEL_FILE", {
+        what: "an unknown architecture",
+        expected: "recurrent or windowMLP",
+        got: String((architecture as { type: unknown }).type),
+        repair: "open the file with a newer version",
+      });
+  }
+}
+
+/** A recurrent network with every choice made; what is left out takes its default. */
+export function recurrentSpec(
+  choices: Pick<RecurrentNetworkSpec, "cell" | "inputSize" | "hiddenSize" | "outputSize"> & Partial<RecurrentNetworkSpec>,
+): RecurrentNetworkSpec {
+  return {
+    numLayers: 1,
+    bidirectional: false,
+    dropout: 0,
+    init: "uniform",
+    forgetBias: null,
+    resetAfter: true,
+    nonlinearity: "tanh",
+    ...choices,
+    type: "recurrent",
+  };
+}
+
+/** For reports: "GRU 9->48", "LSTM 2x100 bidirectional", "MLP window 8". */
+export function describeArchitecture(architecture: Architecture): string {
+  if (architecture.type === "windowMLP") return `MLP window ${architecture.window}`;
+  const { cell, numLayers, hiddenSize, bidirectional } = architecture;
+  return `${cell.toUpperCase()} ${numLayers > 1 ? `${numLayers}x` : ""}${hiddenSize}${bidirectional ? " bidirectional" : ""}`;
+}

@@ -1,0 +1,90 @@
+/** @file From a model file to something that predicts: network or baseline, with its frozen preprocessing. */
+import { restoreBaseline } from "../baselines/index.js";
+import { OstinatoError } from "../core/errors.js";
+import { seed } from "../core/rng.js";
+import { Preprocessing } from "../data/index.js";
+import { defaultEngine, type Kernels } from "../kernels/index.js";
+import type { SequenceModel } from "../nn/index.js";
+import { type Architecture, buildNetwork, describeArchitecture } from "./architecture.js";
+import { decodeModel, encodeModel, type ModelArrays, type ModelHeader } from "./file.js";
+import { networkPredictor, type Predictor } from "./predictor.js";
+
+export interface LoadedModel {
+  header: ModelHeader;
+  preprocessing: Preprocessing;
+  /** Null for a baseline. */
+  network: SequenceModel | null;
+  predictor: Predictor;
+  /** sha256 of the file, hex. */
+  hash: string;
+  bytes: number;
+}
+
+/**
+ * Opens a model from the bytes of its file.
+ *
+ * @param options `build`: makes the network of a model class of your own from its architecture; default the built-in ones.
+ * @throws OST_MODEL_FILE if the file is malformed or its weights do not fit its architecture.
+ */
+export async function openModel(
+  bytes: Uint8Array,
+  { engine = defaultEngine(), build }: { engine?: Kernels; build?: (architecture: Architecture) => SequenceModel } = {},
+): Promise<LoadedModel> {
+  const { header, arrays } = decodeModel(bytes);
+  const preprocessing = Preprocessing.fromJSON(header.preprocessing);
+  checkConsistent(header, preprocessing);
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes.slice()));
+  const hash = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const { architecture, spec, name } = header;
+  if (architecture.type === "baseline") {
+    const { kind, options } = architecture;
+    const predictor = restoreBaseline({ kind, spec, options }, arrays as Parameters<typeof restoreBaseline>[1]);
+    return { header, preprocessing, network: null, predictor, hash, bytes: bytes.length };
+  }
+  const network = build?.(architecture) ?? buildNetwork(architecture, { rng: seed(0), engine });
+  try {
+    network.loadStateDict(new Map(Object.entries(arrays)));
+  } catch (cause) {
+    if (!(cause instanceof OstinatoError)) throw cause;
+    throw new OstinatoError(
+      "OST_MODEL_FILE",
+      { ...cause.detail, what: `the weights do not fit the architecture: ${cause.detail.what}` },
+      { cause },
+    );
+  }
+  return {
+    header,
+    preprocessing,
+    network,
+    predictor: networkPredictor(name || describeArchitecture(architecture), network, spec),
+    hash,
+    bytes: bytes.length,
+  };
+}
+
+/** The file of a network with its present weights. */
+export function saveNetwork(header: ModelHeader, network: SequenceModel): Uint8Array {
+  const arrays: ModelArrays = {};
+  for (const [name, { shape, data }] of network.stateDict()) arrays[name] = { shape, data: Float32Array.from(data) };
+  return encodeModel(header, arrays);
+}
+
+function checkConsistent({ spec, architecture }: ModelHeader, preprocessing: Preprocessing): void {
+  const features = preprocessing.featureNames.length;
+  const outputs = spec.targetKind === "values" ? spec.horizon * spec.targets.length : spec.classes.length;
+  const network = architecture.type === "baseline" ? null : architecture;
+  const fits =
+    spec.features.length === features &&
+    preprocessing.targetKind === spec.targetKind &&
+    spec.targetFeature.length === spec.targets.length &&
+    spec.targetFeature.every((index) => Number.isInteger(index) && index >= -1 && index < features) &&
+    (network === null || (network.inputSize === features && network.outputSize === outputs));
+  if (!fits) {
+    throw new OstinatoError("OST_MODEL_FILE", {
+      what: "preprocessing, specification and architecture disagree",
+      expected: `${features} features in, ${outputs} values out`,
+      got: network ? `${network.inputSize} in, ${network.outputSize} out` : `${spec.features.length} features`,
+      where: "ostinato",
+    });
+  }
+}

@@ -1,0 +1,244 @@
+/**
+ * @file A model as a stateful stream: raw record in, prediction out, with preprocessing, model and decoding joined.
+ *
+ * State is a value: `push` never changes the state it is given, so a caller commits the new one or keeps the old one, bit for bit.
+ */
+
+import type { Batch } from "../core/batch.js";
+import { OstinatoError } from "../core/errors.js";
+import { normalizeWindow, type RawRecord, type Step } from "../data/index.js";
+import { flattenState, unflattenState } from "../nn/index.js";
+import { inference } from "../tensor/index.js";
+import type { LoadedModel } from "./load.js";
+import { forwardBatch, probabilities } from "./predictor.js";
+import { decodeSnapshot, encodeSnapshot } from "./snapshot.js";
+
+export type { RawRecord };
+
+/** Everything a session carries between records. */
+export interface StreamState {
+  /** State of the frozen preprocessing (fills, differences, resampling). */
+  readonly preprocessing: Float64Array;
+  /** State of the model: hidden and cell state, or the window of the last inputs. */
+  readonly model: Float32Array;
+  /** Records applied since the initial state. */
+  readonly steps: number;
+}
+
+/** One prediction. A record gives none (a grid step is not complete), one, or several (a gap was resampled). */
+export interface Prediction {
+  /** Time of the step it belongs to (epoch ms), or null where the data has no time. */
+  time: number | null;
+  /** classify, tag: the likeliest class and its probability. */
+  label?: string;
+  confidence?: number;
+  probabilities?: Record<string, number>;
+  /** forecast: per target column the next `horizon` values, in original units. */
+  forecast?: Record<string, number[]>;
+}
+
+export interface PushResult {
+  state: StreamState;
+  predictions: Prediction[];
+}
+
+export interface StreamModel {
+  readonly name: string;
+  /** sha256 of the model file, hex: snapshots are bound to it. */
+  readonly hash: string;
+  readonly task: "forecast" | "classify" | "tag";
+  /** "carried": trained with carried state, one step per record. "windowed": each prediction reads the last `windowLength` steps afresh. */
+  readonly streaming: "carried" | "windowed";
+  readonly windowLength: number;
+  /** Raw columns a record must have. */
+  readonly columns: readonly string[];
+  /** Raw columns (features) whose absence the missing policy tolerates; the name of the time column or null. */
+  readonly time: string | null;
+  readonly classes: readonly string[];
+  readonly targets: readonly string[];
+  readonly horizon: number;
+  /** Names of the model's input features after preprocessing. */
+  readonly features: readonly string[];
+  initialState(): StreamState;
+  /** @throws OST_RECORD, OST_VALUE, OST_MISSING for a record it cannot take; OST_NAN if the new state is not finite. The given state stays valid. */
+  push(record: RawRecord, state: StreamState): PushResult;
+  /** The hidden vector of the model in a state, for display: the last layer's h, or the newest window row. */
+  view(state: StreamState): Float32Array;
+  /** Versioned, checksummed bytes bound to this model's hash and to an owner. */
+  snapshot(state: StreamState, owner: string): Uint8Array;
+  /** @throws OST_SNAPSHOT when corrupt, of another model, or of another owner. */
+  restore(snapshot: Uint8Array, owner: string): StreamState;
+}
+
+/** The last step's outputs and the state after it. */
+interface Advance {
+  output: Float32Array | null;
+  state: Float32Array;
+}
+
+/**
+ * A loaded model as a stream.
+ *
+ * @throws OST_CAUSAL if the model or its preprocessing looks ahead.
+ */
+export function toStream(loaded: LoadedModel): StreamModel {
+  const { header, preprocessing, hash } = loaded;
+  if (header.streaming === null || preprocessing.lookAhead > 0 || loaded.network?.causal === false) {
+    throw new OstinatoError("OST_CAUSAL", {
+      what: "this model looks ahead and cannot be streamed",
+      expected: "mode: streaming or causal",
+      got: loaded.network?.causal === false ? "a bidirectional network" : `mode: ${header.mode}`,
+      where: header.name,
+      repair: "train it with mode: causal and bidirectional: false, or use ostinato predict on whole files",
+    });
+  }
+  const { roles } = preprocessing;
+  const stepper = header.streaming === "carried" && loaded.network ? carriedStepper(loaded) : windowedStepper(loaded);
+  const fresh = (): StreamState => ({ preprocessing: preprocessing.initialState(), model: stepper.initial.slice(), steps: 0 });
+  return {
+    name: header.name,
+    hash,
+    task: header.task,
+    streaming: header.streaming,
+    windowLength: header.windowLength,
+    columns: roles.time === null ? roles.features : [roles.time, ...roles.features],
+    time: roles.time,
+    classes: header.spec.classes,
+    targets: header.spec.targets,
+    horizon: header.spec.horizon,
+    features: header.spec.features,
+    initialState: fresh,
+    push(record, state) {
+      const carried = state.preprocessing.slice();
+      const steps = preprocessing.push(record, carried);
+      let model = state.model;
+      const predictions: Prediction[] = [];
+      for (const step of steps) {
+        const { output, state: next } = stepper.advance(step, model);
+        checkFinite(next, output, header.name);
+        model = next;
+        if (output) predictions.push(decode(loaded, output, step.time));
+      }
+      return { state: { preprocessing: carried, model, steps: state.steps + 1 }, predictions };
+    },
+    view: (state) => stepper.view(state.model),
+    snapshot: (state, owner) => encodeSnapshot(state, { model: hash, owner }),
+    restore: (snapshot, owner) =>
+      decodeSnapshot(snapshot, { model: hash, owner, preprocessing: preprocessing.stateSize, state: stepper.initial.length }),
+  };
+}
+
+interface Stepper {
+  initial: Float32Array;
+  /** Never changes the state it is given. */
+  advance(step: Step, state: Float32Array): Advance;
+  view(state: Float32Array): Float32Array;
+}
+
+/** One step of the network per record, its hidden state carried. */
+function carriedStepper({ network, header }: LoadedModel): Stepper {
+  const model = network as NonNullable<LoadedModel["network"]>;
+  const spec = model.stateSpec;
+  const names = Object.keys(spec);
+  const hidden = names.filter((name) => name.startsWith("h")).at(-1) ?? names[0];
+  const before = names.slice(0, names.indexOf(hidden)).reduce((sum, name) => sum + spec[name], 0);
+  return {
+    initial: inference(() => flattenState(spec, model.initialState(1))),
+    advance: ({ x }, state) =>
+      inference(() => {
+        const batch = oneRow(header.spec, x, 1);
+        const { prediction, state: next } = forwardBatch(model, header.spec, batch, {
+          state: unflattenState(spec, state, model.engine),
+        });
+        return { output: Float32Array.from(prediction.toArray()), state: flattenState(spec, next) };
+      }),
+    view: (state) => state.slice(before, before + spec[hidden]),
+  };
+}
+
+/** The last `windowLength` steps are kept and read afresh: [number of steps, then the steps, oldest first]. */
+function windowedStepper({ header, predictor, preprocessing }: LoadedModel): Stepper {
+  const { spec, windowLength, normalize, task } = header;
+  const features = spec.features.length;
+  const needed = task === "tag" ? 1 : Math.min(windowLength, Math.max(1, spec.length));
+  return {
+    initial: new Float32Array(1 + windowLength * features),
+    advance({ x }, state) {
+      const next = new Float32Array(state.length);
+      const count = Math.min(windowLength, state[0] + 1);
+      next[0] = count;
+      next.set(state.subarray(1 + (state[0] + 1 - count) * features, 1 + state[0] * features), 1);
+      next.set(x, 1 + (count - 1) * features);
+      if (count < needed) return { output: null, state: next };
+      const window = next.slice(1, 1 + count * features);
+      const batch = oneRow(spec, window, count);
+      if (normalize !== "none") {
+        const offset = new Float32Array(features);
+        const scale = new Float32Array(features);
+        normalizeWindow(window, {
+          length: count,
+          features,
+          valueFeatures: preprocessing.valueFeatures,
+          normalize,
+          offset,
+          scale,
+        });
+        batch.normalization = { offset, scale };
+      }
+      const output = predictor.predict(batch);
+      const perStep = spec.targetKind === "tags" || spec.everyStep;
+      return { output: perStep ? output.slice(output.length - output.length / count) : output, state: next };
+    },
+    view: (state) => state.slice(1 + Math.max(0, state[0] - 1) * features, 1 + Math.max(1, state[0]) * features),
+  };
+}
+
+function oneRow(
+  { features, targetKind, everyStep, horizon, targets }: LoadedModel["header"]["spec"],
+  x: Float32Array,
+  time: number,
+): Batch {
+  const lengths = Int32Array.of(time);
+  const zero = Int32Array.of(0);
+  const common = {
+    batchSize: 1,
+    time,
+    features: features.length,
+    x,
+    lengths,
+    targetKind,
+    everyStep,
+    horizon,
+    targets: targets.length,
+  };
+  return { ...common, example: zero, series: zero, start: zero };
+}
+
+function decode({ header: { spec }, preprocessing }: LoadedModel, output: Float32Array, at: number): Prediction {
+  const time = Number.isNaN(at) ? null : at;
+  if (spec.targetKind !== "values") {
+    const shares = probabilities(output, 0, spec.classes.length);
+    const best = shares.indexOf(Math.max(...shares));
+    return {
+      time,
+      label: spec.classes[best],
+      confidence: shares[best],
+      probabilities: Object.fromEntries(spec.classes.map((name, c) => [name, shares[c]])),
+    };
+  }
+  const values = preprocessing.unscaleTarget(output);
+  const width = spec.targets.length;
+  const forecast = spec.targets.map(
+    (name, k) => [name, Array.from({ length: spec.horizon }, (_, p) => values[p * width + k])] as const,
+  );
+  return { time, forecast: Object.fromEntries(forecast) };
+}
+
+function checkFinite(state: Float32Array, output: Float32Array | null, where: string): void {
+  if (state.every(Number.isFinite) && (output === null || output.every(Number.isFinite))) return;
+  throw new OstinatoError("OST_NAN", {
+    what: "the step gave a value that is not finite; the state is as before",
+    where,
+    repair: "check the record's range",
+  });
+}

@@ -1,0 +1,5 @@
+/** @file What needs a file system: reading data and model files, checkpoints on disk, the host's telemetry. */
+export { type DataFiles, hashFile, readTable } from "./data/read/index.js";
+export { openTelemetry, TELEMETRY_COLUMNS, type TelemetryRecord, telemetry } from "./data/telemetry.js";
+export { loadModel } from "./model/load-file.js";
+export { checkpointFile, writeAtomically } from "./train/checkpoint-file.js";

@@ -1,0 +1,17 @@
+/** @file Cross-entropy against the classes of a batch, one per sequence or one per step. */
+import type { Batch } from "../core/batch.js";
+import { crossEntropy } from "../losses/index.js";
+import { integers, type Tensor, tensor } from "../tensor/index.js";
+import type { LossOptions } from "./task.js";
+
+export function classLoss(
+  logits: Tensor,
+  { classes = new Int32Array(0) }: Batch,
+  { labelSmoothing, classWeights }: LossOptions,
+): Tensor {
+  const { engine } = logits;
+  return crossEntropy(logits, integers(classes, logits.shape.slice(0, -1), { engine }), {
+    smoothing: labelSmoothing,
+    classWeights: classWeights ? tensor(classWeights, undefined, { engine }) : undefined,
+  });
+}

@@ -1,0 +1,281 @@
+/**
+ * @file A whole experiment: prepare, train, fit the baselines and the smaller rivals, judge all on the test part, and make the model files.
+ *
+ * The test part is read once, at the end; every choice (epoch, penalty, threshold) is made on the validation part.
+ */
+import { type Baseline, defaultBaselines } from "../baselines/index.js";
+import type { Batch, ExampleSpec } from "../core/batch.js";
+import { seed as seedRng } from "../core/rng.js";
+import { type PreparedData, prepare, type SplitSummary, type Table } from "../data/index.js";
+import {
+  type ClassificationMetrics,
+  type Contender,
+  evaluate,
+  type ForecastMetrics,
+  judge,
+  maseScale,
+  type Report,
+  type Score,
+} from "../evaluate/index.js";
+import { defaultEngine, type Kernels } from "../kernels/index.js";
+import {
+  type Architecture,
+  describeArchitecture,
+  encodeModel,
+  type ModelHeader,
+  networkPredictor,
+  type Predictor,
+  recurrentSpec,
+  saveNetwork,
+  type TaskName,
+} from "../model/index.js";
+import type { TrainProgress, TrainResult } from "../train/index.js";
+import type { ExperimentConfig } from "./config.js";
+import { evaluationBatches, type FitOptions, fitNetwork } from "./fit-network.js";
+import { lengthReport } from "./length-report.js";
+import { taskOf } from "./task.js";
+
+export const VERSION = "0.1.0";
+
+export type Metrics = ForecastMetrics | ClassificationMetrics;
+
+/** What happens, as it happens; for progress lines. */
+export type ExperimentEvent =
+  | { kind: "data"; source: string; series: number; features: number; classes: number; split: SplitSummary }
+  | { kind: "network"; name: string; parameters: number; rival: boolean }
+  | { kind: "progress"; name: string; rival: boolean; progress: TrainProgress }
+  | { kind: "baseline"; name: string }
+  | { kind: "judge" };
+
+export interface ExperimentOptions extends Omit<FitOptions, "onProgress"> {
+  engine?: Kernels;
+  /** sha256 of every data file by name, for the provenance. */
+  dataHashes?: Record<string, string>;
+  onEvent?: (event: ExperimentEvent) => void;
+}
+
+export interface ExperimentResult {
+  name: string;
+  task: TaskName;
+  training: TrainResult;
+  metrics: { validation: Metrics; test: Metrics };
+  /** By name, on the test part. */
+  baselines: Record<string, Metrics>;
+  report: Report;
+  split: SplitSummary;
+  /** The model's file, and one per baseline and rival by name. */
+  file: Uint8Array;
+  rivalFiles: Map<string, Uint8Array>;
+}
+
+/** Prepared data and what the model must know of its examples. */
+export interface ExperimentData {
+  prepared: PreparedData;
+  spec: ExampleSpec;
+}
+
+/** @throws OST_COLUMN, OST_VALUE, OST_MISSING, OST_ORDER, OST_SPLIT, OST_TARGET, OST_CAUSAL for data that does not fit. */
+export function prepareExperiment(config: ExperimentConfig, table: Table): ExperimentData {
+  const { data, mode, window } = config;
+  const { source: _, ...options } = data;
+  const { targetKind } = taskOf(config);
+  const prepared = prepare(table, { ...options, mode, targetKind });
+  const everyStep = targetKind === "values" && mode === "streaming";
+  const horizon = targetKind === "values" ? window.horizon : 0;
+  return { prepared, spec: prepared.preprocessing.spec({ length: window.length ?? 0, horizon, everyStep }) };
+}
+
+/**
+ * Runs an experiment on a table. Null when `signal` ended it; the checkpoint is saved then.
+ *
+ * @throws OST_* as `prepareExperiment` and `fitNetwork` do.
+ */
+export async function runExperiment(
+  config: ExperimentConfig,
+  table: Table,
+  options: ExperimentOptions = {},
+): Promise<ExperimentResult | null> {
+  const { onEvent = () => {}, dataHashes = {}, engine = defaultEngine(), onLog, signal, ...fit } = options;
+  const { prepared, spec } = prepareExperiment(config, table);
+  const { series, preprocessing, split } = prepared;
+  onEvent({
+    kind: "data",
+    source: prepared.source,
+    series: series.length,
+    features: spec.features.length,
+    classes: spec.classes.length,
+    split,
+  });
+  evaluationBatches(config, prepared, "test");
+
+  const main = mainArchitecture(config, spec);
+  const networks: Entrant[] = [];
+  let training: TrainResult | null = null;
+  for (const architecture of [main, ...(config.evaluation.rivals ? rivalArchitectures(config, main) : [])]) {
+    const rival = architecture !== main;
+    const name = describeArchitecture(architecture);
+    const fitted = await fitNetwork(config, prepared, spec, architecture, {
+      engine,
+      signal,
+      onProgress: (progress) => onEvent({ kind: "progress", name, rival, progress }),
+      ...(rival ? {} : { ...fit, onLog }),
+    });
+    if (fitted.result.stopped === "aborted") return null;
+    training ??= fitted.result;
+    onEvent({ kind: "network", name, parameters: fitted.network.parameters().reduce((sum, { size }) => sum + size, 0), rival });
+    networks.push({
+      name,
+      cheaper: rival,
+      predictor: networkPredictor(name, fitted.network, spec),
+      save: (header) => saveNetwork({ ...header, architecture }, fitted.network),
+    });
+  }
+
+  const entrants = [...networks, ...fitBaselines(config, prepared, spec, (name) => onEvent({ kind: "baseline", name }))];
+  if (signal?.aborted) return null;
+  onEvent({ kind: "judge" });
+  const scoring = scoringOptions(config, prepared);
+  const contenders = entrants.map((entrant): Contender => {
+    const score = (part: "validation" | "test") =>
+      evaluate((batch) => entrant.predictor.predict(batch), evaluationBatches(config, prepared, part), spec, scoring);
+    const validation = score("validation");
+    const { result: test, microsecondsPerStep } = timed(config, prepared, () => score("test"));
+    return {
+      name: entrant.name,
+      kind: entrant.baseline ? "baseline" : "model",
+      test,
+      validation,
+      cheaper: entrant.cheaper,
+      microsecondsPerStep,
+    };
+  });
+  const [model, ...rivals] = contenders;
+  const report = judge(model, rivals, {
+    rng: seedRng(config.train.seed),
+    decision: config.decision,
+    span: spec.length + spec.horizon,
+    resamples: config.evaluation.resamples,
+    unit: taskOf(config).unit,
+    lengthShift: lengthReport(config, prepared, spec, entrants[0].predictor) ?? undefined,
+  });
+  const name = config.name ?? model.name;
+  const header: ModelHeader = {
+    name,
+    task: config.task,
+    mode: config.mode,
+    streaming: config.mode === "offline" ? null : isCarried(config) ? "carried" : "windowed",
+    windowLength: isCarried(config) ? 0 : windowLength(config, prepared),
+    architecture: main,
+    spec,
+    normalize: config.window.normalize,
+    preprocessing: preprocessing.toJSON(),
+    report,
+    provenance: {
+      version: VERSION,
+      created: new Date().toISOString(),
+      seed: config.train.seed,
+      data: dataHashes,
+      engine: `${engine.name} (${engine.detail})`,
+      config,
+    },
+  };
+  const [first, ...others] = entrants;
+  const rivalHeader = (entrant: Entrant): ModelHeader => {
+    if (!entrant.baseline) return { ...header, name: entrant.name };
+    const keeps = Math.min(entrant.baseline.history, windowLength(config, prepared));
+    return { ...header, name: entrant.name, streaming: header.streaming && "windowed", windowLength: Math.max(1, keeps) };
+  };
+  return {
+    name,
+    task: config.task,
+    training: training as TrainResult,
+    metrics: { validation: (model.validation as Score).metrics, test: model.test.metrics },
+    baselines: Object.fromEntries(rivals.map((rival) => [rival.name, rival.test.metrics])),
+    report,
+    split,
+    file: first.save(header),
+    rivalFiles: new Map(others.map((entrant) => [entrant.name, entrant.save(rivalHeader(entrant))])),
+  };
+}
+
+/** A network or baseline that is to be judged and saved. */
+interface Entrant {
+  name: string;
+  predictor: Predictor;
+  cheaper: boolean;
+  baseline?: Baseline;
+  save(header: ModelHeader): Uint8Array;
+}
+
+/** Carried: one step per record. Whole sequences are learned from a fresh state and read to their end, so they stream step by step too. */
+function isCarried({ mode, window }: ExperimentConfig): boolean {
+  return mode === "streaming" || window.length === undefined;
+}
+
+/** Steps a windowed stream keeps: the window, or the longest training sequence. */
+function windowLength({ window }: ExperimentConfig, { series }: PreparedData): number {
+  return window.length ?? series.reduce((most, { length }) => Math.max(most, length), 1);
+}
+
+export function mainArchitecture({ model }: ExperimentConfig, spec: ExampleSpec): Architecture {
+  const outputSize = spec.targetKind === "values" ? spec.horizon * spec.targets.length : spec.classes.length;
+  return recurrentSpec({ ...model, inputSize: spec.features.length, outputSize });
+}
+
+/** "Is the big one needed?": a quarter of the width, and a perceptron on a short window. */
+function rivalArchitectures({ evaluation, window, task }: ExperimentConfig, main: Architecture): Architecture[] {
+  const { inputSize, outputSize, hiddenSize } = main;
+  const rivals: Architecture[] = [];
+  if (main.type === "recurrent" && hiddenSize >= 8) rivals.push({ ...main, hiddenSize: Math.max(4, Math.round(hiddenSize / 4)) });
+  const steps = task === "forecast" ? (window.length as number) : Math.min(evaluation.window ?? 8, window.length ?? 8);
+  rivals.push({ type: "windowMLP", window: Math.min(steps, 32), inputSize, hiddenSize: 32, outputSize });
+  return rivals;
+}
+
+function fitBaselines(
+  config: ExperimentConfig,
+  prepared: PreparedData,
+  spec: ExampleSpec,
+  onBaseline: (name: string) => void,
+): Entrant[] {
+  const { period, lags, window } = config.evaluation;
+  return defaultBaselines(spec, { period, lags, window }).map((baseline) => {
+    onBaseline(baseline.name);
+    const pass = (part: "train" | "validation") => () => evaluationBatches(config, prepared, part);
+    baseline.fit(pass("train"), pass("validation"));
+    const { kind, options } = baseline.toJSON();
+    return {
+      name: baseline.name,
+      predictor: baseline,
+      cheaper: true,
+      baseline,
+      save: (header) => encodeModel({ ...header, architecture: { type: "baseline", kind, options } }, baseline.arrays()),
+    };
+  });
+}
+
+/** Errors in original units, MASE by the training part, and what the decision needs. */
+export function scoringOptions({ decision, evaluation }: ExperimentConfig, { preprocessing, series }: PreparedData) {
+  const scaler = preprocessing.targetScaler;
+  if (!scaler) return { decision };
+  const width = preprocessing.roles.target.length;
+  const training = (k: number) =>
+    series.map(({ values, part, length }) => {
+      const column: number[] = [];
+      for (let i = 0; i < length; i++) if (part[i] === 1) column.push((values as Float32Array)[i * width + k]);
+      return column;
+    });
+  const maseScales = Array.from({ length: width }, (_, k) => maseScale(training(k), { period: evaluation.period ?? 1 }));
+  const usable = maseScales.every((scale) => scale > 0 && Number.isFinite(scale));
+  return { decision, original: (value: number, k: number) => scaler.invert(value, k), ...(usable && { maseScales }) };
+}
+
+/** Microseconds per step of input over the whole test part, batched as it is evaluated. */
+function timed<T>(config: ExperimentConfig, prepared: PreparedData, run: () => T): { result: T; microsecondsPerStep: number } {
+  let steps = 0;
+  for (const { lengths } of evaluationBatches(config, prepared, "test") as Iterable<Batch>)
+    for (const length of lengths) steps += length;
+  const start = performance.now();
+  const result = run();
+  return { result, microsecondsPerStep: ((performance.now() - start) * 1000) / Math.max(1, steps) };
+}

@@ -1,0 +1,59 @@
+/** @file What a task is: how examples, loss and metric of one pattern of prediction fit together. */
+import type { Batch, Part, TargetKind } from "../core/batch.js";
+import { type Examples, lanes, type PreparedData } from "../data/index.js";
+import type { MetricName } from "../evaluate/index.js";
+import type { TaskName } from "../model/index.js";
+import type { Tensor } from "../tensor/index.js";
+import { classify } from "./classify.js";
+import type { ExperimentConfig } from "./config.js";
+import { forecast } from "./forecast.js";
+import { tag } from "./tag.js";
+
+export interface LossOptions {
+  loss?: ExperimentConfig["train"]["loss"];
+  labelSmoothing: number;
+  /** One per class, or null. */
+  classWeights: Float32Array | null;
+}
+
+export interface Task {
+  readonly name: TaskName;
+  readonly targetKind: TargetKind;
+  /** What the verdict and the length report go by unless a decision is configured. */
+  readonly metric: MetricName;
+  /** What one scored thing is called. */
+  readonly unit: string;
+  /** Windows or whole sequences of a part; for a model that does not carry its state. */
+  examples(prepared: PreparedData, config: ExperimentConfig, part: Part, options?: ExampleOptions): Examples;
+  /** The scalar to be minimised. Targets that are missing and padded steps take no part. */
+  loss(prediction: Tensor, batch: Batch, options: LossOptions): Tensor;
+}
+
+export interface ExampleOptions {
+  /** Steps from one example to the next; default the configuration's in training and 1 elsewhere. */
+  stride?: number;
+  /** Input steps; default the configuration's. */
+  length?: number;
+  /** Keeps forecast windows whose targets lie beyond the end. */
+  keepUnscored?: boolean;
+}
+
+const TASKS: Record<TaskName, Task> = { forecast, classify, tag };
+
+export function taskOf({ task }: Pick<ExperimentConfig, "task">): Task {
+  return TASKS[task];
+}
+
+/** Number of targets of a batch that count. */
+export function countTargets({ values, classes }: Batch): number {
+  let count = 0;
+  if (values) for (let i = 0; i < values.length; i++) if (!Number.isNaN(values[i])) count++;
+  if (classes) for (let i = 0; i < classes.length; i++) if (classes[i] >= 0) count++;
+  return count;
+}
+
+/** Every stretch of a part as one row, so that a carried state runs through all of it; a few rows at a time. */
+export function* wholeLanes(prepared: PreparedData, part: Part, horizon: number): Generator<Batch> {
+  const longest = prepared.series.reduce((most, { length }) => Math.max(most, length), 1);
+  yield* lanes(prepared, { batchSize: 8, chunk: longest, part, horizon });
+}

@@ -1,0 +1,394 @@
+/**
+ * @file The training loop: epochs of `trainStep`, validation, early stopping with the best weights restored, checkpoints.
+ *
+ * Deterministic and resumable: the batches of an epoch depend only on the seed and the epoch's number, so a run that is killed and resumed
+ * ends with the same weights, bit for bit, as one that was never stopped.
+ */
+import { OstinatoError } from "../core/errors.js";
+import { Rng, seed as seedRng } from "../core/rng.js";
+import type { SequenceModel, State } from "../nn/index.js";
+import { constant, type Optimizer, type Schedule } from "../optim/index.js";
+import { type Parameter, tensor } from "../tensor/index.js";
+import { release } from "../tensor/storage.js";
+import { type Checkpoint, type CheckpointStore, decodeCheckpoint, encodeCheckpoint } from "./checkpoint.js";
+import { type Objective, trainStep } from "./train-step.js";
+
+export interface TrainOptions<B> {
+  optimizer: Optimizer;
+  /** The batches of one epoch; their order may depend on nothing but the arguments. */
+  data: (epoch: number, rng: Rng) => Iterable<B>;
+  /** The loss of a batch. `state` is what the objective of the batch before returned in the same epoch. */
+  objective: (batch: B, context: { rng: Rng; state?: State }) => Objective;
+  /** Validation loss, lower is better; called at the end of every epoch. Absent: no early stopping, the last weights are kept. */
+  validate?: () => number;
+  epochs: number;
+  /** Ends the run after so many updates; default none. */
+  maxSteps?: number;
+  /** Default 1. */
+  clipNorm?: number;
+  schedule?: Schedule;
+  /** Stops after `patience` epochs without a validation loss lower than the best. The best weights are restored in any case. */
+  earlyStopping?: { patience: number };
+  seed?: number;
+  checkpoint?: CheckpointStore;
+  /** Continues from the checkpoint if there is one. */
+  resume?: boolean;
+  /** Names configuration and data; a checkpoint with another is refused. */
+  fingerprint?: string;
+  /** Seconds between checkpoints inside an epoch; default 30. There is always one at the end of an epoch. */
+  checkpointSeconds?: number;
+  /** Updates between entries of the run log; default 50. */
+  logEvery?: number;
+  onLog?: (entry: RunLogEntry) => void;
+  /** Called after every update. */
+  onProgress?: (progress: TrainProgress) => void;
+  /** Aborting saves a checkpoint and ends the run with `stopped: "aborted"`. */
+  signal?: AbortSignal;
+}
+
+export interface TrainProgress {
+  epoch: number;
+  epochs: number;
+  step: number;
+  loss: number;
+  gradNorm: number;
+  /** Share of this epoch's updates that were clipped. */
+  clippedShare: number;
+  stepsPerSecond: number;
+  /** Null until an epoch's length is known. */
+  secondsLeft: number | null;
+  /** Of the last epoch, or null. */
+  validation: number | null;
+}
+
+export type RunLogEntry =
+  | {
+      kind: "step";
+      epoch: number;
+      step: number;
+      loss: number;
+      gradNorm: number;
+      clipped: boolean;
+      learningRate: number;
+      /** Per parameter: norms before the update, and norm of the update over norm of the parameter. */
+      layers: Record<string, { gradNorm: number; parameterNorm: number; updateRatio: number }>;
+    }
+  | {
+      kind: "epoch";
+      epoch: number;
+      step: number;
+      loss: number;
+      validation: number | null;
+      best: boolean;
+      clippedShare: number;
+      learningRate: number;
+      seconds: number;
+      stepsPerSecond: number;
+    };
+
+export interface TrainResult {
+  steps: number;
+  /** Epochs completed. */
+  epochs: number;
+  seconds: number;
+  best: { validation: number; epoch: number } | null;
+  stopped: "epochs" | "maxSteps" | "early" | "aborted";
+}
+
+/** Trains a model in place. @throws OST_NAN, OST_CHECKPOINT; the last checkpoint is intact in either case. */
+export async function train<B>(model: SequenceModel, options: TrainOptions<B>): Promise<TrainResult> {
+  const {
+    optimizer,
+    epochs,
+    maxSteps = Number.POSITIVE_INFINITY,
+    schedule = constant(),
+    seed = 0,
+    logEvery = 50,
+    checkpointSeconds = 30,
+  } = options;
+  const { fingerprint = "", checkpoint, earlyStopping } = options;
+  const parameters = model.namedParameters();
+  const baseRate = optimizer.learningRate;
+  const run = new Run(seed);
+  if (options.resume && checkpoint) {
+    const bytes = await checkpoint.load();
+    if (bytes) run.restore(decodeCheckpoint(bytes), { model, optimizer, schedule, fingerprint, baseRate });
+  }
+  const startedAt = performance.now() - run.seconds * 1000;
+  const save = async (finished = false) => {
+    run.seconds = (performance.now() - startedAt) / 1000;
+    await checkpoint?.save(encodeCheckpoint(run.capture({ parameters, optimizer, schedule, fingerprint, finished })));
+  };
+  const result = (stopped: TrainResult["stopped"]): TrainResult => ({
+    steps: run.step,
+    epochs: run.epoch,
+    seconds: (performance.now() - startedAt) / 1000,
+    best: run.best,
+    stopped,
+  });
+  let stepsPerEpoch: number | null = null;
+  let stopped: TrainResult["stopped"] = run.finished ? "early" : "epochs";
+  let savedAt = performance.now();
+  const sessionStart = { at: performance.now(), step: run.step };
+  let validation: number | null = null;
+
+  while (!run.finished && run.epoch < epochs && run.step < maxSteps) {
+    let position = 0;
+    for (const batch of options.data(run.epoch, seedRng(epochSeed(seed, run.epoch)))) {
+      if (position++ < run.cursor) continue;
+      optimizer.learningRate = baseRate * schedule.factor(run.step);
+      const logged = options.onLog !== undefined && run.step % logEvery === 0;
+      const before = logged ? new Map([...parameters].map(([name, parameter]) => [name, parameter.floats().slice()])) : null;
+      const previous = run.carried;
+      const { loss, gradNorm, clipped, state } = trainStep({
+        optimizer,
+        rng: run.rng,
+        clipNorm: options.clipNorm,
+        objective: (rng) => options.objective(batch, { rng, state: previous }),
+      });
+      run.carried = state;
+      releaseState(previous, state);
+      if (before) {
+        const { learningRate } = optimizer;
+        const layers = layerNorms(parameters, before);
+        options.onLog?.({ kind: "step", epoch: run.epoch, step: run.step, loss, gradNorm, clipped, learningRate, layers });
+      }
+      run.advance(loss, clipped);
+      const now = performance.now();
+      const stepsPerSecond = ((run.step - sessionStart.step) * 1000) / Math.max(1, now - sessionStart.at);
+      options.onProgress?.({
+        epoch: run.epoch,
+        epochs,
+        step: run.step,
+        loss: run.meanLoss,
+        gradNorm,
+        clippedShare: run.clippedShare,
+        stepsPerSecond,
+        secondsLeft: stepsPerEpoch === null ? null : (Math.min(maxSteps, stepsPerEpoch * epochs) - run.step) / stepsPerSecond,
+        validation,
+      });
+      if (now - savedAt > checkpointSeconds * 1000) {
+        await save();
+        savedAt = performance.now();
+      }
+      if (run.step % 16 === 0) await new Promise((resume) => setTimeout(resume, 0));
+      if (options.signal?.aborted) {
+        await save();
+        return result("aborted");
+      }
+      if (run.step >= maxSteps) break;
+    }
+    if (run.cursor === 0)
+      throw new OstinatoError("OST_RANGE", { what: "an epoch has no batches", where: "train", repair: "check split and window" });
+    stepsPerEpoch ??= run.cursor;
+    validation = options.validate?.() ?? null;
+    if (validation !== null && !Number.isFinite(validation)) {
+      throw new OstinatoError("OST_NAN", {
+        what: "the validation loss is not finite",
+        got: String(validation),
+        where: `epoch ${run.epoch}`,
+      });
+    }
+    const isBest = run.finishEpoch(validation, parameters);
+    if (validation !== null) schedule.observe(validation);
+    const seconds = (performance.now() - startedAt) / 1000;
+    options.onLog?.({
+      kind: "epoch",
+      epoch: run.epoch - 1,
+      step: run.step,
+      loss: run.meanLoss,
+      validation,
+      best: isBest,
+      clippedShare: run.clippedShare,
+      learningRate: optimizer.learningRate,
+      seconds,
+      stepsPerSecond: ((run.step - sessionStart.step) * 1000) / Math.max(1, performance.now() - sessionStart.at),
+    });
+    releaseState(run.carried);
+    run.startEpoch();
+    if (earlyStopping && run.waited > earlyStopping.patience) {
+      run.finished = true;
+      stopped = "early";
+    } else if (run.step >= maxSteps) {
+      stopped = "maxSteps";
+    }
+    await save();
+    savedAt = performance.now();
+  }
+  for (const [name, values] of run.bestWeights) parameters.get(name)?.assign(values);
+  return result(stopped);
+}
+
+/** What changes as a run goes on, apart from model, optimizer and schedule. */
+class Run {
+  epoch = 0;
+  cursor = 0;
+  step = 0;
+  seconds = 0;
+  waited = 0;
+  finished = false;
+  rng: Rng;
+  best: { validation: number; epoch: number } | null = null;
+  bestWeights: Map<string, Float32Array | Float64Array> = new Map();
+  carried: State | undefined;
+  #loss = { total: 0, count: 0, clipped: 0 };
+
+  constructor(seed: number) {
+    this.rng = seedRng(epochSeed(seed, -1));
+  }
+
+  get meanLoss(): number {
+    return this.#loss.total / Math.max(1, this.#loss.count);
+  }
+
+  get clippedShare(): number {
+    return this.#loss.clipped / Math.max(1, this.#loss.count);
+  }
+
+  advance(loss: number, clipped: boolean): void {
+    this.step++;
+    this.cursor++;
+    this.#loss.total += loss;
+    this.#loss.count++;
+    if (clipped) this.#loss.clipped++;
+  }
+
+  /** True if this epoch is the best so far. */
+  finishEpoch(validation: number | null, parameters: ReadonlyMap<string, Parameter>): boolean {
+    const isBest = validation !== null && (this.best === null || validation < this.best.validation);
+    if (isBest) {
+      this.best = { validation: validation as number, epoch: this.epoch };
+      this.bestWeights = valuesOf(parameters);
+      this.waited = 0;
+    } else if (validation !== null) {
+      this.waited++;
+    }
+    this.epoch++;
+    return isBest;
+  }
+
+  startEpoch(): void {
+    this.cursor = 0;
+    this.carried = undefined;
+    this.#loss = { total: 0, count: 0, clipped: 0 };
+  }
+
+  capture({ parameters, optimizer, schedule, fingerprint, finished }: CaptureContext): Checkpoint {
+    const state = optimizer.stateDict();
+    const carried = Object.entries(this.carried ?? {}).map(
+      ([name, value]) => [name, { shape: value.shape, data: value.floats().slice() }] as const,
+    );
+    return {
+      progress: {
+        fingerprint,
+        epoch: this.epoch,
+        cursor: this.cursor,
+        step: this.step,
+        seconds: this.seconds,
+        rng: this.rng.state,
+        learningRate: state.learningRate,
+        optimizerStep: state.step,
+        schedule: schedule.state(),
+        best: this.best,
+        waited: this.waited,
+        epochLoss: this.#loss,
+        finished: finished || this.finished,
+      },
+      model: valuesOf(parameters),
+      optimizer: state.arrays,
+      best: this.bestWeights,
+      carried: new Map(carried),
+    };
+  }
+
+  /** @throws OST_CHECKPOINT if it belongs to another run. */
+  restore({ progress, model: weights, optimizer: arrays, best, carried }: Checkpoint, context: RestoreContext): void {
+    const { model, optimizer, schedule, fingerprint, baseRate } = context;
+    const own = model.namedParameters();
+    const fits = weights.size === own.size && [...own].every(([name, { size }]) => weights.get(name)?.length === size);
+    if (progress.fingerprint !== fingerprint || !fits) {
+      throw new OstinatoError("OST_CHECKPOINT", {
+        what: "the checkpoint belongs to another run",
+        expected: `run ${fingerprint.slice(0, 12)} with ${own.size} parameters`,
+        got: `run ${progress.fingerprint.slice(0, 12)} with ${weights.size}`,
+        repair: "resume with the same configuration and data, or choose another --out",
+      });
+    }
+    optimizer.loadStateDict({
+      step: progress.optimizerStep,
+      learningRate: baseRate,
+      arrays: arrays as Map<string, Float32Array>,
+    });
+    for (const [name, parameter] of own) parameter.assign(weights.get(name) as Float32Array);
+    schedule.restore(progress.schedule);
+    ({
+      epoch: this.epoch,
+      cursor: this.cursor,
+      step: this.step,
+      seconds: this.seconds,
+      best: this.best,
+      waited: this.waited,
+    } = progress);
+    this.finished = progress.finished;
+    this.rng = new Rng(progress.rng);
+    this.#loss = progress.epochLoss;
+    this.bestWeights = new Map(best);
+    if (carried.size > 0) {
+      const { engine } = model;
+      this.carried = Object.fromEntries([...carried].map(([name, { shape, data }]) => [name, tensor(data, shape, { engine })]));
+    }
+  }
+}
+
+interface CaptureContext {
+  parameters: ReadonlyMap<string, Parameter>;
+  optimizer: Optimizer;
+  schedule: Schedule;
+  fingerprint: string;
+  finished: boolean;
+}
+
+interface RestoreContext {
+  model: SequenceModel;
+  optimizer: Optimizer;
+  schedule: Schedule;
+  fingerprint: string;
+  baseRate: number;
+}
+
+function valuesOf(parameters: ReadonlyMap<string, Parameter>): Map<string, Float32Array | Float64Array> {
+  return new Map([...parameters].map(([name, parameter]) => [name, parameter.floats().slice()]));
+}
+
+/** Distinct streams for every epoch (and -1, the run's own) of every seed. */
+function epochSeed(seed: number, epoch: number): number {
+  return (Math.imul(seed ^ 0x5bd1e995, 0x9e3779b1) + Math.imul(epoch + 2, 0x85ebca6b)) >>> 0;
+}
+
+/** Frees carried tensors at once: a synchronous stretch of training gives the garbage collector no turn. */
+function releaseState(state: State | undefined, except?: State): void {
+  const kept = new Set(Object.values(except ?? {}).map(({ storage }) => storage));
+  for (const { storage } of Object.values(state ?? {})) if (!kept.has(storage)) release(storage);
+}
+
+function layerNorms(parameters: ReadonlyMap<string, Parameter>, before: ReadonlyMap<string, ArrayLike<number>>) {
+  const layers: Record<string, { gradNorm: number; parameterNorm: number; updateRatio: number }> = {};
+  for (const [name, parameter] of parameters) {
+    const old = before.get(name) as ArrayLike<number>;
+    const values = parameter.floats();
+    let norm = 0;
+    let change = 0;
+    for (let i = 0; i < values.length; i++) {
+      norm += old[i] * old[i];
+      change += (values[i] - old[i]) ** 2;
+    }
+    const { grad, engine } = parameter;
+    const parameterNorm = Math.sqrt(norm);
+    layers[name] = {
+      gradNorm: grad ? Math.sqrt(engine.sumOfSquares(grad.size, grad.pointer)) : 0,
+      parameterNorm,
+      updateRatio: parameterNorm > 0 ? Math.sqrt(change) / parameterNorm : 0,
+    };
+  }
+  return layers;
+}
