@@ -1,0 +1,20 @@
+/** @file The public list of `ostinato/kernels`. */
+export { defaultEngine } from "./engine.js";
+export {
+  type AdamStep,
+  type CellKind,
+  type CrossEntropy,
+  type CrossEntropyBackward,
+  type CrossEntropyForward,
+  type Embedding,
+  type Kernels,
+  type Matmul,
+  NULL,
+  type Pointer,
+  type RecurrentBackward,
+  type RecurrentForward,
+  type RecurrentPack,
+} from "./kernels.js";
+export { type FloatArray, type FloatType, Memory } from "./memory.js";
+export { ReferenceKernels } from "./reference.js";
+export { WasmKernels, type WasmVariant } from "./wasm.js";
