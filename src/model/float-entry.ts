@@ -9,7 +9,8 @@ export function floatEntry(data: Float32Array | Float64Array, shape: readonly nu
 
 /** @throws OST_MODEL_FILE unless the entry holds F32 or F64. */
 export function floatsOf({ dtype, data }: SafetensorsTensor): Float32Array | Float64Array {
-  const bytes = data.slice().buffer;
+  // A copy, also of a Node Buffer, whose own slice would be a view.
+  const bytes = new Uint8Array(data).buffer;
   if (dtype === "F32") return new Float32Array(bytes);
   if (dtype === "F64") return new Float64Array(bytes);
   throw new OstinatoError("OST_MODEL_FILE", { what: "a float tensor is wanted", expected: "F32 or F64", got: dtype });

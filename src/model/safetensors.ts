@@ -68,7 +68,7 @@ export function readSafetensors(bytes: Uint8Array): SafetensorsFile {
   const tensors = new Map<string, SafetensorsTensor>();
   for (const [name, { dtype, shape, begin, end }] of header.tensors) {
     const view = bytes.subarray(dataStart + begin, dataStart + end);
-    const data = view.byteOffset % DTYPE_BYTES[dtype] === 0 ? view : view.slice();
+    const data = view.byteOffset % DTYPE_BYTES[dtype] === 0 ? view : new Uint8Array(view);
     tensors.set(name, { dtype, shape, data });
   }
   return { metadata: Object.fromEntries(header.metadata), tensors };

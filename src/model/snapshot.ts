@@ -53,7 +53,7 @@ export function decodeSnapshot(
   snapshot: Uint8Array,
   expected: { model: string; owner: string; preprocessing: number; state: number },
 ): StreamState {
-  const bytes = snapshot.slice();
+  const bytes = new Uint8Array(snapshot);
   const view = new DataView(bytes.buffer);
   const refuse = (what: string, wanted?: string, got?: string) =>
     new OstinatoError("OST_SNAPSHOT", {

@@ -1,0 +1,57 @@
+/**
+ * @file Errors on the wire: the HTTP status of every code, and the one body that every refusal has.
+ *
+ * A refused step was never applied: the session's state is the one before it, bit for bit, so a client may repair the record and send it
+ * again. Of a request with several records, those before the refused one were applied; the answer counts them beside the error.
+ */
+import { type ErrorCode, type ErrorDetail, OstinatoError } from "../core/errors.js";
+
+/**
+ * The HTTP status of each code that a server may answer with; every other code is a fault of the server, 500.
+ * `OST_REQUEST` is 400 unless the server knows a closer one: 404 unknown path, 405, 413 body too large, 415 not JSON.
+ */
+export const HTTP_STATUS: Partial<Record<ErrorCode, number>> = {
+  OST_REQUEST: 400,
+  OST_OWNER: 401,
+  OST_MODEL: 404,
+  OST_SESSION: 404,
+  OST_EXISTS: 409,
+  OST_SEQUENCE: 409,
+  OST_SNAPSHOT: 409,
+  OST_CAUSAL: 409,
+  OST_COLUMN: 422,
+  OST_VALUE: 422,
+  OST_MISSING: 422,
+  OST_ORDER: 422,
+  OST_RECORD: 422,
+  OST_RANGE: 422,
+  OST_NAN: 422,
+  OST_CAPACITY: 503,
+};
+
+export function httpStatus(code: ErrorCode): number {
+  return HTTP_STATUS[code] ?? 500;
+}
+
+/** What a refused request answers with. */
+export interface ErrorBody {
+  error: ErrorDetail & {
+    code: ErrorCode;
+    /** All the facts in up to three lines, as the command line prints them. */
+    message: string;
+    /** Whether the refused step changed the session: never. */
+    applied: false;
+  };
+}
+
+/** The facts of an error for the wire: never a stack, never the text of an error that is not ours. */
+export function errorBody(error: unknown): ErrorBody {
+  const known =
+    error instanceof OstinatoError
+      ? error
+      : new OstinatoError("OST_INTERNAL", {
+          what: "a fault of the server",
+          repair: "see the server's log; the session is as it was before",
+        });
+  return { error: { code: known.code, message: known.message, ...known.detail, applied: false } };
+}

@@ -1,0 +1,113 @@
+/**
+ * @file What travels between the session server and those who read it: answers and events, as JSON.
+ *
+ * `seq` counts the records applied in a session's life and never goes back, so it names a step for ever; `steps` counts the records since
+ * the initial state, so it is the age of the state: a reset sets it to zero and leaves `seq`.
+ */
+import type { ErrorBody } from "./codes.js";
+
+/** One raw record: column name to value; null, a missing column and empty text are missing values. */
+export type WireRecord = Record<string, number | string | null>;
+
+/** One prediction of a step. */
+export interface WirePrediction {
+  /** The record that completed it; a record may complete none, one, or several. */
+  seq: number;
+  /** Time of the step it belongs to (ms since 1970 UTC), or null where the data has no time. */
+  time: number | null;
+  label?: string;
+  /** The label's probability, 0..1. */
+  confidence?: number;
+  probabilities?: Record<string, number>;
+  /** Per target column the next `horizon` values, in original units. */
+  forecast?: Record<string, number[]>;
+}
+
+/** The answer to a request of one step or several. */
+export interface StepAnswer {
+  session: string;
+  /** Number of the last record applied. */
+  seq: number;
+  /** Age of the state: records since the initial one. */
+  steps: number;
+  /** Records of this request that were applied. */
+  applied: number;
+  predictions: WirePrediction[];
+  /** True where this is the stored answer to a request repeated with its `seq`: nothing was applied again. */
+  repeated?: boolean;
+  /** Why the record after the last applied one was refused. Only where `applied` > 0; else the body is an {@link ErrorBody} alone. */
+  error?: ErrorBody["error"];
+}
+
+/** Facts of a session; never its state. */
+export interface SessionFacts {
+  session: string;
+  model: string;
+  /** A fingerprint of the owner key, the same for all sessions of one owner. */
+  owner: string;
+  seq: number;
+  steps: number;
+  resets: number;
+  /** Wall-clock time of creation, ISO 8601. */
+  createdAt: string;
+  ageSeconds: number;
+  idleSeconds: number;
+}
+
+/** Facts of a session with the hidden vector of its model, for display. */
+export interface SessionView extends SessionFacts {
+  view: number[];
+}
+
+/** Facts of a loaded model. */
+export interface ModelFacts {
+  name: string;
+  hash: string;
+  task: "forecast" | "classify" | "tag";
+  streaming: "carried" | "windowed";
+  windowLength: number;
+  columns: readonly string[];
+  time: string | null;
+  classes: readonly string[];
+  targets: readonly string[];
+  horizon: number;
+  features: readonly string[];
+  /** The compute engine, in words, where the server was told. */
+  engine: string | null;
+}
+
+/** A session with its snapshot in base64. */
+export interface SnapshotAnswer {
+  session: string;
+  model: string;
+  steps: number;
+  snapshot: string;
+}
+
+/** One applied record, as a reader of the session's events sees it. */
+export interface StepEvent {
+  kind: "step";
+  session: string;
+  seq: number;
+  steps: number;
+  /** Wall-clock time of the commit, ms since 1970 UTC. */
+  at: number;
+  record: WireRecord;
+  predictions: WirePrediction[];
+  /** The hidden vector after the step, rounded for display. */
+  view: number[];
+  /** Time of the model's own work on this record. */
+  latencyMs: number;
+}
+
+/** A change of the session other than a step. `ended`, `expired` and `closing` are the last event of their stream. */
+export interface LifecycleEvent {
+  kind: "open" | "reset" | "restored" | "ended" | "expired" | "closing";
+  session: string;
+  seq: number;
+  steps: number;
+  at: number;
+  resets: number;
+}
+
+export type SessionEvent = StepEvent | LifecycleEvent;
