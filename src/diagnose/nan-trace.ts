@@ -1,17 +1,18 @@
 /**
  * @file Where a NaN or an infinity first arose: the operation, the layer (by its parameters' names) and the time step.
  *
- * Walks the recorded operations in the order they ran; the first whose inputs are all finite and whose output is not is the culprit. If the
- * forward pass is clean, the same is done with the gradients, from the loss backward.
+ * Walks the recorded operations in the order they ran; the first whose output is not finite is the culprit, or the data it read if that is
+ * not finite either. A value that reaches no output, such as a masked target, accuses nobody. If the forward pass is clean, the same is done
+ * with the gradients, from the loss backward.
  */
 import { describeShape } from "../core/shape.js";
-import { type Buffer, backward, graphOf, type Node, Parameter, type Tensor } from "../tensor/index.js";
+import { type Buffer, backward, emptyBuffer, graphOf, type Node, Parameter, type Tensor } from "../tensor/index.js";
 
 export interface NanTrace {
   direction: "forward" | "backward";
-  /** For example "recurrent", "linear", "crossEntropy"; "input" when the data itself is not finite. */
+  /** For example "recurrent", "linear", "crossEntropy"; "input" when the data itself is not finite, "parameter" when a weight is. */
   op: string;
-  /** Module path, for example "recurrent" or "head"; "" when the operation has no parameters. */
+  /** Module path, for example "recurrent" or "head", of the operation or of what reads the input; "" when it has no parameters. */
   layer: string;
   /** Index along the time axis of a [batch, time, ...] value, or null. */
   timeStep: number | null;
@@ -24,25 +25,48 @@ export interface NanTrace {
 export function traceNonFinite(loss: Tensor): NanTrace | null {
   for (const node of graphOf(loss)) {
     for (const input of node.inputs) {
-      const found = input.node === null && firstNonFinite(input);
-      if (found)
-        return { direction: "forward", op: input instanceof Parameter ? "parameter" : "input", layer: layerOf(input), ...found };
+      const found = input instanceof Parameter && firstNonFinite(input);
+      if (found) return { direction: "forward", op: "parameter", layer: layerOf(input), ...found };
     }
     for (const output of node.outputs) {
       const found = firstNonFinite(output);
-      if (found) return { direction: "forward", op: node.op.name, layer: layerOfNode(node), ...found };
+      if (found) return faultyData(node) ?? { direction: "forward", op: node.op.name, layer: layerOfNode(node), ...found };
     }
   }
   let trace: NanTrace | null = null;
   backward(loss, {
+    everyInput: true,
     onGradients(node, dInputs) {
+      if (trace !== null) return;
+      // Gradients run against time, so the latest step is where it began; in a reversed direction, the earliest.
+      const latest = !(node.attrs as { reverse?: boolean } | undefined)?.reverse;
       for (const gradient of dInputs) {
-        const found = trace === null && gradient !== null && firstNonFinite(gradient);
-        if (found) trace = { direction: "backward", op: node.op.name, layer: layerOfNode(node), ...found };
+        const found = gradient && firstNonFinite(gradient, latest);
+        if (!found) continue;
+        const data = found.timeStep === null ? faultyData(node) : null;
+        trace = data ?? { direction: "backward", op: node.op.name, layer: layerOfNode(node), ...found };
+        return;
       }
     },
   });
   return trace;
+}
+
+/** The first non-finite value among what a node read that was not computed here, if the node's output would be finite without it. */
+function faultyData(node: Node): NanTrace | null {
+  const { engine } = node.inputs[0];
+  for (const input of node.inputs) {
+    const found = input.node === null && firstNonFinite(input);
+    if (!found) continue;
+    const repaired = emptyBuffer(engine, input.shape);
+    repaired.floats().set(input.floats().map((value) => (Number.isFinite(value) ? value : 0)));
+    const outputs = node.outputs.map(({ shape }) => emptyBuffer(engine, shape));
+    const inputs = node.inputs.map((other) => (other === input ? repaired : other));
+    node.op.forward(engine, outputs, inputs, null, node.attrs);
+    if (outputs.every((output) => !firstNonFinite(output)))
+      return { direction: "forward", op: "input", layer: layerOfNode(node), ...found };
+  }
+  return null;
 }
 
 /** One sentence for an error message. */
@@ -53,8 +77,8 @@ export function describeTrace({ direction, op, layer, timeStep, row, value, shap
   return `${value} first arose in the ${direction} pass, op ${op}${where.length ? `, ${where.join(", ")}` : ""}, of shape ${describeShape(shape)}`;
 }
 
-/** The earliest time step wins, then the first row. */
-function firstNonFinite(buffer: Buffer): Pick<NanTrace, "timeStep" | "row" | "value" | "shape"> | null {
+/** The earliest time step wins, or the latest; then the first row. */
+function firstNonFinite(buffer: Buffer, latest = false): Pick<NanTrace, "timeStep" | "row" | "value" | "shape"> | null {
   if (buffer.dtype !== "float") return null;
   const values = buffer.floats();
   const { shape } = buffer;
@@ -65,14 +89,14 @@ function firstNonFinite(buffer: Buffer): Pick<NanTrace, "timeStep" | "row" | "va
   for (let i = 0; i < values.length; i++) {
     if (Number.isFinite(values[i])) continue;
     const step = Math.floor(i / width) % time;
-    if (best === null || (sequence && step < (best.timeStep as number))) {
+    const wins = best === null || (sequence && (latest ? step > (best.timeStep as number) : step < (best.timeStep as number)));
+    if (wins)
       best = {
         timeStep: sequence ? step : null,
         row: shape.length > 0 ? Math.floor(i / (width * time)) : null,
         value: values[i],
         shape,
       };
-    }
     if (!sequence) break;
   }
   return best;

@@ -33,6 +33,22 @@ export function crossEntropy(logits: Tensor, targets: Tensor, { classWeights, sm
       where: "crossEntropy",
     });
   }
+  if (!(smoothing >= 0 && smoothing < 1)) {
+    throw new OstinatoError("OST_RANGE", {
+      what: "smoothing is a share",
+      expected: "0 <= smoothing < 1",
+      got: String(smoothing),
+      where: "crossEntropy",
+    });
+  }
+  if (classWeights && classWeights.size !== classes) {
+    throw new OstinatoError("OST_SHAPE", {
+      what: "one weight per class is wanted",
+      expected: `[${classes}]`,
+      got: describeShape(classWeights.shape),
+      where: "crossEntropy",
+    });
+  }
   const weights = classWeights?.floats();
   let total = 0;
   for (const target of targets.ints()) {

@@ -2,6 +2,7 @@
 import { OstinatoError } from "../core/errors.js";
 import { describeShape } from "../core/shape.js";
 import { apply, type Op, type Tensor } from "../tensor/index.js";
+import { wantFloat } from "../tensor/op.js";
 
 export interface PointwiseOptions {
   /** One entry per element, 0 leaves it out (padding, missing target). Default keeps all. */
@@ -14,7 +15,7 @@ interface PointwiseAttrs {
   slope(prediction: number, target: number): number;
 }
 
-/** Mean of `value(prediction, target)` over the kept elements; over nothing it is 0. Targets get no gradient. @throws OST_SHAPE */
+/** Mean of `value(prediction, target)` over the kept elements; over nothing it is 0. Targets get no gradient. @throws OST_SHAPE, OST_DTYPE */
 export function pointwise(
   name: string,
   prediction: Tensor,
@@ -31,6 +32,8 @@ export function pointwise(
       where: name,
     });
   }
+  wantFloat(prediction, name);
+  wantFloat(target, name);
   return apply({ ...mean, name }, [prediction, target], { mask: mask ?? null, value, slope });
 }
 

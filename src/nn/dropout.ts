@@ -2,6 +2,7 @@
 import { OstinatoError } from "../core/errors.js";
 import type { Rng } from "../core/rng.js";
 import { apply, type Op, type Tensor } from "../tensor/index.js";
+import { wantFloat } from "../tensor/op.js";
 
 /** x with each value zeroed with probability `probability`, the others divided by 1 - probability. @throws OST_RANGE unless 0 <= probability < 1 */
 export function dropout(x: Tensor, probability: number, rng: Rng): Tensor {
@@ -22,7 +23,10 @@ export function dropout(x: Tensor, probability: number, rng: Rng): Tensor {
 
 const masked: Op<{ kept: Uint8Array; factor: number }> = {
   name: "dropout",
-  shapes: ([x]) => [x.shape],
+  shapes([x]) {
+    wantFloat(x, "dropout");
+    return [x.shape];
+  },
   forward(engine, [y], [x], _, { kept, factor }) {
     const values = engine.memory.floats;
     const [xo, yo] = [x.offset, y.offset];

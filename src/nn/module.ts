@@ -15,7 +15,8 @@ export abstract class Module {
   namedParameters(): Map<string, Parameter> {
     const found = new Map<string, Parameter>();
     collect(this, "", found);
-    for (const [name, parameter] of found) parameter.name = name;
+    // A part that lists its own parameters does not shorten the names they have in the whole.
+    for (const [name, parameter] of found) if (!parameter.name.endsWith(name)) parameter.name = name;
     return found;
   }
 

@@ -15,7 +15,7 @@ import { glorotInit, orthogonalInit, uniformInit } from "./init.js";
 import type { ForwardOptions, ForwardResult, SequenceModel } from "./model.js";
 import { Module } from "./module.js";
 import { PackedWeights, recurrent, resolveLengths } from "./recurrent-op.js";
-import { type State, type StateSpec, zeroState } from "./state.js";
+import { type State, type StateSpec, wantState, zeroState } from "./state.js";
 
 /**
  * "uniform": everything in +-1/sqrt(hiddenSize), as PyTorch. "orthogonal": recurrent matrices orthogonal per gate, input matrices Glorot,
@@ -134,6 +134,7 @@ export abstract class RecurrentLayer extends Module implements SequenceModel {
     }
     const batch = x.shape[0];
     const state = options.state ?? this.initialState(batch);
+    wantState(this.stateSpec, state, batch, `${this.cell}.forward`);
     const lengths = resolveLengths(x, options.lengths);
     const next: Record<string, Tensor> = {};
     let input = x;
@@ -154,17 +155,6 @@ export abstract class RecurrentLayer extends Module implements SequenceModel {
     const weights = [own[`weight_ih${suffix}`], own[`weight_hh${suffix}`]];
     if (this.bias) weights.push(own[`bias_ih${suffix}`], own[`bias_hh${suffix}`]);
     const carried = [`h${suffix}`, ...(this.cell === "lstm" ? [`c${suffix}`] : [])];
-    for (const name of carried) {
-      const shape = state[name]?.shape;
-      if (!shape || shape[0] !== x.shape[0] || shape[1] !== this.hiddenSize) {
-        throw new OstinatoError("OST_SHAPE", {
-          what: `state "${name}" does not fit`,
-          expected: `[batch ${x.shape[0]}, hidden ${this.hiddenSize}]`,
-          got: shape ? describeShape(shape) : `a state with ${Object.keys(state).join(", ") || "nothing"}`,
-          where: `${this.cell}.forward`,
-        });
-      }
-    }
     const [output, ...finals] = applyAll(recurrent, [x, ...weights, ...carried.map((name) => state[name])], {
       cell: this.cell,
       bias: this.bias,

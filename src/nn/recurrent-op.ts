@@ -3,6 +3,7 @@ import { OstinatoError } from "../core/errors.js";
 import { describeShape, type Shape } from "../core/shape.js";
 import { type CellKind, type Kernels, NULL, type Pointer } from "../kernels/index.js";
 import { type Buffer, emptyBuffer, integers, type Op, Parameter, type Tensor } from "../tensor/index.js";
+import { wantFloat } from "../tensor/op.js";
 import { allocate, release, type Storage } from "../tensor/storage.js";
 
 export interface RecurrentAttrs {
@@ -21,6 +22,7 @@ export interface RecurrentAttrs {
 export const recurrent: Op<RecurrentAttrs> = {
   name: "recurrent",
   shapes(inputs, attrs) {
+    for (const input of inputs) wantFloat(input, "recurrent");
     const { batch, time, hiddenSize } = sizes(inputs);
     const state = [batch, hiddenSize];
     const shapes: Shape[] = [[batch, time, hiddenSize], state];
@@ -173,7 +175,7 @@ function versionOf(...weights: (Buffer | null)[]): string | null {
   return key;
 }
 
-/** The given lengths after checking, or all `time`. @throws OST_LENGTH, OST_SHAPE */
+/** The given lengths after checking, or all `time`. @throws OST_LENGTH, OST_SHAPE, OST_ENGINE */
 export function resolveLengths(x: Tensor, lengths: Tensor | undefined): Tensor {
   const [batch, time] = x.shape;
   if (lengths === undefined) return integers(new Int32Array(batch).fill(time), [batch], { engine: x.engine });
@@ -183,6 +185,14 @@ export function resolveLengths(x: Tensor, lengths: Tensor | undefined): Tensor {
       expected: `int32 [${batch}]`,
       got: `${lengths.dtype} ${describeShape(lengths.shape)}`,
       where: "lengths",
+    });
+  }
+  if (lengths.engine !== x.engine) {
+    throw new OstinatoError("OST_ENGINE", {
+      what: "tensors of two engines meet",
+      got: `${x.engine.name} and ${lengths.engine.name}`,
+      where: "lengths",
+      repair: "make both with the same engine option",
     });
   }
   const values = lengths.ints();

@@ -4,6 +4,8 @@
  * One shape for every model, so that batching, lanes, snapshots and stores treat all states alike. Names follow PyTorch's layer suffixes:
  * "h_l0", "c_l0", "h_l0_reverse".
  */
+import { OstinatoError } from "../core/errors.js";
+import { describeShape } from "../core/shape.js";
 import type { Kernels } from "../kernels/index.js";
 import { apply, type Tensor, tensor, zeros } from "../tensor/index.js";
 import { selectRows } from "../tensor/ops/reshape.js";
@@ -17,6 +19,20 @@ export type StateSpec = Readonly<Record<string, number>>;
 /** All zeros. */
 export function zeroState(spec: StateSpec, batchSize: number, engine: Kernels): State {
   return mapState(spec, (width) => zeros([batchSize, width], { engine }));
+}
+
+/** @throws OST_SHAPE unless the state has every tensor of the spec, each [batchSize, width]. */
+export function wantState(spec: StateSpec, state: State, batchSize: number, where: string): void {
+  for (const [name, width] of Object.entries(spec)) {
+    const shape = state[name]?.shape;
+    if (shape?.length === 2 && shape[0] === batchSize && shape[1] === width) continue;
+    throw new OstinatoError("OST_SHAPE", {
+      what: `state "${name}" does not fit`,
+      expected: `[batch ${batchSize}, width ${width}]`,
+      got: shape ? describeShape(shape) : `a state with ${Object.keys(state).join(", ") || "nothing"}`,
+      where,
+    });
+  }
 }
 
 /** The same values without history: gradients do not flow into earlier chunks. */

@@ -10,12 +10,13 @@ import type { Rng } from "../core/rng.js";
 import { describeShape } from "../core/shape.js";
 import type { Kernels } from "../kernels/index.js";
 import { type Tensor, tensor } from "../tensor/index.js";
+import { wantFloat } from "../tensor/op.js";
 import { Linear } from "./linear.js";
 import type { ForwardOptions, ForwardResult, SequenceModel } from "./model.js";
 import { Module } from "./module.js";
 import { lazyResult } from "./network.js";
 import { resolveLengths } from "./recurrent-op.js";
-import { type State, type StateSpec, zeroState } from "./state.js";
+import { type State, type StateSpec, wantState, zeroState } from "./state.js";
 
 export interface WindowMLPSpec {
   type: "windowMLP";
@@ -59,9 +60,12 @@ export class WindowMLP extends Module implements SequenceModel {
         where: "windowMLP.forward",
       });
     }
+    wantFloat(x, "windowMLP.forward");
     const [batch, time] = x.shape;
     const valid = resolveLengths(x, lengths).ints().slice();
-    const past = (state ?? this.initialState(batch)).window.floats();
+    const initial = state ?? this.initialState(batch);
+    wantState(this.stateSpec, initial, batch, "windowMLP.forward");
+    const past = initial.window.floats();
     const values = x.floats();
     const span = this.#window * width;
     // history[b] is the carried window followed by the row's inputs: the window of step t starts at element (t + 1) * width of it.

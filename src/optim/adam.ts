@@ -6,7 +6,8 @@
  *
  * Weight decay: Adam adds weightDecay * p to g; AdamW shrinks p by learningRate * weightDecay apart from the gradient.
  */
-import type { Buffer, Parameter } from "../tensor/index.js";
+import { type Buffer, emptyBuffer, type Parameter } from "../tensor/index.js";
+import { release } from "../tensor/storage.js";
 import { BufferedOptimizer } from "./optimizer.js";
 
 export interface AdamOptions {
@@ -37,10 +38,11 @@ export class Adam extends BufferedOptimizer {
 
   protected override update(i: number, parameter: Parameter, gradient: Buffer, gradientScale: number): void {
     if (this.weightDecay > 0) {
-      const p = parameter.floats();
-      const g = gradient.floats();
-      for (let k = 0; k < p.length; k++) g[k] = g[k] * gradientScale + this.weightDecay * p[k];
-      this.adamStep(i, parameter, gradient, 1, 0);
+      const decayed = emptyBuffer(parameter.engine, parameter.shape);
+      const [p, g, to] = [parameter.floats(), gradient.floats(), decayed.floats()];
+      for (let k = 0; k < p.length; k++) to[k] = g[k] * gradientScale + this.weightDecay * p[k];
+      this.adamStep(i, parameter, decayed, 1, 0);
+      release(decayed.storage);
     } else {
       this.adamStep(i, parameter, gradient, gradientScale, 0);
     }
@@ -67,8 +69,8 @@ export class Adam extends BufferedOptimizer {
 }
 
 export class AdamW extends Adam {
-  constructor(parameters: readonly Parameter[], options: AdamOptions = {}) {
-    super(parameters, { weightDecay: 0.01, ...options });
+  constructor(parameters: readonly Parameter[], { weightDecay = 0.01, ...options }: AdamOptions = {}) {
+    super(parameters, { ...options, weightDecay });
   }
 
   protected override update(i: number, parameter: Parameter, gradient: Buffer, gradientScale: number): void {

@@ -49,7 +49,7 @@ export function stepDecay({ every, factor = 0.5 }: { every: number; factor?: num
   return new Fixed((step) => factor ** Math.floor(step / every));
 }
 
-/** Multiplies by `factor` after `patience` epochs without a lower validation loss. */
+/** Multiplies by `factor` when more than `patience` epochs in a row bring no lower validation loss. */
 export function plateau({ patience = 2, factor = 0.5 }: { patience?: number; factor?: number } = {}): Schedule {
   let best = Number.POSITIVE_INFINITY;
   let waited = 0;

@@ -49,12 +49,16 @@ export function graphOf(root: Variable): Node[] {
 /**
  * Adds the gradient of a scalar by every parameter it depends on to that parameter's `grad`.
  *
- * @param options `onGradients`: called after each node with the gradients of its inputs, newest node first; for diagnosis.
+ * @param options For diagnosis. `onGradients`: called after each node with the gradients of its inputs, newest node first. `everyInput`:
+ *                computes the gradients by float inputs that are no parameters too.
  * @throws OST_GRADIENT if the value is not a scalar, was not recorded, or was already run backward.
  */
 export function backward(
   root: Variable,
-  { onGradients }: { onGradients?: (node: Node, dInputs: readonly (Buffer | null)[]) => void } = {},
+  {
+    onGradients,
+    everyInput = false,
+  }: { onGradients?: (node: Node, dInputs: readonly (Buffer | null)[]) => void; everyInput?: boolean } = {},
 ): void {
   if (root.size !== 1 || !root.requiresGrad) {
     throw new OstinatoError("OST_GRADIENT", {
@@ -66,6 +70,10 @@ export function backward(
       got: `size ${root.size}, ${root.requiresGrad ? "recorded" : "not recorded"}`,
       where: "backward",
     });
+  }
+  if (root.node === null) {
+    gradientOf(root, new Map()).floats()[0] += 1;
+    return;
   }
   const gradients = new Map<Variable, Buffer>();
   const first = emptyBuffer(root.engine, root.shape);
@@ -79,7 +87,8 @@ export function backward(
     const dOutputs = node.outputs.map((output) => gradients.get(output) ?? null);
     if (dOutputs.every((gradient) => gradient === null)) continue;
     node.spent = true;
-    const dInputs = node.inputs.map((input) => (input.requiresGrad ? gradientOf(input, gradients) : null));
+    const wants = (input: Variable) => input.requiresGrad || (everyInput && input.dtype === "float");
+    const dInputs = node.inputs.map((input) => (wants(input) ? gradientOf(input, gradients) : null));
     node.op.backward(node.inputs[0].engine, dInputs, dOutputs, node.inputs, node.outputs, node.saved, node.attrs);
     onGradients?.(node, dInputs);
     for (const output of node.outputs) {

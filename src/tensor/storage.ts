@@ -54,9 +54,9 @@ export function inference<T>(run: () => T): T {
 function within<T>(current: Scope, run: () => T): T {
   scopes.push(current);
   const depth = scopes.length;
-  let result: T | undefined;
+  const kept = new Set<Storage>();
   try {
-    result = run();
+    const result = run();
     if (typeof (result as { then?: unknown } | undefined)?.then === "function") {
       throw new OstinatoError("OST_MEMORY", {
         what: "a scope must be synchronous",
@@ -65,11 +65,11 @@ function within<T>(current: Scope, run: () => T): T {
         repair: "await outside, and wrap only the computation in scope(() => ...)",
       });
     }
-    return result as T;
+    // Searched inside the scope: reading a lazy part of the result computes tensors, and they belong here.
+    findStorages(result, kept, 0);
+    return result;
   } finally {
     scopes.length = depth - 1;
-    const kept = new Set<Storage>();
-    findStorages(result, kept, 0);
     const outer = scopes[scopes.length - 1];
     for (const storage of current.storages) {
       if (kept.has(storage)) adopt(storage, outer);
@@ -95,9 +95,8 @@ const MAX_DEPTH = 6;
 
 function findStorages(value: unknown, found: Set<Storage>, depth: number): void {
   if (typeof value !== "object" || value === null || depth > MAX_DEPTH) return;
-  const storage = (value as { storage?: unknown }).storage;
-  if (storage instanceof Storage) {
-    found.add(storage);
+  if ("storage" in value && value.storage instanceof Storage) {
+    found.add(value.storage);
   } else if (Array.isArray(value)) {
     for (const item of value) findStorages(item, found, depth + 1);
   } else if (value instanceof Map) {

@@ -4,6 +4,7 @@
  * A checkpoint is one safetensors file. `CheckpointStore` says where it lies; writing must be atomic: after a crash or a full disk either
  * the old or the new one is there, whole.
  */
+import { crc32 } from "../core/bytes.js";
 import { OstinatoError } from "../core/errors.js";
 import type { RngState } from "../core/rng.js";
 import { floatEntry, floatsOf } from "../model/float-entry.js";
@@ -55,7 +56,17 @@ export function encodeCheckpoint({ progress, model, optimizer, best, carried }: 
     for (const [name, data] of arrays) tensors.set(`${prefix}.${name}`, floatEntry(data, [data.length]));
   }
   for (const [name, { shape, data }] of carried) tensors.set(`carried.${name}`, floatEntry(data, shape));
-  return writeSafetensors({ metadata: { format: FORMAT, version: "1", progress: JSON.stringify(progress) }, tensors });
+  const text = JSON.stringify(progress);
+  return writeSafetensors({
+    metadata: { format: FORMAT, version: "1", progress: text, checksum: checksumOf(text, tensors) },
+    tensors,
+  });
+}
+
+/** Guards what the file's structure does not: a flipped bit in a weight or a number. */
+function checksumOf(progress: string, tensors: ReadonlyMap<string, { data: Uint8Array }>): string {
+  const parts = [...tensors].map(([name, { data }]) => `${name} ${crc32(data)}`).sort();
+  return String(crc32(new TextEncoder().encode([progress, ...parts].join("\n"))));
 }
 
 /** @throws OST_CHECKPOINT for anything but a whole checkpoint of this version. */
@@ -63,6 +74,7 @@ export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
   try {
     const { metadata, tensors } = readSafetensors(bytes);
     if (metadata.format !== FORMAT || metadata.version !== "1") throw new Error(`format ${metadata.format} ${metadata.version}`);
+    if (metadata.checksum !== checksumOf(metadata.progress, tensors)) throw new Error("a wrong checksum");
     const groups = { model: new Map(), optimizer: new Map(), best: new Map(), carried: new Map() };
     for (const [name, entry] of tensors) {
       const dot = name.indexOf(".");

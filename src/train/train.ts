@@ -27,7 +27,7 @@ export interface TrainOptions<B> {
   /** Default 1. */
   clipNorm?: number;
   schedule?: Schedule;
-  /** Stops after `patience` epochs without a validation loss lower than the best. The best weights are restored in any case. */
+  /** Stops once more than `patience` epochs in a row bring no validation loss below the best. The best weights are restored in any case. */
   earlyStopping?: { patience: number };
   seed?: number;
   checkpoint?: CheckpointStore;
@@ -95,8 +95,22 @@ export interface TrainResult {
   stopped: "epochs" | "maxSteps" | "early" | "aborted";
 }
 
-/** Trains a model in place. @throws OST_NAN, OST_CHECKPOINT; the last checkpoint is intact in either case. */
+/**
+ * Trains a model in place. The optimizer's learning rate is the base rate of the schedule, and is that again afterwards.
+ *
+ * @throws OST_NAN, OST_CHECKPOINT; the last checkpoint is intact in either case.
+ */
 export async function train<B>(model: SequenceModel, options: TrainOptions<B>): Promise<TrainResult> {
+  const { optimizer } = options;
+  const baseRate = optimizer.learningRate;
+  try {
+    return await runEpochs(model, options, baseRate);
+  } finally {
+    optimizer.learningRate = baseRate;
+  }
+}
+
+async function runEpochs<B>(model: SequenceModel, options: TrainOptions<B>, baseRate: number): Promise<TrainResult> {
   const {
     optimizer,
     epochs,
@@ -108,16 +122,16 @@ export async function train<B>(model: SequenceModel, options: TrainOptions<B>): 
   } = options;
   const { fingerprint = "", checkpoint, earlyStopping } = options;
   const parameters = model.namedParameters();
-  const baseRate = optimizer.learningRate;
   const run = new Run(seed);
   if (options.resume && checkpoint) {
     const bytes = await checkpoint.load();
-    if (bytes) run.restore(decodeCheckpoint(bytes), { model, optimizer, schedule, fingerprint, baseRate });
+    if (bytes) run.restore(decodeCheckpoint(bytes), { model, optimizer, schedule, fingerprint });
   }
   const startedAt = performance.now() - run.seconds * 1000;
-  const save = async (finished = false) => {
+  const save = async () => {
+    wantFinite(parameters, run.step);
     run.seconds = (performance.now() - startedAt) / 1000;
-    await checkpoint?.save(encodeCheckpoint(run.capture({ parameters, optimizer, schedule, fingerprint, finished })));
+    await checkpoint?.save(encodeCheckpoint(run.capture({ parameters, optimizer, schedule, fingerprint })));
   };
   const result = (stopped: TrainResult["stopped"]): TrainResult => ({
     steps: run.step,
@@ -127,7 +141,7 @@ export async function train<B>(model: SequenceModel, options: TrainOptions<B>): 
     stopped,
   });
   let stepsPerEpoch: number | null = null;
-  let stopped: TrainResult["stopped"] = run.finished ? "early" : "epochs";
+  let stopped: TrainResult["stopped"] = run.finished ? "early" : run.step >= maxSteps ? "maxSteps" : "epochs";
   let savedAt = performance.now();
   const sessionStart = { at: performance.now(), step: run.step };
   let validation: number | null = null;
@@ -273,7 +287,7 @@ class Run {
     this.#loss = { total: 0, count: 0, clipped: 0 };
   }
 
-  capture({ parameters, optimizer, schedule, fingerprint, finished }: CaptureContext): Checkpoint {
+  capture({ parameters, optimizer, schedule, fingerprint }: CaptureContext): Checkpoint {
     const state = optimizer.stateDict();
     const carried = Object.entries(this.carried ?? {}).map(
       ([name, value]) => [name, { shape: value.shape, data: value.floats().slice() }] as const,
@@ -292,7 +306,7 @@ class Run {
         best: this.best,
         waited: this.waited,
         epochLoss: this.#loss,
-        finished: finished || this.finished,
+        finished: this.finished,
       },
       model: valuesOf(parameters),
       optimizer: state.arrays,
@@ -303,7 +317,7 @@ class Run {
 
   /** @throws OST_CHECKPOINT if it belongs to another run. */
   restore({ progress, model: weights, optimizer: arrays, best, carried }: Checkpoint, context: RestoreContext): void {
-    const { model, optimizer, schedule, fingerprint, baseRate } = context;
+    const { model, optimizer, schedule, fingerprint } = context;
     const own = model.namedParameters();
     const fits = weights.size === own.size && [...own].every(([name, { size }]) => weights.get(name)?.length === size);
     if (progress.fingerprint !== fingerprint || !fits) {
@@ -316,7 +330,7 @@ class Run {
     }
     optimizer.loadStateDict({
       step: progress.optimizerStep,
-      learningRate: baseRate,
+      learningRate: progress.learningRate,
       arrays: arrays as Map<string, Float32Array>,
     });
     for (const [name, parameter] of own) parameter.assign(weights.get(name) as Float32Array);
@@ -345,7 +359,6 @@ interface CaptureContext {
   optimizer: Optimizer;
   schedule: Schedule;
   fingerprint: string;
-  finished: boolean;
 }
 
 interface RestoreContext {
@@ -353,11 +366,22 @@ interface RestoreContext {
   optimizer: Optimizer;
   schedule: Schedule;
   fingerprint: string;
-  baseRate: number;
 }
 
 function valuesOf(parameters: ReadonlyMap<string, Parameter>): Map<string, Float32Array | Float64Array> {
   return new Map([...parameters].map(([name, parameter]) => [name, parameter.floats().slice()]));
+}
+
+/** An update may overflow a weight although loss and gradient were finite. @throws OST_NAN naming the parameter. */
+function wantFinite(parameters: ReadonlyMap<string, Parameter>, step: number): void {
+  for (const [name, { engine, size, pointer }] of parameters) {
+    if (Number.isFinite(engine.sumOfSquares(size, pointer))) continue;
+    throw new OstinatoError("OST_NAN", {
+      what: `an update left parameter "${name}" not finite; it was not saved`,
+      where: `step ${step}`,
+      repair: "lower the learning rate",
+    });
+  }
 }
 
 /** Distinct streams for every epoch (and -1, the run's own) of every seed. */

@@ -1,7 +1,7 @@
 /** @file Laws of the stream: raw records pushed one by one give, bit for bit, what the batch pipeline and the batched model give. */
 import { describe, expect, it } from "vitest";
 import { OstinatoError } from "../../src/core/index.js";
-import { type Rng, seed } from "../../src/core/rng.js";
+import { seed } from "../../src/core/rng.js";
 import { applyPreprocessing, tableFromRecords } from "../../src/data/index.js";
 import {
   type LoadedModel,
@@ -19,33 +19,9 @@ import {
   parseConfig,
   runExperiment,
 } from "../../src/tasks/index.js";
+import { syntheticRecords } from "../synthetic.js";
 
 const FEATURES = ["a", "b"];
-
-/** Irregular times, some missing values, two kinds of movement that change along each series. */
-function records(rng: Rng, { series = 6, length = 90, missing = 0.05, regular = false } = {}): RawRecord[] {
-  const rows: RawRecord[] = [];
-  for (let s = 0; s < series; s++) {
-    let time = Date.UTC(2026, 0, 1 + s);
-    let level = rng.normal();
-    for (let t = 0; t < length; t++) {
-      time += regular ? 1000 : 200 + rng.integer(2500);
-      const fast = Math.floor(t / 15) % 2 === s % 2;
-      level = 0.8 * level + (fast ? rng.normal() : 0.1 * rng.normal());
-      const hide = () => rng.uniform() < missing;
-      rows.push({
-        time: new Date(time).toISOString(),
-        run: `s${s}`,
-        a: hide() ? null : level,
-        b: hide() ? null : 5 + 3 * rng.normal(),
-        kind: fast ? "fast" : "slow",
-        // constant within a series, for classification
-        group: s % 2 === 0 ? "even" : "odd",
-      });
-    }
-  }
-  return rows;
-}
 
 const SPLIT = { by: "entity" as const, train: 0.5, validation: 0.17, test: 0.33 };
 const MISSING = { policy: "forwardFill" as const, flag: true, sinceSeen: true };
@@ -144,7 +120,7 @@ interface Built {
 async function build(name: string): Promise<Built> {
   const { config: input, regular, missing } = CASES[name];
   const config = parseConfig({ ...input, evaluation: { resamples: 50 } });
-  const rows = records(seed(3), { regular, missing });
+  const rows = syntheticRecords(seed(3), { regular, missing });
   const result = await runExperiment(
     config,
     tableFromRecords(rows as Record<string, unknown>[], { text: ["run", "kind", "group"] }),
@@ -296,7 +272,7 @@ describe("a session", () => {
       model: { bidirectional: true, hiddenSize: 4 },
       evaluation: { rivals: false, resamples: 50 },
     });
-    const rows = records(seed(5));
+    const rows = syntheticRecords(seed(5));
     const result = await runExperiment(config, tableFromRecords(rows as Record<string, unknown>[], { text: ["run", "kind"] }));
     const loaded = await openModel((result as NonNullable<typeof result>).file);
     expect(() => openSession(loaded, { owner: "a" })).toThrow(/OST_CAUSAL/);

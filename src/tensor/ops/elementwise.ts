@@ -16,8 +16,9 @@ function binary(name: string, f: Combine, fa: Combine, fb: Combine): Op {
     },
     forward(engine, [y], [a, b]) {
       const values = engine.memory.floats;
+      const [ao, bo, yo] = [a.offset, b.offset, y.offset];
       walk(y.shape, a.shape, b.shape, (i, j, k) => {
-        values[y.offset + i] = f(values[a.offset + j], values[b.offset + k]);
+        values[yo + i] = f(values[ao + j], values[bo + k]);
       });
     },
     backward(engine, [dA, dB], [dY], [a, b], [y]) {
