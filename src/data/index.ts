@@ -1,5 +1,6 @@
 export { type BatchOptions, batches, collate, NORMALIZATIONS, type Normalization, normalizeWindow } from "./batch.js";
 export { Difference } from "./difference.js";
+export type { HiddenGroups } from "./hide.js";
 export { Impute, MISSING_POLICIES, type MissingOptions, type MissingPolicy } from "./impute.js";
 export { LogTransform } from "./log-transform.js";
 export { applyPreprocessing, type DataOptions, type PreparedData, type PreparedSeries, prepare } from "./prepare.js";

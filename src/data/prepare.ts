@@ -3,6 +3,7 @@
  */
 import type { TargetKind } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
+import { type HiddenGroups, hiddenCopies } from "./hide.js";
 import { refused } from "./impute.js";
 import { gridOf, Preprocessing, type PreprocessingOptions } from "./preprocessing.js";
 import { type Roles, rowName, type Series, type Table, toSeries } from "./record.js";
@@ -18,6 +19,8 @@ export interface DataOptions extends PreprocessingOptions {
   /** Columns of values, or the one column of labels. */
   target: string | readonly string[];
   split: SplitOptions;
+  /** Adds training copies in which these groups of features are missing throughout (see hide.ts). */
+  hide?: HiddenGroups;
 }
 
 /** A series as a model reads it. F features, K targets. */
@@ -69,10 +72,16 @@ export function prepare(table: Table, options: DataOptions): PreparedData {
   if (policy === "refuse" && options.resample) checkComplete(table, grids, { features: roles.features, target: [] });
   const { part, summary } = splitSeries(grids, split);
   const preprocessing = Preprocessing.fit(grids, { ...options, roles: kept, targetKind }, part);
+  const copies = hiddenCopies(grids, part, {
+    groups: options.hide ?? [],
+    features: roles.features,
+    refuses: preprocessing.refuses,
+  });
+  const parts = [...part, ...copies.part];
   return {
     source: table.source,
     files: table.files,
-    series: grids.map((grid, s) => preparedSeries(table, grid, preprocessing, part[s])),
+    series: [...grids, ...copies.series].map((grid, s) => preparedSeries(table, grid, preprocessing, parts[s])),
     preprocessing,
     split: summary,
   };

@@ -244,8 +244,8 @@ function numbersOf(table: Table, name: string, role: string): Float64Array {
   if (numbers) return numbers;
   const bad = texts!.findIndex((text) => parseNumber(text) === undefined);
   throw new OstinatoError("OST_VALUE", {
-    what: `text in the numeric column "${name}" (${role})`,
-    expected: 'a finite number, or an empty cell, "NaN", "NA" or "null" where it is missing',
+    what: `${NUMBER.test(texts![bad].trim()) ? "a number beyond 3.4e38" : "text"} in the numeric column "${name}" (${role})`,
+    expected: 'a number of float32 range, or an empty cell, "NaN", "NA" or "null" where it is missing',
     got: JSON.stringify(texts![bad]),
     where: `${rowName(table, bad + 1)} column "${name}"`,
     repair: "correct the cell, or leave the column out of features and target",

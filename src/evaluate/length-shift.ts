@@ -15,6 +15,8 @@ export interface LengthShiftOptions {
   /** As in the report: "MSE", "accuracy". */
   label: string;
   higherIsBetter: boolean;
+  /** Whether it was trained with a state carried beyond one training example. */
+  carried?: boolean;
   /**
    * The metric over predictions made near that multiple of the training length after the last reset, and how many values it is over;
    * undefined where no series is that long.
@@ -35,7 +37,13 @@ export interface LengthShift {
 const TOLERANCE = 0.1;
 
 /** Asks for the three errors and says in words whether the model may run without resets. */
-export function lengthShift({ trainingLength, label, higherIsBetter, errorAt }: LengthShiftOptions): LengthShift {
+export function lengthShift({
+  trainingLength,
+  label,
+  higherIsBetter,
+  carried = false,
+  errorAt,
+}: LengthShiftOptions): LengthShift {
   const found = LENGTH_MULTIPLES.map((multiple) => ({ multiple, error: errorAt(multiple) }));
   const base = found[0].error?.value;
   const rows = found.map(({ multiple, error }) => {
@@ -57,7 +65,7 @@ export function lengthShift({ trainingLength, label, higherIsBetter, errorAt }: 
     drifts === null
       ? "Nothing says how it behaves beyond its training length."
       : drifts && worst
-        ? `It drifts: ${Math.round(100 * (worst.worse ?? 0))} % worse at ${worst.multiple}x. Reset its state every ${trainingLength} steps, or train with carried state.`
+        ? `It drifts: ${Math.round(100 * (worst.worse ?? 0))} % worse at ${worst.multiple}x. ${carried ? `Reset its state at the boundaries your data has, or train on longer chunks than ${trainingLength} steps.` : `Reset its state every ${trainingLength} steps, or train with carried state.`}`
         : `No drift up to ${longer[longer.length - 1].multiple}x: its state may be carried on.`;
   return { label, trainingLength, rows, drifts, text: `${label} at training length ${listed}. ${advice}` };
 }

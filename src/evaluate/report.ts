@@ -118,7 +118,7 @@ function sentences(report: Report): string[] {
   const { decision, rows, verdict, lengthShift, notes } = report;
   const told = decision
     ? rows
-        .filter(({ name }) => decision[name])
+        .filter(({ name }) => decision[name] && decision[name].kind !== "metric")
         .map(({ name }) => `By your decision, ${name}: ${describeDecision(decision[name])}.`)
     : [];
   return [verdict.text, ...told, ...(lengthShift ? [lengthShift.text] : []), ...notes];

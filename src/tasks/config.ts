@@ -59,6 +59,10 @@ const data = z.strictObject({
   scale: z.enum(SCALES).default("standard").describe("fitted on training rows only"),
   log: z.array(name).default([]).describe("features to take the signed log(1 + |x|) of"),
   difference: z.array(name).default([]).describe("features to take the change of"),
+  hide: z
+    .array(names)
+    .default([])
+    .describe("groups of features missing throughout in extra training copies, for devices that lack them"),
   resample: z
     .strictObject({ everyMs: z.number().positive(), aggregate: z.enum(AGGREGATES).default("mean") })
     .nullable()
@@ -138,7 +142,7 @@ const decision = z.union([
 const evaluation = z.strictObject({
   period: count.optional().describe("steps of a season, for seasonal naive and MASE"),
   lags: count.optional().describe("ridge: lags; default the window"),
-  window: count.optional().describe("steps pooled by the logistic regression and seen by the window MLP of tags"),
+  window: count.optional().describe("steps pooled by the logistic regression of tags"),
   rivals: z.boolean().default(true).describe("also trains a window MLP and a network of a quarter of the width"),
   resamples: count.default(2000).describe("of the bootstrap"),
 });

@@ -29,10 +29,11 @@ import {
   saveNetwork,
   type TaskName,
 } from "../model/index.js";
+import type { SequenceModel } from "../nn/index.js";
 import type { TrainProgress, TrainResult } from "../train/index.js";
 import type { ExperimentConfig } from "./config.js";
 import { evaluationBatches, type FitOptions, fitNetwork } from "./fit-network.js";
-import { lengthReport } from "./length-report.js";
+import { lengthReport, orNothing } from "./length-report.js";
 import { taskOf } from "./task.js";
 
 export const VERSION = "0.1.0";
@@ -42,8 +43,10 @@ export type Metrics = ForecastMetrics | ClassificationMetrics;
 /** What happens, as it happens; for progress lines. */
 export type ExperimentEvent =
   | { kind: "data"; source: string; series: number; features: number; classes: number; split: SplitSummary }
-  | { kind: "network"; name: string; parameters: number; rival: boolean }
+  /** Before its training. */
+  | { kind: "network"; name: string; architecture: Architecture; parameters: number; rival: boolean }
   | { kind: "progress"; name: string; rival: boolean; progress: TrainProgress }
+  | { kind: "trained"; name: string; rival: boolean; training: TrainResult }
   | { kind: "baseline"; name: string }
   | { kind: "judge" };
 
@@ -109,7 +112,8 @@ export async function runExperiment(
   evaluationBatches(config, prepared, "test");
 
   const main = mainArchitecture(config, spec);
-  const networks: Entrant[] = [];
+  let mainParameters = 0;
+  const networks: SavedEntrant[] = [];
   let training: TrainResult | null = null;
   for (const architecture of [main, ...(config.evaluation.rivals ? rivalArchitectures(config, main) : [])]) {
     const rival = architecture !== main;
@@ -117,47 +121,35 @@ export async function runExperiment(
     const fitted = await fitNetwork(config, prepared, spec, architecture, {
       engine,
       signal,
+      onNetwork: (network) => onEvent({ kind: "network", name, architecture, parameters: countParameters(network), rival }),
       onProgress: (progress) => onEvent({ kind: "progress", name, rival, progress }),
       ...(rival ? {} : { ...fit, onLog }),
     });
     if (fitted.result.stopped === "aborted") return null;
     training ??= fitted.result;
-    onEvent({ kind: "network", name, parameters: fitted.network.parameters().reduce((sum, { size }) => sum + size, 0), rival });
+    if (!rival) mainParameters = countParameters(fitted.network);
+    onEvent({ kind: "trained", name, rival, training: fitted.result });
     networks.push({
       name,
-      cheaper: rival,
+      kind: "model",
+      cheaper: countParameters(fitted.network) < mainParameters,
       predictor: networkPredictor(name, fitted.network, spec),
       save: (header) => saveNetwork({ ...header, architecture }, fitted.network),
     });
   }
 
-  const entrants = [...networks, ...fitBaselines(config, prepared, spec, (name) => onEvent({ kind: "baseline", name }))];
-  if (signal?.aborted) return null;
+  const entrants = [...networks];
+  const { period, lags, window } = config.evaluation;
+  for (const baseline of defaultBaselines(spec, { period, lags, window })) {
+    onEvent({ kind: "baseline", name: baseline.name });
+    await turn();
+    if (signal?.aborted) return null;
+    entrants.push(fitBaseline(baseline, config, prepared));
+  }
   onEvent({ kind: "judge" });
-  const scoring = scoringOptions(config, prepared);
-  const contenders = entrants.map((entrant): Contender => {
-    const score = (part: "validation" | "test") =>
-      evaluate((batch) => entrant.predictor.predict(batch), evaluationBatches(config, prepared, part), spec, scoring);
-    const validation = score("validation");
-    const { result: test, microsecondsPerStep } = timed(config, prepared, () => score("test"));
-    return {
-      name: entrant.name,
-      kind: entrant.baseline ? "baseline" : "model",
-      test,
-      validation,
-      cheaper: entrant.cheaper,
-      microsecondsPerStep,
-    };
-  });
-  const [model, ...rivals] = contenders;
-  const report = judge(model, rivals, {
-    rng: seedRng(config.train.seed),
-    decision: config.decision,
-    span: spec.length + spec.horizon,
-    resamples: config.evaluation.resamples,
-    unit: taskOf(config).unit,
-    lengthShift: lengthReport(config, prepared, spec, entrants[0].predictor) ?? undefined,
-  });
+  const judged = await judgeEntrants(config, { prepared, spec }, entrants, { signal });
+  if (!judged) return null;
+  const { report, model, rivals } = judged;
   const name = config.name ?? model.name;
   const header: ModelHeader = {
     name,
@@ -180,9 +172,11 @@ export async function runExperiment(
     },
   };
   const [first, ...others] = entrants;
-  const rivalHeader = (entrant: Entrant): ModelHeader => {
+  const rivalHeader = (entrant: SavedEntrant): ModelHeader => {
     if (!entrant.baseline) return { ...header, name: entrant.name };
-    const keeps = Math.min(entrant.baseline.history, windowLength(config, prepared));
+    // A forecast begins when a whole window was read, so that stream and file agree on the first row.
+    const whole = windowLength(config, prepared);
+    const keeps = config.task === "forecast" ? whole : Math.min(entrant.baseline.history, whole);
     return { ...header, name: entrant.name, streaming: header.streaming && "windowed", windowLength: Math.max(1, keeps) };
   };
   return {
@@ -198,13 +192,66 @@ export async function runExperiment(
   };
 }
 
-/** A network or baseline that is to be judged and saved. */
-interface Entrant {
+/** A predictor that is to be judged. */
+export interface Entrant {
   name: string;
+  kind: "model" | "baseline";
   predictor: Predictor;
+  /** Whether it is cheaper to run than the first. */
   cheaper: boolean;
+}
+
+interface SavedEntrant extends Entrant {
   baseline?: Baseline;
   save(header: ModelHeader): Uint8Array;
+}
+
+export interface Judgement {
+  report: Report;
+  model: Contender;
+  rivals: Contender[];
+}
+
+/**
+ * Scores predictors on the test part, and on the validation part where there is one, and judges the first against the others.
+ * Null when `signal` ended it.
+ */
+export async function judgeEntrants(
+  config: ExperimentConfig,
+  { prepared, spec }: ExperimentData,
+  entrants: readonly Entrant[],
+  { signal }: { signal?: AbortSignal } = {},
+): Promise<Judgement | null> {
+  const scoring = scoringOptions(config, prepared);
+  const contenders: Contender[] = [];
+  for (const { name, kind, cheaper, predictor } of entrants) {
+    await turn();
+    if (signal?.aborted) return null;
+    const score = (part: "validation" | "test") =>
+      evaluate((batch) => predictor.predict(batch), evaluationBatches(config, prepared, part), spec, scoring);
+    const validation = prepared.split.validation > 0 ? score("validation") : undefined;
+    const { result: test, microsecondsPerStep } = timed(config, prepared, () => score("test"));
+    contenders.push({ name, kind, test, validation, cheaper, microsecondsPerStep });
+  }
+  const [model, ...rivals] = contenders;
+  const report = judge(model, rivals, {
+    rng: seedRng(config.train.seed),
+    decision: config.decision,
+    span: spec.length + spec.horizon,
+    resamples: config.evaluation.resamples,
+    unit: taskOf(config).unit,
+    lengthShift: lengthReport(config, prepared, spec, entrants[0].predictor) ?? undefined,
+  });
+  return { report, model, rivals };
+}
+
+/** Lets signals and timers have their turn between two long synchronous stretches. */
+function turn(): Promise<void> {
+  return new Promise((resume) => setTimeout(resume, 0));
+}
+
+function countParameters(network: SequenceModel): number {
+  return network.parameters().reduce((sum, { size }) => sum + size, 0);
 }
 
 /** Carried: one step per record. Whole sequences are learned from a fresh state and read to their end, so they stream step by step too. */
@@ -223,38 +270,30 @@ export function mainArchitecture({ model }: ExperimentConfig, spec: ExampleSpec)
 }
 
 /** "Is the big one needed?": a quarter of the width, and a perceptron on a short window. */
-function rivalArchitectures({ evaluation, window, task }: ExperimentConfig, main: Architecture): Architecture[] {
+function rivalArchitectures({ window, task }: ExperimentConfig, main: Architecture): Architecture[] {
   const { inputSize, outputSize, hiddenSize } = main;
   const rivals: Architecture[] = [];
   if (main.type === "recurrent" && hiddenSize >= 8) rivals.push({ ...main, hiddenSize: Math.max(4, Math.round(hiddenSize / 4)) });
-  const steps = task === "forecast" ? (window.length as number) : Math.min(evaluation.window ?? 8, window.length ?? 8);
-  rivals.push({ type: "windowMLP", window: Math.min(steps, 32), inputSize, hiddenSize: 32, outputSize });
+  const steps = Math.min(task === "forecast" ? 24 : 8, window.length ?? 8);
+  rivals.push({ type: "windowMLP", window: steps, inputSize, hiddenSize: 32, outputSize });
   return rivals;
 }
 
-function fitBaselines(
-  config: ExperimentConfig,
-  prepared: PreparedData,
-  spec: ExampleSpec,
-  onBaseline: (name: string) => void,
-): Entrant[] {
-  const { period, lags, window } = config.evaluation;
-  return defaultBaselines(spec, { period, lags, window }).map((baseline) => {
-    onBaseline(baseline.name);
-    const pass = (part: "train" | "validation") => () => evaluationBatches(config, prepared, part);
-    baseline.fit(pass("train"), pass("validation"));
-    const { kind, options } = baseline.toJSON();
-    return {
-      name: baseline.name,
-      predictor: baseline,
-      cheaper: true,
-      baseline,
-      save: (header) => encodeModel({ ...header, architecture: { type: "baseline", kind, options } }, baseline.arrays()),
-    };
-  });
+function fitBaseline(baseline: Baseline, config: ExperimentConfig, prepared: PreparedData): SavedEntrant {
+  const pass = (part: "train" | "validation") => () => evaluationBatches(config, prepared, part);
+  baseline.fit(pass("train"), pass("validation"));
+  const { kind, options } = baseline.toJSON();
+  return {
+    name: baseline.name,
+    kind: "baseline",
+    predictor: baseline,
+    cheaper: true,
+    baseline,
+    save: (header) => encodeModel({ ...header, architecture: { type: "baseline", kind, options } }, baseline.arrays()),
+  };
 }
 
-/** Errors in original units, MASE by the training part, and what the decision needs. */
+/** Errors in original units, MASE where the training part gives it a scale, and what the decision needs. */
 export function scoringOptions({ decision, evaluation }: ExperimentConfig, { preprocessing, series }: PreparedData) {
   const scaler = preprocessing.targetScaler;
   if (!scaler) return { decision };
@@ -265,9 +304,10 @@ export function scoringOptions({ decision, evaluation }: ExperimentConfig, { pre
       for (let i = 0; i < length; i++) if (part[i] === 1) column.push((values as Float32Array)[i * width + k]);
       return column;
     });
-  const maseScales = Array.from({ length: width }, (_, k) => maseScale(training(k), { period: evaluation.period ?? 1 }));
-  const usable = maseScales.every((scale) => scale > 0 && Number.isFinite(scale));
-  return { decision, original: (value: number, k: number) => scaler.invert(value, k), ...(usable && { maseScales }) };
+  const maseScales = orNothing(() =>
+    Array.from({ length: width }, (_, k) => maseScale(training(k), { period: evaluation.period ?? 1 })),
+  );
+  return { decision, original: (value: number, k: number) => scaler.invert(value, k), ...(maseScales && { maseScales }) };
 }
 
 /** Microseconds per step of input over the whole test part, batched as it is evaluated. */

@@ -14,6 +14,8 @@ import { countTargets, type LossOptions, taskOf, wholeLanes } from "./task.js";
 export interface FitOptions extends Pick<TrainOptions<Batch>, "onLog" | "onProgress" | "signal" | "resume" | "fingerprint"> {
   checkpoint?: CheckpointStore;
   engine?: Kernels;
+  /** Called with the fresh network before its training. */
+  onNetwork?: (network: SequenceModel) => void;
 }
 
 export interface FittedNetwork {
@@ -27,11 +29,12 @@ export async function fitNetwork(
   prepared: PreparedData,
   spec: ExampleSpec,
   architecture: Architecture,
-  { engine, ...options }: FitOptions = {},
+  { engine, onNetwork, ...options }: FitOptions = {},
 ): Promise<FittedNetwork> {
   const { train: settings, mode } = config;
   const task = taskOf(config);
   const network = buildNetwork(architecture, { rng: seedRng(settings.seed), engine });
+  onNetwork?.(network);
   const optimizer = makeOptimizer(settings, network);
   const lossOptions: LossOptions = {
     loss: settings.loss,

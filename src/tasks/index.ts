@@ -1,9 +1,12 @@
 export { configJsonSchema, configSchema, type ExperimentConfig, type ExperimentConfigInput, parseConfig } from "./config.js";
 export {
+  type Entrant,
   type ExperimentData,
   type ExperimentEvent,
   type ExperimentOptions,
   type ExperimentResult,
+  type Judgement,
+  judgeEntrants,
   type Metrics,
   prepareExperiment,
   runExperiment,

@@ -34,6 +34,7 @@ export function lengthReport(
       : [];
   return lengthShift({
     trainingLength,
+    carried: config.mode === "streaming",
     ...METRICS[metric],
     errorAt(multiple) {
       const steps = multiple * trainingLength;
@@ -88,7 +89,7 @@ function thinned(examples: Examples): Examples {
 }
 
 /** Undefined where no series is long enough or nothing remains to score. */
-function orNothing<T>(run: () => T): T | undefined {
+export function orNothing<T>(run: () => T): T | undefined {
   try {
     return run();
   } catch (error) {
