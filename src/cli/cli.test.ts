@@ -1,0 +1,313 @@
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { OstinatoError } from "../core/errors.js";
+import { tableFromRecords } from "../data/index.js";
+import { parseConfig } from "../tasks/index.js";
+import { loadConfig } from "./config-file.js";
+import { fingerprintOf } from "./data-file.js";
+import { describeLive } from "./demo.js";
+import { sketchData } from "./init.js";
+import { baselineFiles, claimFolder, latestRunFolder, makeRunFolder, writeConfig } from "./run-folder.js";
+import { alignColumns, counted, describeProgress, describeSeconds, Terminal } from "./terminal.js";
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "ostinato-cli-"));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const CONFIG = `task: forecast
+data:
+  source: load.csv
+  features: [a, b]
+  target: a
+  split: { by: time, train: 0.7, validation: 0.1, test: 0.2 }
+window: { length: 4 }
+`;
+
+function file(name: string, text: string): string {
+  const path = join(folder, name);
+  writeFileSync(path, text);
+  return path;
+}
+
+const refusal = (path: string, set: string[] = []): Promise<OstinatoError> =>
+  loadConfig(path, { set }).then(
+    () => expect.unreachable("the configuration was accepted"),
+    (error) => error,
+  );
+
+describe("a configuration", () => {
+  it("takes data paths relative to its file, and those of --set relative to the working directory", async () => {
+    const path = file("load.yaml", CONFIG);
+    expect((await loadConfig(path)).config.data.source).toBe(join(folder, "load.csv"));
+    expect((await loadConfig(path, { set: ["data.source=other.csv"] })).config.data.source).toBe(
+      join(process.cwd(), "other.csv"),
+    );
+    const parts = await loadConfig(path, { set: ["data.source={train: a.csv, test: b.csv}", "data.source.test=/c.csv"] });
+    expect(parts.config.data.source).toEqual({ train: join(process.cwd(), "a.csv"), test: "/c.csv" });
+  });
+
+  it("is the same in YAML and JSON, and named after its file unless it names itself", async () => {
+    const yaml = await loadConfig(file("same.yaml", CONFIG));
+    const json = await loadConfig(
+      file(
+        "same.json",
+        JSON.stringify({
+          task: "forecast",
+          data: {
+            source: "load.csv",
+            features: ["a", "b"],
+            target: "a",
+            split: { by: "time", train: 0.7, validation: 0.1, test: 0.2 },
+          },
+          window: { length: 4 },
+        }),
+      ),
+    );
+    expect(json.config).toEqual(yaml.config);
+    expect(yaml.name).toBe("same");
+    expect((await loadConfig(file("named.yaml", `name: pump\n${CONFIG}`))).name).toBe("pump");
+  });
+
+  it("is overridden by --set at any depth: numbers, lists, objects in place of texts", async () => {
+    const { config } = await loadConfig(file("set.yaml", CONFIG), {
+      set: [
+        "train.learningRate=1e-2",
+        "data.target=[a, b]",
+        "data.missing.policy=forwardFill",
+        "data.missing.flag=true",
+        "data.features.1=c",
+        "train.earlyStopping=null",
+      ],
+    });
+    expect(config.train.learningRate).toBe(0.01);
+    expect(config.train.earlyStopping).toBeNull();
+    expect(config.data.target).toEqual(["a", "b"]);
+    expect(config.data.features).toEqual(["a", "c"]);
+    expect(config.data.missing).toMatchObject({ policy: "forwardFill", flag: true });
+  });
+
+  it("names the line of a syntax error and the nearest key of an unknown one", async () => {
+    expect((await refusal(file("bad.yaml", "task: forecast\ndata: [1, 2\nmode: causal\n"))).message).toMatch(
+      /OST_CONFIG.*bad\.yaml line \d/,
+    );
+    expect((await refusal(file("twice.yaml", "task: tag\ntask: tag\n"))).message).toMatch(/twice\.yaml line 2/);
+    expect((await refusal(file("bad.json", '{\n"task": "tag",\n}'))).message).toMatch(/OST_CONFIG.*bad\.json line 3/);
+    expect((await refusal(file("empty.yaml", "\n"))).code).toBe("OST_FILE");
+    expect((await refusal(join(folder, "none.yaml"))).message).toMatch(/OST_FILE.*there is no such configuration/s);
+    expect((await refusal(file("list.yaml", "- 1\n"))).code).toBe("OST_CONFIG");
+    const path = file("key.yaml", CONFIG);
+    expect((await refusal(path, ["train.epoch=3"])).message).toMatch(/train.*did you mean "epochs"/s);
+    expect((await refusal(path, ["epochs"])).code).toBe("OST_USAGE");
+    expect((await refusal(path, ["train.epochs=[1"])).code).toBe("OST_USAGE");
+  });
+
+  it("cannot reach a prototype through --set", async () => {
+    const error = await refusal(file("proto.yaml", CONFIG), ["__proto__.polluted=1"]);
+    expect(error.code).toBe("OST_CONFIG");
+    expect(({} as Record<string, unknown>)["polluted"]).toBeUndefined();
+  });
+
+  it("is the same run when read again from the run folder", async () => {
+    const { config } = await loadConfig(file("again.yaml", CONFIG));
+    await writeConfig(folder, config);
+    const again = await loadConfig(join(folder, "config.yaml"));
+    expect(again.config).toEqual(config);
+    expect(fingerprintOf(again.config, { "a.csv": "1" })).toBe(fingerprintOf(config, { "a.csv": "1" }));
+  });
+
+  it("is the same run wherever its files lie, and another with other data or settings", () => {
+    const at = (source: string | Record<string, string>, epochs = 3) =>
+      parseConfig({
+        task: "forecast",
+        data: { source, features: ["a"], target: "a", split: { by: "time", train: 0.7, validation: 0.1, test: 0.2 } },
+        window: { length: 4 },
+        train: { epochs },
+      });
+    const hashes = { "a.csv": "11" };
+    const own = fingerprintOf(at("/x/a.csv"), hashes);
+    expect(fingerprintOf(at("/y/b.csv"), { "b.csv": "11" })).toBe(own);
+    expect(fingerprintOf(at("/x/a.csv"), { "a.csv": "12" })).not.toBe(own);
+    expect(fingerprintOf(at("/x/a.csv", 4), hashes)).not.toBe(own);
+    expect(fingerprintOf(at({ train: "/x/a.csv" }), hashes)).not.toBe(own);
+  });
+});
+
+describe("run folders", () => {
+  it("take the next free number and are never given twice", () => {
+    const root = join(folder, "runs");
+    expect(makeRunFolder(root, "load")).toBe(join(root, "load-1"));
+    mkdirSync(join(root, "load-7"));
+    mkdirSync(join(root, "load-x"));
+    expect(makeRunFolder(root, "load")).toBe(join(root, "load-8"));
+    expect(latestRunFolder(root, "load")).toBe(join(root, "load-8"));
+    expect(makeRunFolder(root, "../../etc")).toBe(join(root, "etc-1"));
+    expect(latestRunFolder(root, "none")).toBeUndefined();
+  });
+
+  it("may be empty but hold nothing", () => {
+    const out = join(folder, "out");
+    expect(claimFolder(out)).toBe(out);
+    expect(claimFolder(out)).toBe(out);
+    writeFileSync(join(out, "notes.txt"), "mine");
+    expect(() => claimFolder(out)).toThrow(/OST_USAGE.*not empty/);
+    expect(existsSync(join(out, "notes.txt"))).toBe(true);
+  });
+
+  it("give baselines file names that are safe and differ also where case does not count", () => {
+    const files = baselineFiles(["ridge(96)", "MLP window 8", "../x", "a/b", "A b", "()"]);
+    expect([...files.values()]).toEqual([
+      "ridge-96.safetensors",
+      "MLP-window-8.safetensors",
+      "x.safetensors",
+      "a-b.safetensors",
+      "A-b-2.safetensors",
+      "baseline.safetensors",
+    ]);
+  });
+});
+
+describe("what a person reads", () => {
+  it("is one progress line with everything that matters", () => {
+    const progress = {
+      epoch: 5,
+      epochs: 20,
+      step: 60,
+      loss: 0.41234,
+      gradNorm: 0.81,
+      clippedShare: 0.03,
+      stepsPerSecond: 310.4,
+      secondsLeft: 8.2,
+      validation: 0.455,
+    };
+    expect(describeProgress(progress)).toBe(
+      "epoch 6/20 ░░░░░░░░░░░░░░ loss 0.412 · val 0.455 · |g| 0.8 (clipped 3 %) · 310 steps/s · 8 s left",
+    );
+    expect(describeProgress({ ...progress, secondsLeft: 60 / 310.4 })).toMatch(/███████░░░░░░░/);
+    expect(describeProgress({ ...progress, secondsLeft: null, validation: null })).toBe(
+      "epoch 6/20 ████░░░░░░░░░░ loss 0.412 · |g| 0.8 (clipped 3 %) · 310 steps/s",
+    );
+  });
+
+  it("fits a narrow terminal, and keeps the time left", () => {
+    const progress = {
+      epoch: 5,
+      epochs: 20,
+      step: 60,
+      loss: 0.41234,
+      gradNorm: 0.81,
+      clippedShare: 0.03,
+      stepsPerSecond: 310.4,
+      secondsLeft: 8.2,
+      validation: 0.455,
+    };
+    expect(describeProgress(progress, 66)).toBe("epoch 6/20 ░░░░░░░░░░░░░░ loss 0.412 · val 0.455 · 8 s left");
+    for (const width of [60, 70, 80, 90, 120]) expect(describeProgress(progress, width).length).toBeLessThanOrEqual(width);
+  });
+
+  it("counts in plain words", () => {
+    expect([counted(1, "run"), counted(12, "run"), counted(9412, "row"), counted(2, "series"), counted(3, "city")]).toEqual([
+      "1 run",
+      "12 runs",
+      "9,412 rows",
+      "2 series",
+      "3 cities",
+    ]);
+    expect([0.4, 8.2, 75, 600, 9000].map(describeSeconds)).toEqual(["0.4 s", "8 s", "75 s", "10 min", "2.5 h"]);
+    expect(
+      alignColumns(
+        [
+          ["a", "1"],
+          ["bcd", "22"],
+        ],
+        { right: [1] },
+      ),
+    ).toEqual(["a      1", "bcd   22"]);
+  });
+
+  it("names the answer and the two next ones", () => {
+    const probabilities = { idle: 0.04, compile: 0.93, compress: 0.02, network: 0.01 };
+    expect(describeLive({ label: "compile", confidence: 0.93, probabilities })).toBe(
+      "  What is this machine doing?   compile  0.93   (idle 0.04, compress 0.02)",
+    );
+  });
+
+  it("has neither colours nor a live line off a terminal, and nothing at all when quiet", () => {
+    const written: string[] = [];
+    const out = { write: (text: string) => written.push(text) > 0 } as unknown as ConstructorParameters<typeof Terminal>[1];
+    const terminal = new Terminal({}, out);
+    terminal.status("busy", { always: true });
+    terminal.print(terminal.color.red("plain"));
+    new Terminal({ quiet: true }, out).print("unheard");
+    expect(written).toEqual(["plain\n"]);
+  });
+
+  it("is rewritten in place on a terminal and cut to its width", () => {
+    const written: string[] = [];
+    const out = { isTTY: true, columns: 10, write: (text: string) => written.push(text) > 0 } as unknown as ConstructorParameters<
+      typeof Terminal
+    >[1];
+    const terminal = new Terminal({}, out);
+    terminal.status("123456789012345", { always: true });
+    terminal.print("done");
+    expect(written).toEqual(["\r\x1b[2K12345678…", "\r\x1b[2K", "done\n"]);
+  });
+});
+
+describe("init", () => {
+  const hour = (i: number) => new Date(Date.UTC(2026, 0, 1) + i * 3_600_000).toISOString();
+
+  it("sees time, step, gaps and missing values of one series", () => {
+    const records = Array.from({ length: 50 }, (_, i) => ({
+      when: hour(i < 20 ? i : i + 3),
+      x: i % 7 === 0 ? null : i,
+      y: 2 * i,
+    }));
+    expect(sketchData(tableFromRecords(records))).toMatchObject({
+      rows: 50,
+      time: "when",
+      entity: null,
+      series: 1,
+      numeric: ["x", "y"],
+      labels: [],
+      stepMs: 3_600_000,
+      gaps: 1,
+      missing: 8,
+    });
+  });
+
+  it("finds the column that tells series apart where time goes back, and labels that are constant in it", () => {
+    const records = Array.from({ length: 60 }, (_, i) => ({
+      date: hour(i % 20),
+      pump: `p${Math.floor(i / 20)}`,
+      x: i,
+      kind: i < 20 ? "good" : "bad",
+      state: i % 5 === 0 ? "on" : "off",
+    }));
+    const sketch = sketchData(tableFromRecords(records));
+    expect(sketch).toMatchObject({ time: "date", entity: "pump", series: 3, shortest: 20, numeric: ["x"] });
+    expect(sketch.labels).toEqual([
+      { name: "kind", values: 2, constant: true },
+      { name: "state", values: 2, constant: false },
+    ]);
+  });
+
+  it("knows a column of parts, and a table without time", () => {
+    const records = Array.from({ length: 30 }, (_, i) => ({
+      sequence: i % 10,
+      part: i % 10 < 6 ? "train" : i % 10 < 8 ? "validation" : "test",
+      x: i,
+    }));
+    expect(sketchData(tableFromRecords(records))).toMatchObject({
+      time: null,
+      entity: "sequence",
+      series: 10,
+      part: "part",
+      numeric: ["x"],
+      stepMs: null,
+    });
+  });
+});

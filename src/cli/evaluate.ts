@@ -1,0 +1,195 @@
+/**
+ * @file `ostinato evaluate`: scores a model file again, on the test part of its own data or on a file of its own, beside the baselines of
+ * its run.
+ */
+import { basename, resolve } from "node:path";
+import { OstinatoError } from "../core/errors.js";
+import { applyPreprocessing, type PreparedData, partCode, type Table } from "../data/index.js";
+import { hashFile } from "../data/read/index.js";
+import type { LoadedModel } from "../model/index.js";
+import { loadModel } from "../model/load-file.js";
+import { type ExperimentConfig, type ExperimentData, judgeEntrants, prepareExperiment } from "../tasks/index.js";
+import { readExperimentFiles, readModelInput, sourcePaths } from "./data-file.js";
+import { ExperimentView } from "./experiment-view.js";
+import { takeInterrupts } from "./interrupt.js";
+import { entrantOf, loadRivals, predictorName, trainedConfig } from "./model-file.js";
+import { Terminal, type TerminalOptions } from "./terminal.js";
+
+export interface EvaluateCommandOptions extends TerminalOptions {
+  data?: string;
+}
+
+interface ScoredData extends ExperimentData {
+  config: ExperimentConfig;
+  /** What was scored, in words. */
+  origin: string;
+  table: Table;
+  /** What a reader must know before believing a figure. */
+  notes: string[];
+}
+
+/** @returns the exit code: 3 when it was stopped by Ctrl-C. */
+export async function evaluateCommand(path: string, options: EvaluateCommandOptions): Promise<0 | 3> {
+  const terminal = new Terminal(options);
+  const loaded = await loadModel(path);
+  const rivals = await loadRivals(path);
+  const scored = options.data === undefined ? await ownData(loaded, path) : await otherData(loaded, path, options.data);
+  const { config, notes } = scored;
+  terminal.print(`\n  ${predictorName(loaded)} on ${scored.origin}`);
+  for (const note of notes) terminal.print(`  ${terminal.color.yellow("note")} ${note}`);
+  terminal.print();
+
+  const interrupt = takeInterrupts();
+  try {
+    terminal.status("  scoring", { always: true });
+    const entrants = [loaded, ...rivals.map((rival) => rival.loaded)].map((one) => entrantOf(one, loaded));
+    const judged = await judgeEntrants(config, scored, entrants, { signal: interrupt.signal });
+    if (!judged) return 3;
+    const { report, model, rivals: others } = judged;
+    new ExperimentView(terminal, config, scored.table).judgement(report, 1);
+    terminal.print();
+    if (options.json) {
+      terminal.json({
+        model: path,
+        task: config.task,
+        data: {
+          source: options.data ?? sourcePaths(config.data.source),
+          rows: scored.table.rows,
+          units: report.units,
+          unit: report.unit,
+        },
+        metrics: { test: model.test.metrics },
+        baselines: Object.fromEntries(others.map(({ name, test }) => [name, test.metrics])),
+        comparisons: report.comparisons,
+        lengthShift: report.lengthShift ?? null,
+        verdict: report.verdict,
+        notes: [...notes, ...report.notes],
+      });
+    }
+    return 0;
+  } finally {
+    terminal.clear();
+    interrupt.release();
+  }
+}
+
+/** The test part of the data the model was trained with. */
+async function ownData(loaded: LoadedModel, path: string): Promise<ScoredData> {
+  const config = trainedConfig(loaded, path);
+  const { table, hashes } = await readExperimentFiles(config).catch((error) => {
+    if (!(error instanceof OstinatoError) || error.code !== "OST_FILE") throw error;
+    const repair = "bring the file back, or name another with --data FILE";
+    throw new OstinatoError(
+      "OST_FILE",
+      { ...error.detail, what: `the model's own data: ${error.detail.what}`, repair },
+      { cause: error },
+    );
+  });
+  const known = loaded.header.provenance.data;
+  const changed = Object.entries(hashes).filter(([name, hash]) => known[name] !== undefined && known[name] !== hash);
+  const unknown = Object.keys(hashes).filter((name) => known[name] === undefined);
+  const notes = [
+    ...changed.map(
+      ([name, hash]) =>
+        `${name} has changed since training (sha256 ${hash.slice(0, 12)}, was ${known[name].slice(0, 12)}): test rows may be rows it learned from.`,
+    ),
+    ...unknown.map((name) => `the model file holds no hash of ${name}, so nothing says whether it is the same.`),
+  ];
+  const { prepared, spec } = prepareExperiment(config, table);
+  const same = JSON.stringify(prepared.preprocessing) === JSON.stringify(loaded.header.preprocessing);
+  if (!same && changed.length === 0)
+    notes.push("the preprocessing fitted now is not the one in the file; the frozen one was used.");
+  return {
+    config,
+    prepared: same ? prepared : frozenParts(prepared, applyPreprocessing(table, loaded.preprocessing)),
+    spec: same ? spec : loaded.header.spec,
+    origin: `the test part of ${table.source}`,
+    table,
+    notes,
+  };
+}
+
+/** The parts of a split on series that went through the frozen preprocessing. */
+function frozenParts({ series, split }: PreparedData, frozen: PreparedData): PreparedData {
+  return { ...frozen, split, series: frozen.series.map((one, s) => ({ ...one, part: series[s].part })) };
+}
+
+/** A whole file as test data. @throws OST_SPLIT if the model learned from it. */
+async function otherData(loaded: LoadedModel, path: string, file: string): Promise<ScoredData> {
+  const config = trainedConfig(loaded, path);
+  const { preprocessing, header } = loaded;
+  const table = await readModelInput(file, preprocessing.roles, preprocessing.targetKind);
+  const hash = await hashFile(file);
+  const twin = Object.entries(header.provenance.data).find(([, known]) => known === hash)?.[0];
+  const part = twin === undefined ? undefined : partOf(config, file, twin);
+  if (twin !== undefined && part !== "test") {
+    throw new OstinatoError("OST_SPLIT", {
+      what: "the model learned from this file, so a figure on all of it would say nothing",
+      expected: "a file the model has not seen",
+      got: `the same bytes as ${twin} (sha256 ${hash.slice(0, 12)}), ${part ? `its part "${part}"` : "which holds its training rows"}`,
+      where: `--data ${file}`,
+      repair: `leave --data out: that scores the test part alone`,
+    });
+  }
+  const prepared = applyPreprocessing(table, preprocessing);
+  const { alertBudget } = { alertBudget: undefined, ...config.decision };
+  const name = basename(file);
+  const seen = part === "test" ? 0 : await rowsSeen(config, loaded, table);
+  return {
+    config: alertBudget ? { ...config, decision: undefined } : config,
+    prepared,
+    spec: header.spec,
+    origin: `all of ${table.source}`,
+    table,
+    notes: [
+      part === "test"
+        ? `${name} is the file of the test part of the model's own run; all of it was scored.`
+        : `all ${table.rows} rows of ${name} were scored as test data; nothing was fitted on them.`,
+      ...(seen === null
+        ? ["the data the model was trained with are not at hand, so rows copied from there would go unnoticed."]
+        : []),
+      ...(seen
+        ? [
+            `${seen} of the ${table.rows} rows are rows the model was trained or chosen with: these figures are better than on new data.`,
+          ]
+        : []),
+      ...(alertBudget ? ["the alert budget was left out: its threshold is chosen on a validation part."] : []),
+    ],
+  };
+}
+
+/** Rows of a table that also are rows of the model's training or validation part; null where its data are gone or have changed. */
+async function rowsSeen(config: ExperimentConfig, { header, preprocessing }: LoadedModel, table: Table): Promise<number | null> {
+  const { roles } = preprocessing;
+  const columns = roles.time === null ? roles.features : [roles.time, ...roles.features];
+  const rowsOf = (source: Table) => {
+    const cells = columns.map((name) => source.columns.find((column) => column.name === name));
+    return (row: number) => cells.map((column) => column?.numbers?.[row] ?? column?.texts?.[row] ?? "").join(",");
+  };
+  try {
+    const own = await readExperimentFiles(config);
+    if (Object.entries(own.hashes).some(([name, hash]) => header.provenance.data[name] !== hash)) return null;
+    const nameOf = rowsOf(own.table);
+    const seen = new Set<string>();
+    for (const { part, row } of prepareExperiment(config, own.table).prepared.series) {
+      part.forEach((code, i) => {
+        if (code === partCode("train") || code === partCode("validation")) seen.add(nameOf(row[i] - 1));
+      });
+    }
+    const given = rowsOf(table);
+    let count = 0;
+    for (let row = 0; row < table.rows; row++) if (seen.has(given(row))) count++;
+    return count;
+  } catch (error) {
+    if (error instanceof OstinatoError) return null;
+    throw error;
+  }
+}
+
+/** The part a file stands for, where the configuration names one file per part. */
+function partOf({ data }: ExperimentConfig, file: string, name: string): string | undefined {
+  if (typeof data.source === "string" || Array.isArray(data.source)) return undefined;
+  const entries = Object.entries(data.source);
+  const found = entries.find(([, path]) => path === resolve(file)) ?? entries.find(([, path]) => basename(path) === name);
+  return data.split.by === "column:part" ? found?.[0] : undefined;
+}

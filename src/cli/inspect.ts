@@ -1,0 +1,132 @@
+/** @file `ostinato inspect`: what a model file holds, without running it. */
+import { readFile } from "node:fs/promises";
+import { arch, cpus, platform } from "node:os";
+import { OstinatoError } from "../core/errors.js";
+import type { Report } from "../evaluate/index.js";
+import { defaultEngine } from "../kernels/index.js";
+import { readSafetensors } from "../model/index.js";
+import { loadModel } from "../model/load-file.js";
+import { parameterCount, predictorName } from "./model-file.js";
+import { packageVersion } from "./package-root.js";
+import { alignColumns, counted, describeBytes, figure, Terminal, type TerminalOptions } from "./terminal.js";
+
+export interface InspectCommandOptions extends TerminalOptions {
+  engine?: boolean;
+}
+
+export async function inspectCommand(path: string | undefined, options: InspectCommandOptions): Promise<0> {
+  const terminal = new Terminal(options);
+  if (options.engine) {
+    const { name, detail } = defaultEngine();
+    const facts = {
+      engine: name,
+      instructions: detail,
+      version: packageVersion(),
+      node: process.versions.node,
+      platform: `${platform()} ${arch()}`,
+      cores: cpus().length,
+    };
+    terminal.print(`  engine ${name} (${detail})`);
+    terminal.print(`  Ostinato ${facts.version}, Node ${facts.node}, ${facts.platform}, ${counted(facts.cores, "core")}`);
+    if (path === undefined) {
+      if (options.json) terminal.json(facts);
+      return 0;
+    }
+  }
+  if (path === undefined) {
+    throw new OstinatoError("OST_USAGE", {
+      what: "nothing to inspect",
+      expected: "a model file, or --engine",
+      where: "inspect",
+      repair: "ostinato inspect runs/load-1/model.safetensors",
+    });
+  }
+  const loaded = await loadModel(path);
+  const { header, hash, bytes } = loaded;
+  const { metadata, tensors } = readSafetensors(await readFile(path));
+  const report = header.report as Report | null;
+  const name = predictorName(loaded);
+  const facts = {
+    model: path,
+    name: header.name,
+    formatVersion: Number(metadata["format_version"]),
+    hash,
+    bytes,
+    task: header.task,
+    mode: header.mode,
+    streaming: header.streaming,
+    windowLength: header.windowLength,
+    predictor: name,
+    architecture: header.architecture,
+    parameters: parameterCount(loaded),
+    features: header.spec.features,
+    targets: header.spec.targets,
+    classes: header.spec.classes,
+    horizon: header.spec.horizon,
+    normalize: header.normalize,
+    preprocessing: header.preprocessing,
+    metrics: report?.metrics?.[name] ?? null,
+    verdict: report?.verdict ?? null,
+    provenance: header.provenance,
+    tensors: Object.fromEntries([...tensors].map(([tensor, { dtype, shape }]) => [tensor, { dtype, shape }])),
+  };
+  if (options.json) {
+    terminal.json(options.engine ? { ...facts, engine: defaultEngine().name, instructions: defaultEngine().detail } : facts);
+    return 0;
+  }
+  const streaming = {
+    carried: "state carried from record to record",
+    windowed: `windows of the last ${header.windowLength} records`,
+    none: "cannot be streamed: it looks ahead",
+  };
+  const { provenance } = header;
+  const lines: [string, string][] = [
+    ["model", `${header.name} · ${name}${facts.parameters === null ? "" : ` · ${counted(facts.parameters, "parameter")}`}`],
+    ["file", `${path} · ${describeBytes(bytes)} · format ${facts.formatVersion} · sha256 ${hash.slice(0, 12)}`],
+    ["task", `${header.task} · mode ${header.mode} · ${streaming[header.streaming ?? "none"]}`],
+    ["features", facts.features.join(", ")],
+    facts.classes.length > 0
+      ? ["classes", facts.classes.join(", ")]
+      : ["targets", `${facts.targets.join(", ")} · ${counted(facts.horizon, "step")} ahead`],
+    ["trained", `${provenance.created} · version ${provenance.version} · engine ${provenance.engine} · seed ${provenance.seed}`],
+    ...Object.entries(provenance.data).map(([file, sum]): [string, string] => ["data", `${file} · sha256 ${sum.slice(0, 12)}`]),
+    ...(report?.rows ?? []).slice(0, 1).map((row): [string, string] => [
+      "test",
+      Object.entries(row.values)
+        .map(([key, value]) => `${key} ${value === null ? "-" : figure(value)}`)
+        .join(" · "),
+    ]),
+    ...(report?.verdict ? [["verdict", report.verdict.text.replace(/^Verdict: /, "")] as [string, string]] : []),
+  ];
+  terminal.print();
+  for (const [label, text] of lines) terminal.print(`  ${terminal.color.bold(label.padEnd(12))}${text}`);
+  terminal.print(`\n  ${terminal.color.bold("preprocessing")}`);
+  for (const line of statistics(header.preprocessing)) terminal.print(`    ${line}`);
+  terminal.print(`\n  ${terminal.color.bold("tensors")}`);
+  for (const line of alignColumns([...tensors].map(([tensor, { dtype, shape }]) => [tensor, dtype, `[${shape.join(", ")}]`])))
+    terminal.print(`    ${line}`);
+  terminal.print();
+  return 0;
+}
+
+/** Each transform with its numbers, a column per line where it has one number or more for every column. */
+function statistics(preprocessing: unknown): string[] {
+  const { transforms = [], targetScaler } = preprocessing as { transforms?: Record<string, unknown>[]; targetScaler?: unknown };
+  const all = targetScaler ? [...transforms, { transform: "target scale", ...(targetScaler as object) }] : transforms;
+  const lines: string[] = [];
+  for (const { transform, ...fields } of all as Record<string, unknown>[]) {
+    const settings = Object.entries(fields).filter(([, value]) => !isNumbers(value) && !Array.isArray(value));
+    lines.push(
+      `${transform}${settings.length > 0 ? `  ${settings.map(([key, value]) => `${key} ${JSON.stringify(value)}`).join(", ")}` : ""}`,
+    );
+    for (const [key, value] of Object.entries(fields)) {
+      if (isNumbers(value)) lines.push(`  ${key}  ${value.map((one) => figure(one)).join(", ")}`);
+      else if (Array.isArray(value) && value.length > 0) lines.push(`  ${key}  ${value.join(", ")}`);
+    }
+  }
+  return lines;
+}
+
+function isNumbers(value: unknown): value is number[] {
+  return Array.isArray(value) && value.length > 0 && value.every((item) => typeof item === "number");
+}

@@ -1,0 +1,259 @@
+#!/usr/bin/env node
+/** @file The command line: one file per command, loaded when it is asked for; every error becomes a message and an exit code. */
+import { Command, CommanderError } from "commander";
+import picocolors from "picocolors";
+import { type ExitCode, nearest, OstinatoError } from "../core/errors.js";
+import { packageVersion } from "./package-root.js";
+
+/** What an action returns. */
+type Outcome = ExitCode | 0;
+
+/** Runs a command line, given without the program's name. @returns the exit code: 0 done, 1 a check said no, 2 wrong usage or input, 3 failed. */
+async function run(argv: readonly string[]): Promise<Outcome> {
+  let outcome: Outcome = 0;
+  const program = makeProgram((code) => {
+    outcome = code;
+  });
+  if (argv.length === 0) {
+    process.stderr.write(program.helpInformation());
+    return 2;
+  }
+  try {
+    await program.parseAsync(argv, { from: "user" });
+    return outcome;
+  } catch (error) {
+    if (!(error instanceof CommanderError)) return reportError(error, argv);
+    return error.exitCode === 0 ? 0 : reportError(usageError(error, program, argv), argv);
+  }
+}
+
+function makeProgram(done: (outcome: Outcome) => void): Command {
+  const program = new Command("ostinato")
+    .description("Recurrent sequence models: train on a file of measurements, judge honestly, stream statefully.")
+    .version(packageVersion(), "--version", "print the version")
+    .helpOption("-h, --help", "print this help")
+    .helpCommand("help [command]", "print the help of a command")
+    .exitOverride()
+    .showSuggestionAfterError(false)
+    .configureOutput({ writeErr: () => {} })
+    .addHelpText("after", "\nExample:\n  $ ostinato init forecast --data load.csv && ostinato train\n");
+
+  const command = (usage: string, description: string, example: string, parent: Command = program) =>
+    parent
+      .command(usage)
+      .description(description)
+      .addHelpText("after", `\nExample:\n  $ ${example}\n`)
+      .option("--json", "print JSON on stdout and everything else on stderr")
+      .option("--debug", "show the stack of an error");
+  // biome-ignore lint/suspicious/noExplicitAny: the arguments are those of the usage line.
+  const lazily = (load: () => Promise<(...args: any[]) => Promise<Outcome>>) => {
+    return async (...args: unknown[]) => done(await (await load())(...args));
+  };
+
+  command(
+    "init [task]",
+    "read a data file and write a configuration to begin with; task: forecast, classify or tag",
+    "ostinato init forecast --data load.csv",
+  )
+    .requiredOption("--data <file>", "the data: .csv, .tsv, .ndjson, .jsonl or .ts")
+    .option("--out <file>", "the configuration", "ostinato.yaml")
+    .option("--target <column>", "what to predict; default the last numeric or label column")
+    .option("--force", "overwrite the configuration")
+    .action(lazily(async () => (await import("./init.js")).initCommand));
+
+  command("record", "record this machine's telemetry as CSV", "ostinato record --out mine.csv --seconds 60 --label idle")
+    .option("--out <file>", "append to this file; default stdout")
+    .option("--seconds <n>", "stop after so long; default until Ctrl-C", number("--seconds", { above: 0 }))
+    .option("--rate <hz>", "records per second", number("--rate", { above: 0, most: 50 }), 4)
+    .option("--label <name>", "adds a column label that holds this name")
+    .option("--quiet", "say nothing but errors")
+    .action(lazily(async () => (await import("./record.js")).recordCommand));
+
+  command(
+    "train [config]",
+    "train a model, judge it against baselines, and write a run folder",
+    "ostinato train load.yaml --set train.epochs=20 --out runs/load",
+  )
+    .option(
+      "--set <path=value>",
+      "override a setting; may be repeated",
+      (value: string, before: string[]) => [...before, value],
+      [],
+    )
+    .option("--out <folder>", "the run folder, new or empty; default runs/<name>-<n>")
+    .option("--resume", "go on from the checkpoint of the run folder")
+    .option("--quiet", "say nothing but errors")
+    .action(lazily(async () => (await import("./train.js")).trainCommand));
+
+  command("evaluate <model>", "score a model file again beside its baselines", "ostinato evaluate runs/load-1/model.safetensors")
+    .option("--data <file>", "score all of this file; default the test part of the model's own data")
+    .option("--quiet", "say nothing but errors")
+    .action(lazily(async () => (await import("./evaluate.js")).evaluateCommand));
+
+  command(
+    "predict <model>",
+    "write the predictions for a file",
+    "ostinato predict runs/load-1/model.safetensors --data new.csv --out predictions.csv",
+  )
+    .requiredOption("--data <file>", "the data; the target columns may be absent")
+    .requiredOption("--out <file>", "the predictions: .csv or .ndjson")
+    .option("--quiet", "say nothing but errors")
+    .action(lazily(async () => (await import("./predict.js")).predictCommand));
+
+  command(
+    "stream <model>",
+    "read NDJSON records on stdin and write predictions on stdout",
+    "tail -f readings.ndjson | ostinato stream runs/load-1/model.safetensors > predictions.ndjson",
+  )
+    .option("--owner <name>", "whom the state belongs to; a snapshot opens for its owner only", "local")
+    .option("--snapshot-in <file>", "begin with this state")
+    .option("--snapshot-out <file>", "write the state here at the end")
+    .option("--skip-bad", "report bad lines and go on")
+    .option("--quiet", "say nothing but errors")
+    .action(lazily(async () => (await import("./stream.js")).streamCommand));
+
+  command(
+    "serve <models...>",
+    "serve model files, given as FILE or NAME=FILE, as stateful sessions over HTTP",
+    "ostinato serve runs/load-1/model.safetensors --port 8787",
+  )
+    .option("--host <address>", "the address to listen on", "127.0.0.1")
+    .option("--port <n>", "the port; 0 takes a free one", number("--port", { least: 0, most: 65535, whole: true }), 8787)
+    .option("--allow-public", "permit an address that other machines reach; put TLS in front")
+    .action(lazily(async () => (await import("./serve.js")).serveCommand));
+
+  command("inspect [model]", "show what a model file holds", "ostinato inspect runs/load-1/model.safetensors")
+    .option("--engine", "show the compute engine and its instruction set")
+    .action(lazily(async () => (await import("./inspect.js")).inspectCommand));
+
+  const runs = command("runs [folder]", "list the runs of a folder, default runs", "ostinato runs").action(
+    lazily(async () => {
+      const { runsCommand } = await import("./runs.js");
+      return (folder: string | undefined, options: object) => runsCommand(folder ?? "runs", options);
+    }),
+  );
+  command("compare <a> <b>", "show two runs side by side", "ostinato runs compare load-1 load-2", runs).action(
+    lazily(async () => {
+      const { compareCommand } = await import("./runs.js");
+      return (a: string, b: string, options: object) => compareCommand(a, b, { ...runs.opts(), ...options });
+    }),
+  );
+
+  command("demo", "train on the telemetry that ships with the package, then stream this machine's own", "ostinato demo")
+    .option("--once", "end after the report and ten live steps")
+    .option(
+      "--port <n>",
+      "the port; the next free one if it is taken",
+      number("--port", { least: 0, most: 65535, whole: true }),
+      8787,
+    )
+    .action(lazily(async () => (await import("./demo.js")).demoCommand));
+  return program;
+}
+
+interface NumberRange {
+  least?: number;
+  above?: number;
+  most?: number;
+  whole?: boolean;
+}
+
+/** Reads the number of an option. @throws OST_USAGE */
+function number(
+  flag: string,
+  {
+    least = Number.NEGATIVE_INFINITY,
+    above = Number.NEGATIVE_INFINITY,
+    most = Number.POSITIVE_INFINITY,
+    whole = false,
+  }: NumberRange,
+) {
+  return (text: string): number => {
+    const value = text.trim() === "" ? Number.NaN : Number(text);
+    if (value >= least && value > above && value <= most && Number.isFinite(value) && (!whole || Number.isInteger(value)))
+      return value;
+    const low = above > Number.NEGATIVE_INFINITY ? `above ${above}` : `from ${least}`;
+    const high = most < Number.POSITIVE_INFINITY ? ` to ${most}` : "";
+    throw new OstinatoError("OST_USAGE", {
+      what: "the option takes another value",
+      expected: `a ${whole ? "whole " : ""}number ${low}${high}`,
+      got: text,
+      where: flag,
+    });
+  };
+}
+
+/** What the parser refused, with the nearest known name. */
+function usageError({ code, message }: CommanderError, program: Command, argv: readonly string[]): OstinatoError {
+  const words = argv.filter((word) => !word.startsWith("-"));
+  const parent = program.commands.find((one) => one.name() === words[0]);
+  const current = parent?.commands.find((one) => one.name() === words[1]) ?? parent ?? program;
+  const got = /'([^']*)'/.exec(message)?.[1] ?? "";
+  const help = `ostinato ${current === program ? "help" : `help ${words[0]}`}`;
+  if (code === "commander.unknownCommand") {
+    const known = program.commands.map((one) => one.name());
+    const near = nearest(got, known);
+    return new OstinatoError("OST_USAGE", {
+      what: "no such command",
+      expected: known.join(", "),
+      got: `"${got}"`,
+      repair: near ? `did you mean "ostinato ${near}"?` : "ostinato help",
+    });
+  }
+  if (code === "commander.unknownOption") {
+    const known = [...current.options.map(({ long }) => long ?? ""), "--help"];
+    const near = nearest(
+      got.replace(/^-+/, ""),
+      known.map((flag) => flag.replace(/^-+/, "")),
+    );
+    return new OstinatoError("OST_USAGE", {
+      what: "no such flag",
+      expected: known.join(", "),
+      got,
+      where: current.name(),
+      repair: near ? `did you mean --${near}?` : help,
+    });
+  }
+  return new OstinatoError("OST_USAGE", {
+    what: message.replace(/^error: /, "").replace(/\.$/, ""),
+    where: current.name(),
+    repair: help,
+  });
+}
+
+/** The message on stderr, as JSON on stdout too where that was asked for. @returns the exit code. */
+function reportError(error: unknown, argv: readonly string[]): ExitCode {
+  const known = error instanceof OstinatoError ? error : internalError(error);
+  const color = picocolors.createColors(
+    process.stderr.isTTY === true && !process.env["NO_COLOR"] && process.env["TERM"] !== "dumb",
+  );
+  process.stderr.write(`${known.message.replace(known.code, color.red(color.bold(known.code)))}\n`);
+  if (argv.includes("--debug"))
+    for (let at: unknown = error; at instanceof Error; at = at.cause)
+      process.stderr.write(`${color.dim(at.stack ?? at.message)}\n`);
+  if (argv.includes("--json"))
+    process.stdout.write(`${JSON.stringify({ error: { code: known.code, message: known.message, ...known.detail } })}\n`);
+  return known.exit;
+}
+
+function internalError(error: unknown): OstinatoError {
+  const got = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  return new OstinatoError(
+    "OST_INTERNAL",
+    { what: "a fault of the program itself", got, repair: "run it again with --debug and report what it shows" },
+    { cause: error },
+  );
+}
+
+/** A reader that goes away, as `head` does, ends the command quietly. */
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(0);
+    throw error;
+  });
+}
+const argv = process.argv.slice(2);
+process.on("uncaughtException", (error) => process.exit(reportError(error, argv)));
+process.exitCode = await run(argv);
+// What a command left open, such as a socket kept alive, must not hold the program; what it wrote must be out.
+process.stdout.write("", () => process.stderr.write("", () => process.exit()));

@@ -1,0 +1,57 @@
+/** @file A model file named on the command line, with what lies beside it in its run folder. */
+import { existsSync, readdirSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { OstinatoError } from "../core/errors.js";
+import { describeArchitecture, type LoadedModel } from "../model/index.js";
+import { loadModel } from "../model/load-file.js";
+import { type Entrant, type ExperimentConfig, parseConfig } from "../tasks/index.js";
+import { RUN_FILES } from "./run-folder.js";
+
+export interface OpenedModel {
+  path: string;
+  loaded: LoadedModel;
+}
+
+/** The other predictors of the model's run: its baselines and rivals, and for one of these the model itself. */
+export async function loadRivals(path: string): Promise<OpenedModel[]> {
+  const folder = dirname(path);
+  const run = basename(folder) === RUN_FILES.baselines ? dirname(folder) : folder;
+  const baselines = join(run, RUN_FILES.baselines);
+  const files = existsSync(baselines)
+    ? readdirSync(baselines)
+        .filter((file) => file.endsWith(".safetensors"))
+        .sort()
+    : [];
+  const paths = files.map((file) => join(baselines, file));
+  if (run !== folder && existsSync(join(run, RUN_FILES.model))) paths.unshift(join(run, RUN_FILES.model));
+  const others = paths.filter((other) => basename(other) !== basename(path) || dirname(other) !== folder);
+  return Promise.all(others.map(async (other) => ({ path: other, loaded: await loadModel(other) })));
+}
+
+/** As the report calls it: "GRU 48", "ridge(96)". */
+export function predictorName({ header, predictor }: LoadedModel): string {
+  return header.architecture.type === "baseline" ? predictor.name : describeArchitecture(header.architecture);
+}
+
+export function parameterCount({ network }: LoadedModel): number | null {
+  return network ? network.parameters().reduce((sum, { size }) => sum + size, 0) : null;
+}
+
+/** Ready to be judged beside `first`. */
+export function entrantOf(loaded: LoadedModel, first: LoadedModel): Entrant {
+  const size = parameterCount(loaded);
+  const kind = size === null ? "baseline" : "model";
+  return { name: predictorName(loaded), kind, predictor: loaded.predictor, cheaper: (size ?? 0) < (parameterCount(first) ?? 0) };
+}
+
+/** The configuration a model was trained by. @throws OST_MODEL_FILE if the file holds none. */
+export function trainedConfig({ header }: LoadedModel, path: string): ExperimentConfig {
+  if (header.provenance.config === null || header.provenance.config === undefined) {
+    throw new OstinatoError("OST_MODEL_FILE", {
+      what: "the file does not say how it was trained",
+      where: path,
+      repair: "use predict, stream or serve; evaluate needs the configuration",
+    });
+  }
+  return parseConfig(header.provenance.config, `${path}: provenance.config`);
+}

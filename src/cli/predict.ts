@@ -1,0 +1,265 @@
+/**
+ * @file `ostinato predict`: every prediction a model has for a file, through its frozen preprocessing; the target columns may be absent.
+ *
+ * A row of the output is what a stream says when it has read that row of the input. Only a model that looks ahead, which no stream can
+ * run, reads its windows side by side.
+ */
+import { once } from "node:events";
+import { createWriteStream } from "node:fs";
+import { mkdir, rename, rm } from "node:fs/promises";
+import { dirname, extname } from "node:path";
+import type { Batch } from "../core/batch.js";
+import { OstinatoError } from "../core/errors.js";
+import { applyPreprocessing, batches, type Examples, lanes, type PreparedData, sequences, windows } from "../data/index.js";
+import { type LoadedModel, probabilities } from "../model/index.js";
+import { loadModel } from "../model/load-file.js";
+import { readModelInput } from "./data-file.js";
+import { predictorName } from "./model-file.js";
+import { counted, Terminal, type TerminalOptions } from "./terminal.js";
+
+export interface PredictCommandOptions extends TerminalOptions {
+  data: string;
+  out: string;
+}
+
+const BATCH_SIZE = 256;
+
+/** What is known of a prediction's place: the series, and the last row read. */
+interface Place {
+  entity: string;
+  row: number;
+  time: number | null;
+}
+
+type Cell = string | number | null;
+
+export async function predictCommand(path: string, options: PredictCommandOptions): Promise<0> {
+  const terminal = new Terminal(options);
+  const { data, out } = options;
+  const format = extname(out).toLowerCase();
+  if (format !== ".csv" && format !== ".ndjson" && format !== ".jsonl") {
+    throw new OstinatoError("OST_USAGE", {
+      what: "the extension says no format that predictions can be written in",
+      expected: ".csv or .ndjson",
+      got: format || "no extension",
+      where: `--out ${out}`,
+      repair: "for example: --out predictions.csv",
+    });
+  }
+  const loaded = await loadModel(path);
+  const { preprocessing } = loaded;
+  const table = await readModelInput(data, preprocessing.roles, preprocessing.targetKind);
+  const prepared = everyRowCounts(applyPreprocessing(table, preprocessing, { target: "optional" }));
+  const layout = layoutOf(loaded);
+  const rows = await writeRows(
+    out,
+    format === ".csv"
+      ? csvLines(layout, predictions(loaded, prepared, layout))
+      : jsonLines(layout, predictions(loaded, prepared, layout)),
+    (count) => terminal.status(`  ${counted(count, "row")} written`),
+  );
+  terminal.print(
+    `  ${predictorName(loaded)}: ${counted(rows, "row")} of predictions for ${counted(table.rows, "row")} of ${table.source}, written to ${out}.`,
+  );
+  if (options.json) terminal.json({ model: path, data, out, rows, inputRows: table.rows, columns: layout.columns });
+  return 0;
+}
+
+/** Examples are chosen by having a class; for prediction every row has one. */
+function everyRowCounts(prepared: PreparedData): PreparedData {
+  return {
+    ...prepared,
+    series: prepared.series.map((one) => (one.classes ? { ...one, classes: new Int32Array(one.length) } : one)),
+  };
+}
+
+interface Layout {
+  columns: string[];
+  /** Turns one output of the model into the cells after the place: one row, or one per step of the horizon. */
+  cells(output: Float32Array): Cell[][];
+  /** The columns from here on are the probabilities of the classes. */
+  probabilitiesAt: number;
+  timed: boolean;
+}
+
+function layoutOf({ header: { spec }, preprocessing }: LoadedModel): Layout {
+  const timed = preprocessing.roles.time !== null;
+  const place = timed ? ["entity", "row", "time"] : ["entity", "row"];
+  if (spec.targetKind === "values") {
+    const width = spec.targets.length;
+    const own = [...place, "step"];
+    return {
+      columns: [...own, ...spec.targets.map((name) => (own.includes(name) ? `${name}.predicted` : name))],
+      cells(output) {
+        const values = preprocessing.unscaleTarget(output);
+        return Array.from({ length: spec.horizon }, (_, p) => [p + 1, ...values.subarray(p * width, (p + 1) * width)]);
+      },
+      probabilitiesAt: Number.POSITIVE_INFINITY,
+      timed,
+    };
+  }
+  const { classes } = spec;
+  return {
+    columns: [...place, "label", "confidence", ...classes.map((name) => `probability.${name}`)],
+    cells(output) {
+      const shares = probabilities(output, 0, classes.length);
+      const best = shares.indexOf(Math.max(...shares));
+      return [[classes[best], shares[best], ...shares]];
+    },
+    probabilitiesAt: place.length + 2,
+    timed,
+  };
+}
+
+function* predictions(loaded: LoadedModel, prepared: PreparedData, layout: Layout): Generator<Cell[]> {
+  for (const { place, output } of outputs(loaded, prepared)) {
+    const { entity, row, time } = place;
+    const own: Cell[] = layout.timed ? [entity, row, time === null ? null : new Date(time).toISOString()] : [entity, row];
+    for (const cells of layout.cells(output)) yield [...own, ...cells];
+  }
+}
+
+/** The model's output at every step it predicts from, series by series. */
+function* outputs(loaded: LoadedModel, prepared: PreparedData): Generator<{ place: Place; output: Float32Array }> {
+  const { header, predictor } = loaded;
+  const { spec } = header;
+  const everyStep = spec.targetKind === "tags" || spec.everyStep;
+  const { source, last } = inputs(loaded, prepared);
+  for (const batch of source) {
+    const output = predictor.predict(batch);
+    const width = output.length / (batch.batchSize * (everyStep ? batch.time : 1));
+    for (let b = 0; b < batch.batchSize; b++) {
+      const series = prepared.series[batch.series[b]];
+      const length = batch.lengths[b];
+      if (!series || length === 0) continue;
+      for (let t = everyStep && !last ? 0 : length - 1; t < length; t++) {
+        const at = batch.start[b] + t;
+        const from = everyStep ? b * batch.time + t : b;
+        yield {
+          place: { entity: series.entity, row: series.row[at], time: series.time ? series.time[at] : null },
+          output: output.slice(from * width, (from + 1) * width),
+        };
+      }
+    }
+  }
+}
+
+/** Batches in the order of the rows; `last`: only the last step of each example predicts. */
+function inputs({ header }: LoadedModel, prepared: PreparedData): { source: Iterable<Batch>; last: boolean } {
+  const { spec, streaming, windowLength, normalize } = header;
+  const options = { batchSize: BATCH_SIZE, normalize };
+  const part = "test";
+  const everyStep = spec.targetKind === "tags" || spec.everyStep;
+  if (!everyStep) {
+    if (spec.targetKind === "class" && spec.length === 0)
+      return { source: batches(sequences(prepared, { part }), options), last: true };
+    return {
+      source: batches(
+        windows(prepared, { length: spec.length, horizon: spec.horizon, stride: 1, part, keepUnscored: true }),
+        options,
+      ),
+      last: true,
+    };
+  }
+  if (streaming === "windowed") return { source: batches(trailingWindows(prepared, spec, windowLength), options), last: true };
+  if (streaming === null && spec.targetKind === "tags") {
+    const examples = spec.length === 0 ? sequences(prepared, { part }) : windows(prepared, { length: spec.length, part });
+    return { source: batches(examples, { ...options, batchSize: 32 }), last: false };
+  }
+  return { source: wholeSeries(prepared, spec.horizon), last: false };
+}
+
+/** For every step from which a windowed stream predicts, the last `length` steps that end there. */
+function trailingWindows(prepared: PreparedData, spec: LoadedModel["header"]["spec"], length: number): Examples {
+  const needed = spec.targetKind === "tags" ? 1 : Math.max(1, spec.length);
+  const count = prepared.series.reduce((sum, series) => sum + Math.max(0, series.length + 1 - needed), 0);
+  const examples: Examples = {
+    prepared,
+    spec,
+    part: "test",
+    count,
+    series: new Int32Array(count),
+    start: new Int32Array(count),
+    length: new Int32Array(count),
+    dropped: { noTarget: 0, tooShort: 0 },
+  };
+  let i = 0;
+  prepared.series.forEach((series, s) => {
+    for (let end = needed; end <= series.length; end++, i++) {
+      examples.series[i] = s;
+      examples.start[i] = Math.max(0, end - length);
+      examples.length[i] = Math.min(end, length);
+    }
+  });
+  return examples;
+}
+
+/** One series at a time from its first to its last step. */
+function* wholeSeries(prepared: PreparedData, horizon: number): Generator<Batch> {
+  const longest = prepared.series.reduce((most, { length }) => Math.max(most, length), 1);
+  yield* lanes(prepared, { batchSize: 1, chunk: longest, part: "test", horizon: Math.max(1, horizon) });
+}
+
+function* csvLines({ columns }: Layout, rows: Iterable<Cell[]>): Generator<string> {
+  yield columns.map(csvCell).join(",");
+  for (const row of rows) yield row.map(csvCell).join(",");
+}
+
+function csvCell(cell: Cell): string {
+  const text = cell === null || Number.isNaN(cell) ? "" : String(cell);
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+function* jsonLines({ columns, probabilitiesAt }: Layout, rows: Iterable<Cell[]>): Generator<string> {
+  for (const row of rows) {
+    const record: Record<string, unknown> = Object.fromEntries(
+      columns.slice(0, probabilitiesAt).map((name, c) => [name, row[c]]),
+    );
+    if (probabilitiesAt < columns.length) {
+      const names = columns.slice(probabilitiesAt).map((name) => name.slice("probability.".length));
+      record["probabilities"] = Object.fromEntries(names.map((name, c) => [name, row[probabilitiesAt + c]]));
+    }
+    yield JSON.stringify(record);
+  }
+}
+
+/** Writes beside the file and renames, so that nobody reads a part of it. @returns the rows of predictions. */
+async function writeRows(path: string, lines: Iterable<string>, onRows: (count: number) => void): Promise<number> {
+  const beside = `${path}.${process.pid}.partial`;
+  const csv = extname(path).toLowerCase() === ".csv";
+  let count = csv ? -1 : 0;
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    const file = createWriteStream(beside);
+    await once(file, "open");
+    const failed = once(file, "error").then(([error]) => Promise.reject(error));
+    failed.catch(() => {});
+    let block: string[] = [];
+    const flush = async () => {
+      const text = block.map((line) => `${line}\n`).join("");
+      block = [];
+      if (!file.write(text)) await Promise.race([once(file, "drain"), failed]);
+      onRows(count);
+    };
+    for (const line of lines) {
+      block.push(line);
+      count++;
+      if (block.length === 4096) await flush();
+    }
+    await flush();
+    file.end();
+    await Promise.race([once(file, "finish"), failed]);
+    await rename(beside, path);
+    return count;
+  } catch (cause) {
+    await rm(beside, { force: true });
+    if (cause instanceof OstinatoError) throw cause;
+    const { code, syscall } = cause as NodeJS.ErrnoException;
+    if (syscall === undefined) throw cause;
+    throw new OstinatoError(
+      "OST_FILE",
+      { what: `the predictions cannot be written (${code})`, where: path, repair: "choose another --out, or free some space" },
+      { cause },
+    );
+  }
+}

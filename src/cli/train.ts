@@ -1,0 +1,180 @@
+/** @file `ostinato train`: a configuration in, a run folder out. */
+import { appendFileSync, existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { OstinatoError } from "../core/errors.js";
+import { defaultEngine } from "../kernels/index.js";
+import { type ExperimentResult, runExperiment } from "../tasks/index.js";
+import { checkpointFile } from "../train/checkpoint-file.js";
+import type { RunLogEntry } from "../train/index.js";
+import { type LoadedConfig, loadConfig } from "./config-file.js";
+import { fingerprintOf, hashSources, readExperimentFiles } from "./data-file.js";
+import { banner, ExperimentView } from "./experiment-view.js";
+import { takeInterrupts } from "./interrupt.js";
+import {
+  abandonFolder,
+  baselineFiles,
+  claimFolder,
+  latestRunFolder,
+  makeRunFolder,
+  RUN_FILES,
+  type RunReport,
+  type RunSummary,
+  readRunReport,
+  writeConfig,
+  writeResult,
+} from "./run-folder.js";
+import { Terminal, type TerminalOptions } from "./terminal.js";
+
+export interface TrainCommandOptions extends TerminalOptions {
+  set?: string[];
+  out?: string;
+  resume?: boolean;
+}
+
+const RUNS = "runs";
+
+/** @returns the exit code: 3 when it was stopped by Ctrl-C. */
+export async function trainCommand(path: string | undefined, options: TrainCommandOptions): Promise<0 | 3> {
+  const terminal = new Terminal(options);
+  const loaded = await loadConfig(path ?? resumedConfig(options), options);
+  const { config, name } = loaded;
+  let folder = options.resume ? resumedFolder(loaded, options) : options.out;
+  if (options.resume && folder) {
+    const finished = readRunReport(folder);
+    if (finished) return await alreadyFinished(terminal, folder, finished, loaded, options);
+  } else if (folder) {
+    claimFolder(folder);
+  }
+
+  const interrupt = takeInterrupts({
+    onFirst: () => terminal.status("stopping after this step; Ctrl-C again stops at once", { always: true }),
+  });
+  try {
+    const engine = defaultEngine();
+    terminal.print(`\n  ${terminal.color.bold(banner(engine))}\n`);
+    const { table, hashes } = await readExperimentFiles(config);
+    folder ??= makeRunFolder(RUNS, name);
+    if (options.resume && existsSync(join(folder, RUN_FILES.config))) {
+      if (!existsSync(join(folder, RUN_FILES.checkpoint)))
+        terminal.print(`  no checkpoint in ${folder} yet: starting from the beginning\n`);
+    } else {
+      await writeConfig(folder, config);
+    }
+    const at = folder;
+    const view = new ExperimentView(terminal, config, table);
+    const fingerprint = fingerprintOf(config, hashes);
+    const result = await runExperiment(config, table, {
+      engine,
+      dataHashes: hashes,
+      checkpoint: checkpointFile(join(at, RUN_FILES.checkpoint)),
+      resume: options.resume,
+      fingerprint,
+      signal: interrupt.signal,
+      onEvent: view.onEvent,
+      onLog: (entry: RunLogEntry) => {
+        appendLog(join(at, RUN_FILES.log), entry);
+        view.onLog(entry);
+      },
+    });
+    if (!result) return stopped(terminal, at, options);
+    const summary = await writeResult(at, result, { fingerprint, hashes });
+    view.judgement(result.report);
+    terminal.print(`\n  ${savedLine(at, result, config.mode === "offline")}`);
+    terminal.print(`  report: ${join(at, RUN_FILES.page)}\n`);
+    if (options.json) terminal.json(summary);
+    return 0;
+  } catch (error) {
+    if (folder) abandonFolder(folder);
+    throw error;
+  } finally {
+    terminal.clear();
+    interrupt.release();
+  }
+}
+
+function appendLog(path: string, entry: RunLogEntry): void {
+  try {
+    appendFileSync(path, `${JSON.stringify(entry)}\n`);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    throw new OstinatoError(
+      "OST_CHECKPOINT",
+      { what: `the run log cannot be written (${code})`, where: path, repair: "free some space, then go on with --resume" },
+      { cause },
+    );
+  }
+}
+
+/** With --resume and no configuration, the run's own. */
+function resumedConfig({ resume, out }: TrainCommandOptions): string | undefined {
+  if (!resume || !out) return undefined;
+  const own = join(out, RUN_FILES.config);
+  return existsSync(own) ? own : undefined;
+}
+
+/** Where to go on: --out, or the newest run of that name. */
+function resumedFolder({ name }: LoadedConfig, { out }: TrainCommandOptions): string {
+  const folder = out ?? latestRunFolder(RUNS, name);
+  if (!folder) {
+    throw new OstinatoError("OST_USAGE", {
+      what: "there is no run to go on with",
+      expected: `a folder ${RUNS}/${name}-1`,
+      got: "none",
+      where: "--resume",
+      repair: "start one without --resume, or name its folder with --out",
+    });
+  }
+  if (existsSync(folder) && readdirSync(folder).length > 0 && !existsSync(join(folder, RUN_FILES.config))) {
+    throw new OstinatoError("OST_USAGE", {
+      what: "the folder holds no run",
+      expected: `a folder with ${RUN_FILES.config}`,
+      where: `--out ${folder}`,
+      repair: "name the folder of a run",
+    });
+  }
+  if (!existsSync(folder)) claimFolder(folder);
+  return folder;
+}
+
+/** @throws OST_CHECKPOINT if the finished run had another configuration or other data. */
+async function alreadyFinished(
+  terminal: Terminal,
+  folder: string,
+  report: RunReport,
+  { config }: LoadedConfig,
+  { json }: TrainCommandOptions,
+): Promise<0> {
+  const wanted = fingerprintOf(config, await hashSources(config.data.source));
+  if (report.fingerprint !== wanted) {
+    throw new OstinatoError("OST_CHECKPOINT", {
+      what: "the folder holds a finished run of another configuration or other data",
+      expected: `run ${wanted.slice(0, 12)}`,
+      got: `run ${String(report.fingerprint).slice(0, 12)}`,
+      where: folder,
+      repair: "choose another --out, and leave --resume out",
+    });
+  }
+  const { model, task, steps, epochs, seconds, metrics, baselines, verdict } = report;
+  terminal.print(`  ${folder} is finished already. ${verdict.text}`);
+  if (json) terminal.json({ model, task, steps, epochs, seconds, metrics, baselines, verdict } satisfies RunSummary);
+  return 0;
+}
+
+function stopped(terminal: Terminal, folder: string, { json }: TrainCommandOptions): 3 {
+  const resume = `ostinato train --resume --out ${/^[\w./-]+$/.test(folder) ? folder : JSON.stringify(folder)}`;
+  terminal.warn(`  Stopped; the checkpoint is saved. Go on with:  ${resume}`);
+  if (json) terminal.json({ stopped: true, checkpoint: join(folder, RUN_FILES.checkpoint), resume });
+  return 3;
+}
+
+/** Where the model is, the baseline that the verdict would rather ship, and what to do with them. */
+function savedLine(folder: string, { report, rivalFiles }: ExperimentResult, offline: boolean): string {
+  const model = join(folder, RUN_FILES.model);
+  const use = (path: string) =>
+    offline ? `ostinato predict ${path} --data FILE --out predictions.csv` : `ostinato serve ${path}`;
+  const { ship } = report.verdict;
+  const file = ship === report.rows[0].name ? undefined : baselineFiles([...rivalFiles.keys()]).get(ship);
+  if (!file) return `Model written to ${model}: ${use(model)}`;
+  const baseline = join(folder, RUN_FILES.baselines, file);
+  return `Model written to ${model}.\n  ${ship} was saved beside it and is used in the same way: ${use(baseline)}`;
+}
