@@ -5,6 +5,7 @@
  */
 import { type Baseline, defaultBaselines } from "../baselines/index.js";
 import type { Batch, ExampleSpec } from "../core/batch.js";
+import { OstinatoError } from "../core/errors.js";
 import { seed as seedRng } from "../core/rng.js";
 import { type PreparedData, prepare, type SplitSummary, type Table } from "../data/index.js";
 import {
@@ -33,7 +34,7 @@ import type { SequenceModel } from "../nn/index.js";
 import type { TrainProgress, TrainResult } from "../train/index.js";
 import type { ExperimentConfig } from "./config.js";
 import { evaluationBatches, type FitOptions, fitNetwork } from "./fit-network.js";
-import { lengthReport, orNothing } from "./length-report.js";
+import { lengthReport } from "./length-report.js";
 import { taskOf } from "./task.js";
 
 export const VERSION = "0.1.0";
@@ -308,6 +309,16 @@ export function scoringOptions({ decision, evaluation }: ExperimentConfig, { pre
     Array.from({ length: width }, (_, k) => maseScale(training(k), { period: evaluation.period ?? 1 })),
   );
   return { decision, original: (value: number, k: number) => scaler.invert(value, k), ...(maseScales && { maseScales }) };
+}
+
+/** Undefined where a series is too short or constant, so that MASE has no scale. */
+function orNothing<T>(run: () => T): T | undefined {
+  try {
+    return run();
+  } catch (error) {
+    if (error instanceof OstinatoError && (error.code === "OST_WINDOW" || error.code === "OST_TARGET")) return undefined;
+    throw error;
+  }
 }
 
 /** Microseconds per step of input over the whole test part, batched as it is evaluated. */

@@ -1,20 +1,21 @@
-/** @file How a network's error grows when its state is carried for 1, 10 and 100 times the length it was trained on. */
+/**
+ * @file How a network's error grows when its state is carried for 1, 10 and 100 times the length it was trained on.
+ *
+ * The same steps are predicted each time, only the history before them grows, so nothing else differs: stretches of the test part that end
+ * at the same places, read from a fresh state. The places are those with enough history for the longest stretch that fits anywhere.
+ */
 import type { Batch, ExampleSpec } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
-import { batches, type Examples, type PreparedData } from "../data/index.js";
-import { evaluate, type LengthShift, lengthShift, METRICS, type Score } from "../evaluate/index.js";
+import { batches, type Examples, type PreparedData, windows } from "../data/index.js";
+import { evaluate, LENGTH_MULTIPLES, type LengthShift, lengthShift, METRICS } from "../evaluate/index.js";
 import type { Predictor } from "../model/index.js";
 import type { ExperimentConfig } from "./config.js";
-import { evaluationBatches } from "./fit-network.js";
 import { taskOf } from "./task.js";
 
-/** At most so many long examples are run, evenly spaced; they overlap heavily anyway. */
-const MAX_EXAMPLES = 48;
+/** At most so many places are tried, evenly spaced; longer stretches overlap heavily anyway. */
+const MAX_PLACES = 48;
 
-/**
- * On the test part. A carried model is judged by the age of its state: steps in (L/2, L], (5L, 10L], (50L, 100L] after the reset. A model
- * trained on windows reads windows of L, 10L and 100L steps that end where its own windows end. Null for whole sequences of any length.
- */
+/** Null for whole sequences, which have no training length. */
 export function lengthReport(
   config: ExperimentConfig,
   prepared: PreparedData,
@@ -24,76 +25,61 @@ export function lengthReport(
   const trainingLength = config.window.length;
   if (trainingLength === undefined) return null;
   const { metric } = taskOf(config);
-  const metricOf = (score: Score) => ({
-    n: score.metrics.n,
-    value: (score.metrics as unknown as Record<string, number>)[metric],
-  });
-  const ages =
-    config.mode === "streaming"
-      ? [...evaluationBatches(config, prepared, "test")].map((batch) => ({ batch, output: predictor.predict(batch) }))
-      : [];
+  const longest = [...LENGTH_MULTIPLES]
+    .reverse()
+    .map((multiple) => ({ multiple, stretches: stretchesOf(config, prepared, multiple * trainingLength) }))
+    .find(({ stretches }) => stretches !== null);
   return lengthShift({
     trainingLength,
     carried: config.mode === "streaming",
     ...METRICS[metric],
     errorAt(multiple) {
-      const steps = multiple * trainingLength;
-      if (config.mode === "streaming") {
-        const aged = ages.map(({ batch, output }) => ({ batch: onlyAges(batch, steps / 2, steps), output }));
-        return orNothing(() => {
-          let next = 0;
-          return metricOf(
-            evaluate(
-              () => aged[next++].output,
-              aged.map(({ batch }) => batch),
-              spec,
-            ),
-          );
-        });
-      }
-      return orNothing(() => {
-        const examples = thinned(taskOf(config).examples(prepared, config, "test", { length: steps, stride: 1 }));
-        const long = batches(examples, { batchSize: 8, normalize: config.window.normalize });
-        return metricOf(evaluate((batch) => predictor.predict(batch), long, spec));
-      });
+      if (!longest?.stretches || multiple > longest.multiple) return undefined;
+      const examples = endingAtSamePlaces(longest.stretches, multiple * trainingLength);
+      const all = [...batches(examples, { batchSize: 8, normalize: config.window.normalize })];
+      const scored = all.map((batch) => lastSteps(batch, spec, Math.ceil(trainingLength / 2)));
+      let next = 0;
+      const { metrics } = evaluate(() => predictor.predict(all[next++]), scored, spec);
+      return { n: metrics.n, value: (metrics as unknown as Record<string, number>)[metric] };
     },
   });
 }
 
-/** The batch with every target removed whose step's age is not in (from, to]. */
-function onlyAges(batch: Batch, from: number, to: number): Batch {
-  const perStep = (list: Float32Array | Int32Array, none: number) => {
-    const copy = list.slice();
+/** Stretches of the test part, thinned; null where none is that long. */
+function stretchesOf({ mode, window }: ExperimentConfig, prepared: PreparedData, length: number): Examples | null {
+  const everyStep = mode === "streaming";
+  const stride = everyStep ? Math.max(1, Math.floor((window.length as number) / 4)) : 1;
+  let found: Examples;
+  try {
+    found = windows(prepared, { length, horizon: window.horizon, part: "test", stride, everyStep });
+  } catch (error) {
+    if (error instanceof OstinatoError && error.code === "OST_WINDOW") return null;
+    throw error;
+  }
+  const whole = Array.from({ length: found.count }, (_, i) => i).filter((i) => found.length[i] === length);
+  const every = Math.ceil(whole.length / MAX_PLACES);
+  const kept = whole.filter((_, i) => i % every === 0);
+  if (kept.length === 0) return null;
+  const pick = (list: Int32Array) => Int32Array.from(kept, (i) => list[i]);
+  return { ...found, count: kept.length, length: pick(found.length), series: pick(found.series), start: pick(found.start) };
+}
+
+function endingAtSamePlaces(examples: Examples, length: number): Examples {
+  const start = examples.start.map((from, i) => from + examples.length[i] - length);
+  return { ...examples, start, length: new Int32Array(examples.count).fill(length) };
+}
+
+/** The batch with the targets of all but the last `count` steps removed, where every step has one. */
+function lastSteps(batch: Batch, { targetKind, everyStep }: ExampleSpec, count: number): Batch {
+  if (targetKind !== "tags" && !everyStep) return batch;
+  const perStep = <T extends Float32Array | Int32Array>(list: T, none: number): T => {
+    const copy = list.slice() as T;
     const width = list.length / (batch.batchSize * batch.time);
     for (let b = 0; b < batch.batchSize; b++) {
-      for (let t = 0; t < batch.time; t++) {
-        if (t + 1 > from && t + 1 <= to) continue;
-        copy.fill(none, (b * batch.time + t) * width, (b * batch.time + t + 1) * width);
-      }
+      copy.fill(none, b * batch.time * width, (b * batch.time + Math.max(0, batch.lengths[b] - count)) * width);
     }
     return copy;
   };
   const { values, classes } = batch;
-  return {
-    ...batch,
-    ...(values && { values: perStep(values, Number.NaN) as Float32Array }),
-    ...(classes && { classes: perStep(classes, -1) as Int32Array }),
-  };
-}
-
-function thinned(examples: Examples): Examples {
-  const every = Math.max(1, Math.ceil(examples.count / MAX_EXAMPLES));
-  const pick = (list: Int32Array) => list.filter((_, i) => i % every === 0);
-  const length = pick(examples.length);
-  return { ...examples, count: length.length, length, series: pick(examples.series), start: pick(examples.start) };
-}
-
-/** Undefined where no series is long enough or nothing remains to score. */
-export function orNothing<T>(run: () => T): T | undefined {
-  try {
-    return run();
-  } catch (error) {
-    if (error instanceof OstinatoError && (error.code === "OST_WINDOW" || error.code === "OST_TARGET")) return undefined;
-    throw error;
-  }
+  return { ...batch, ...(values && { values: perStep(values, Number.NaN) }), ...(classes && { classes: perStep(classes, -1) }) };
 }
