@@ -310,4 +310,21 @@ describe("init", () => {
       stepMs: null,
     });
   });
+
+  it("takes numbers named label for classes, and no count of the rows for a feature", () => {
+    const records = Array.from({ length: 40 }, (_, i) => ({
+      sequence: String(Math.floor(i / 8) + 1),
+      step: (i % 8) + 1,
+      x: i * i,
+      label: Math.floor(i / 8) % 2,
+    }));
+    const sketch = sketchData(tableFromRecords(records, { text: ["sequence"] }));
+    expect(sketch).toMatchObject({
+      time: null,
+      entity: "sequence",
+      series: 5,
+      numeric: ["x"],
+      labels: [{ name: "label", values: 2, constant: true }],
+    });
+  });
 });

@@ -26,9 +26,9 @@ export interface DataSketch {
   series: number;
   /** Rows of the shortest series. */
   shortest: number;
-  /** Columns of numbers, the time and the entity left out. */
+  /** Columns of numbers; time, entity, labels and mere counts of the rows left out. */
   numeric: string[];
-  /** Columns of texts with few distinct values, the likeliest label last. */
+  /** Columns of texts, or of numbers named like a label, with few distinct values; the likeliest label last. */
   labels: { name: string; values: number; constant: boolean }[];
   /** A column that names the parts of a split. */
   part: string | null;
@@ -42,6 +42,8 @@ export interface DataSketch {
 }
 
 const MAX_LABELS = 100;
+/** Names under which whole numbers are classes. */
+const LABEL_NAME = /^(label|class|category|target_class)$/i;
 const PARTS = new Set(["train", "validation", "test", ""]);
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -81,17 +83,23 @@ export function sketchData(table: Table): DataSketch {
   const times = time === null ? null : timesOf(table, time);
   const entity = findEntity(table, rest, texts, times);
   const groups = groupRows(table, entity);
-  const labels = texts
-    .filter(
-      ({ name, texts: cells }) =>
-        name !== entity && distinct(cells) >= 2 && distinct(cells) <= Math.min(MAX_LABELS, table.rows / 4),
-    )
-    .map(({ name, texts: cells }) => ({
+  const isIndex = (cells: Float64Array) =>
+    groups.every(
+      (rows) => cells[rows[0]] <= 1 && cells[rows[0]] >= 0 && rows.every((row, i) => cells[row] === cells[rows[0]] + i),
+    );
+  const labels = rest
+    .filter(({ name, numbers }) => name !== entity && name !== part && (numbers === null || LABEL_NAME.test(name)))
+    .map(({ name, numbers, texts: own }) => ({ name, cells: own ?? Array.from(numbers as Float64Array) }))
+    .filter(({ cells }) => distinct(cells) >= 2 && distinct(cells) <= Math.min(MAX_LABELS, table.rows / 4))
+    .map(({ name, cells }) => ({
       name,
       values: distinct(cells),
       constant: entity !== null && groups.every((rows) => rows.every((row) => cells[row] === cells[rows[0]])),
     }));
-  const numeric = rest.filter(({ name, numbers }) => numbers !== null && name !== entity).map(({ name }) => name);
+  const numeric = rest
+    .filter(({ name, numbers }) => numbers !== null && name !== entity && !labels.some((label) => label.name === name))
+    .filter(({ numbers }) => table.rows === groups.length || !isIndex(numbers as Float64Array))
+    .map(({ name }) => name);
   const steps = times ? groups.flatMap((rows) => rows.slice(1).map((row, i) => times[row] - times[rows[i]])) : [];
   const sorted = Float64Array.from(steps).sort();
   const stepMs = sorted.length > 0 ? sorted[sorted.length >> 1] : null;
@@ -118,7 +126,7 @@ export function sketchData(table: Table): DataSketch {
 
 /** Texts that are all times, or numbers that are named like one and rise. */
 function isTime({ name, numbers, texts }: Column): boolean {
-  if (texts) return texts.every((text) => parseTime(text) !== undefined && !Number.isNaN(parseTime(text) as number));
+  if (texts && !numbers) return texts.every((text) => parseTime(text) !== undefined && !Number.isNaN(parseTime(text) as number));
   return /^(time|timestamp|date|datetime|ts)$/i.test(name) && (numbers as Float64Array).every((value) => Number.isFinite(value));
 }
 
