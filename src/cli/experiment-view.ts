@@ -13,11 +13,11 @@ const INDENT = 14;
 
 /** "Ostinato 0.1.0 · engine wasm (relaxed SIMD)" */
 export function banner(engine: Pick<Kernels, "name" | "detail">): string {
-  return `Ostinato ${packageVersion()} · ${describeEngine(engine)}`;
+  return `Ostinato ${packageVersion()} · engine ${describeEngine(engine)}`;
 }
 
 export function describeEngine({ name, detail }: Pick<Kernels, "name" | "detail">): string {
-  return `engine ${name} (${detail})`;
+  return `${name} (${detail})`;
 }
 
 export class ExperimentView {

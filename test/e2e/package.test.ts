@@ -1,0 +1,176 @@
+/**
+ * @file The package as others get it: built, packed, installed into an empty project, type-checked, run in Node, bundled for a browser.
+ *
+ * Takes a minute and needs the package registry, so it runs with OSTINATO_E2E=1 only; the part in a browser also needs Chromium.
+ */
+import { execFileSync, spawnSync } from "node:child_process";
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { build } from "esbuild";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Browser, findChromium } from "../support/chromium.js";
+import type { Probe } from "./consumer/probe.js";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const enabled = process.env["OSTINATO_E2E"] === "1";
+const chromium = findChromium();
+const MINUTES = 60_000;
+
+interface PageResult {
+  probe: Probe;
+  streamed: number;
+  steps: number;
+  globals: Record<string, string>;
+  error?: string;
+}
+
+describe.skipIf(!enabled)("the packed package (OSTINATO_E2E=1)", () => {
+  let folder: string;
+  let project: string;
+  let bundle: string;
+  let packed: string[];
+  let inNode: { steps: number; labels: string[]; path: string; probe: Probe };
+
+  const run = (command: string, args: string[], cwd: string) =>
+    execFileSync(command, args, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], maxBuffer: 1 << 26 });
+  const npm = (args: string[], cwd: string) => run("npm", [...args, "--loglevel=error"], cwd);
+
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), "ostinato-package-"));
+    const stage = join(folder, "stage");
+    mkdirSync(stage);
+    run(process.execPath, ["build.mjs", join(stage, "dist")], root);
+    for (const name of ["package.json", "data", "schema", "LICENSE", "README.md", "CHANGELOG.md"])
+      cpSync(join(root, name), join(stage, name), { recursive: true });
+    const [{ filename, files }] = JSON.parse(npm(["pack", "--json", "--ignore-scripts"], stage));
+    packed = files.map(({ path }: { path: string }) => path);
+
+    project = join(folder, "project");
+    cpSync(join(root, "test/e2e/consumer"), project, { recursive: true });
+    writeFileSync(
+      join(project, "package.json"),
+      JSON.stringify({ name: "consumer", version: "1.0.0", private: true, type: "module" }),
+    );
+    npm(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline", join(stage, filename)], project);
+  }, 5 * MINUTES);
+
+  afterAll(() => {
+    if (folder) rmSync(folder, { recursive: true, force: true });
+    if (inNode) rmSync(join(inNode.path, ".."), { recursive: true, force: true });
+  });
+
+  it("holds what it needs: the command, the page, the schema, the data, the licence; no sources, no tests, no maps", () => {
+    for (const path of [
+      "dist/index.js",
+      "dist/cli/main.js",
+      "dist/studio/index.html",
+      "schema/config.json",
+      "LICENSE",
+      "README.md",
+    ])
+      expect(packed).toContain(path);
+    expect(packed.filter((path) => /^data\/.*\.csv$/.test(path))).not.toEqual([]);
+    expect(packed.filter((path) => /^src\/|\.test\.|\.map$|\.partial$|(?<!\.d)\.ts$/.test(path))).toEqual([]);
+  });
+
+  it("has a file behind every entry and condition that a consumer can reach", () => {
+    const manifest = JSON.parse(readFileSync(join(project, "node_modules/ostinato/package.json"), "utf8"));
+    const targets = Object.values({ ...manifest.exports, ...manifest.imports } as Record<string, string | Record<string, string>>)
+      .flatMap((entry) =>
+        typeof entry === "string"
+          ? [entry]
+          : Object.entries(entry)
+              .filter(([name]) => name !== "ostinato-source")
+              .map(([, path]) => path),
+      )
+      .concat(Object.values(manifest.bin as Record<string, string>));
+    expect(targets.length).toBeGreaterThan(30);
+    expect(targets.map((path) => path.replace("./", "")).filter((path) => !packed.includes(path))).toEqual([]);
+  });
+
+  it("type-checks in a consumer under NodeNext, every entry, and without Node's types for a bundler", {
+    timeout: 2 * MINUTES,
+  }, () => {
+    const tsc = join(root, "node_modules/typescript/bin/tsc");
+    const base = { target: "ES2022", lib: ["ES2022", "DOM", "DOM.Iterable"], strict: true, rootDir: ".", outDir: "out" };
+    const nodeNext = { ...base, module: "NodeNext", moduleResolution: "NodeNext", types: ["node"], skipLibCheck: true };
+    const options = { compilerOptions: { ...nodeNext, typeRoots: [join(root, "node_modules/@types")] }, include: ["*.ts"] };
+    writeFileSync(join(project, "tsconfig.json"), JSON.stringify(options));
+    const bundler = { ...base, module: "ESNext", moduleResolution: "bundler", types: [], skipLibCheck: false, noEmit: true };
+    writeFileSync(join(project, "tsconfig.page.json"), JSON.stringify({ compilerOptions: bundler, files: ["browser.ts"] }));
+    for (const config of ["tsconfig.json", "tsconfig.page.json"]) {
+      const { stdout, status } = spawnSync(process.execPath, [tsc, "-p", config], { cwd: project, encoding: "utf8" });
+      expect(stdout).toBe("");
+      expect(status).toBe(0);
+    }
+    expect(readdirSync(join(project, "out"))).toContain("train.js");
+  });
+
+  it("trains, writes a model file, opens it and streams in plain Node", { timeout: 2 * MINUTES }, () => {
+    inNode = JSON.parse(run(process.execPath, ["out/train.js"], project));
+    expect(inNode.steps).toBe(20);
+    expect(inNode.labels).toHaveLength(10);
+    expect(inNode.labels.every((label) => label === "low" || label === "high")).toBe(true);
+    for (const engine of ["reference", "simd128"]) expect(inNode.probe[engine]?.learned, engine).toBe(true);
+  });
+
+  it("has a command that says its version from anywhere", { timeout: MINUTES }, () => {
+    const help = run(join(project, "node_modules/.bin/ostinato"), ["--version"], project);
+    expect(help.trim()).toMatch(/^\d+\.\d+\.\d+$/);
+  });
+
+  it("bundles for a browser without anything of Node", async () => {
+    bundle = join(project, "page.js");
+    const { metafile, warnings } = await build({
+      entryPoints: [join(project, "browser.ts")],
+      outfile: bundle,
+      bundle: true,
+      minify: true,
+      format: "iife",
+      platform: "browser",
+      target: "es2022",
+      metafile: true,
+      logLevel: "silent",
+    });
+    expect(warnings).toEqual([]);
+    const inputs = Object.keys(metafile.inputs);
+    const packages = new Set(inputs.map((path) => /node_modules\/([^/]+)/.exec(path)?.[1]).filter((name) => name !== undefined));
+    expect([...packages].sort()).toEqual(["ostinato", "zod"]);
+    expect(inputs.filter((path) => /platform-node|\/read\/|load-file|checkpoint-file|telemetry/.test(path))).toEqual([]);
+    expect(inputs.some((path) => path.endsWith("kernels/platform-browser.js"))).toBe(true);
+    const external = Object.values(metafile.outputs).flatMap(({ imports }) => imports);
+    expect(external).toEqual([]);
+  });
+
+  it("computes the same bits in the bundle, without Node's platform file, as in Node", { timeout: 2 * MINUTES }, () => {
+    const page: PageResult = JSON.parse(run(process.execPath, [bundle], project));
+    expect(page.error).toBeUndefined();
+    expect(page).toMatchObject({ steps: 20, streamed: 5 });
+    expect(page.probe["reference"]).toEqual(inNode.probe["reference"]);
+    expect(page.probe["simd128"]).toEqual(inNode.probe["simd128"]);
+  });
+
+  it.skipIf(!chromium)("computes the same bits in Chromium as in Node (needs Chromium)", { timeout: 2 * MINUTES }, async () => {
+    const html = join(project, "page.html");
+    writeFileSync(html, '<!doctype html><meta charset="utf-8"><title>probe</title><body><script src="page.js"></script>');
+    const browser = await Browser.open(chromium as string, { width: 400, height: 300 });
+    try {
+      await browser.goto(pathToFileURL(html).href);
+      const text = await browser.evaluate<string>(
+        `new Promise((resolve) => { const look = () => document.body?.textContent.startsWith("{") ? resolve(document.body.textContent) : setTimeout(look, 50); look(); })`,
+      );
+      const page: PageResult = JSON.parse(text);
+      expect(page.error).toBeUndefined();
+      expect(page.globals).toEqual({ document: "object", process: "undefined" });
+      expect(page).toMatchObject({ steps: 20, streamed: 5 });
+      expect(browser.errors).toEqual([]);
+      for (const engine of ["reference", "simd128", "relaxed"]) {
+        if (inNode.probe[engine]) expect(page.probe[engine], engine).toEqual(inNode.probe[engine]);
+      }
+    } finally {
+      await browser.close();
+    }
+  });
+});
