@@ -1,4 +1,4 @@
-/** @file Bytes: the CRC-32 that guards snapshots. */
+/** @file Bytes: the CRC-32 that guards snapshots and checkpoints. */
 
 const TABLE = Int32Array.from({ length: 256 }, (_, n) => {
   let c = n;

@@ -6,7 +6,7 @@
  * with the gradients, from the loss backward.
  */
 import { describeShape } from "../core/shape.js";
-import { type Buffer, backward, emptyBuffer, graphOf, type Node, Parameter, type Tensor } from "../tensor/index.js";
+import { backward, emptyBuffer, graphOf, type Node, Parameter, type RawBuffer, type Tensor } from "../tensor/index.js";
 
 export interface NanTrace {
   direction: "forward" | "backward";
@@ -78,7 +78,7 @@ export function describeTrace({ direction, op, layer, timeStep, row, value, shap
 }
 
 /** The earliest time step wins, or the latest; then the first row. */
-function firstNonFinite(buffer: Buffer, latest = false): Pick<NanTrace, "timeStep" | "row" | "value" | "shape"> | null {
+function firstNonFinite(buffer: RawBuffer, latest = false): Pick<NanTrace, "timeStep" | "row" | "value" | "shape"> | null {
   if (buffer.dtype !== "float") return null;
   const values = buffer.floats();
   const { shape } = buffer;

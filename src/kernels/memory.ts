@@ -80,20 +80,28 @@ export class Memory {
     this.#peakBytesInUse = this.#bytesInUse;
   }
 
-  /** A block of at least `bytes` bytes with arbitrary content. @throws OST_MEMORY when 4 GiB are spent. */
+  /** A block of at least `bytes` bytes with arbitrary content. @throws OST_MEMORY when 4 GiB are spent. @throws OST_RANGE for no size. */
   allocate(bytes: number): Pointer {
+    if (!(Number.isInteger(bytes) && bytes >= 0)) {
+      throw new OstinatoError("OST_RANGE", {
+        what: "a block has a size",
+        expected: "whole bytes",
+        got: String(bytes),
+        where: "memory.allocate",
+      });
+    }
     const sizeClass = classOf(bytes);
     const size = classBytes(sizeClass) + ALIGNMENT;
-    this.#bytesInUse += size;
-    if (this.#bytesInUse > this.#peakBytesInUse) this.#peakBytesInUse = this.#bytesInUse;
     const reused = this.#free[sizeClass]?.pop();
     if (reused !== undefined) {
+      this.#count(size);
       this.#ints[(reused - ALIGNMENT) / 4] = sizeClass;
       return reused;
     }
     const pointer = this.#top + ALIGNMENT;
     const end = this.#top + size;
     if (end > this.byteLength) this.#grow(end);
+    this.#count(size);
     this.#top = end;
     this.#ints[(pointer - ALIGNMENT) / 4] = sizeClass;
     return pointer;
@@ -109,6 +117,11 @@ export class Memory {
     let list = this.#free[sizeClass];
     if (list === undefined) list = this.#free[sizeClass] = [];
     list.push(pointer);
+  }
+
+  #count(size: number): void {
+    this.#bytesInUse += size;
+    if (this.#bytesInUse > this.#peakBytesInUse) this.#peakBytesInUse = this.#bytesInUse;
   }
 
   #grow(end: number): void {

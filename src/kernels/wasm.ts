@@ -88,7 +88,7 @@ export class WasmKernels implements Kernels {
   }
 
   matmul({ rows, columns, inner, a, aRowStride, aColumnStride, b, bRowStride, bColumnStride, c, accumulate }: Matmul): void {
-    const scratch = this.memory.allocate(this.#exports.matmul_scratch(rows, columns, inner));
+    const scratch = this.memory.allocate(this.#exports.matmul_scratch(rows, columns, inner) >>> 0);
     this.#exports.matmul(
       rows,
       columns,
@@ -120,7 +120,8 @@ export class WasmKernels implements Kernels {
 
   packedBytes(cell: CellKind, inputSize: number, hiddenSize: number): number {
     const { prefix, flag } = CELLS[cell];
-    return this.#exports[`${prefix}_packed_bytes`](inputSize, hiddenSize, ...flag);
+    // C counts bytes in 32 bits; read as unsigned they reach to the end of the memory.
+    return this.#exports[`${prefix}_packed_bytes`](inputSize, hiddenSize, ...flag) >>> 0;
   }
 
   recurrentPack({ cell, inputSize, hiddenSize, weightIh, weightHh, biasIh, biasHh, packed }: RecurrentPack): void {
@@ -176,7 +177,7 @@ export class WasmKernels implements Kernels {
     const { prefix, flag } = CELLS[cell];
     const block = this.#arguments >> 2;
     for (let i = 0; i < values.length; i++) this.memory.ints[block + i] = values[i];
-    const scratch = this.memory.allocate(this.#exports[`${prefix}_${pass}_scratch`](this.#arguments, ...flag));
+    const scratch = this.memory.allocate(this.#exports[`${prefix}_${pass}_scratch`](this.#arguments, ...flag) >>> 0);
     this.memory.ints[block + values.length] = scratch;
     this.#exports[`${prefix}_${pass}`](this.#arguments, ...flag);
     this.memory.free(scratch);

@@ -40,6 +40,22 @@ export function recurrentSpec(
   };
 }
 
+/** Number of trainable values, without building the network. */
+export function countParameters(architecture: Architecture): number {
+  const { inputSize, hiddenSize, outputSize } = architecture;
+  if (architecture.type === "windowMLP") {
+    return hiddenSize * (architecture.window * inputSize + 1) + outputSize * (hiddenSize + 1);
+  }
+  const directions = architecture.bidirectional ? 2 : 1;
+  const width = directions * hiddenSize;
+  const rows = { rnn: 1, gru: 3, lstm: 4 }[architecture.cell] * hiddenSize;
+  let count = outputSize * (width + 1);
+  for (let layer = 0; layer < architecture.numLayers; layer++) {
+    count += directions * rows * ((layer === 0 ? inputSize : width) + hiddenSize + 2);
+  }
+  return count;
+}
+
 /** For reports: "GRU 9->48", "LSTM 2x100 bidirectional", "MLP window 8". */
 export function describeArchitecture(architecture: Architecture): string {
   if (architecture.type === "windowMLP") return `MLP window ${architecture.window}`;

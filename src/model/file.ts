@@ -84,7 +84,7 @@ export function decodeModel(bytes: Uint8Array): { header: ModelHeader; arrays: M
       repair: "open the file with a newer version",
     });
   }
-  const arrays: ModelArrays = {};
+  const arrays: ModelArrays = Object.create(null);
   for (const [name, entry] of tensors) arrays[name] = { shape: entry.shape, data: Float32Array.from(floatsOf(entry)) };
   return { header: checkHeader(metadata.ostinato), arrays };
 }
@@ -100,8 +100,8 @@ function checkHeader(text: string | undefined): ModelHeader {
   at.text("name");
   at.oneOf("task", ["forecast", "classify", "tag"]);
   at.oneOf("mode", ["streaming", "causal", "offline"]);
-  at.oneOf("streaming", ["carried", "windowed", null]);
-  at.count("windowLength", 0, 1_000_000);
+  const streaming = at.oneOf("streaming", ["carried", "windowed", null]);
+  at.count("windowLength", streaming === "windowed" ? 1 : 0, 1_000_000);
   at.oneOf("normalize", ["none", "last", "meanStd"]);
   at.object("preprocessing");
   at.object("provenance");
@@ -130,12 +130,13 @@ function checkArchitecture(at: Fields): void {
     at.count("window", 1, MAX_WIDTH);
     return;
   }
-  at.oneOf("cell", ["rnn", "lstm", "gru"]);
   at.count("numLayers", 1, 64);
   at.oneOf("bidirectional", [true, false]);
   at.oneOf("resetAfter", [true, false]);
   at.oneOf("nonlinearity", ["tanh", "relu"]);
   at.oneOf("init", ["uniform", "orthogonal"]);
+  at.number("dropout", 0, 1);
+  if (at.oneOf("cell", ["rnn", "lstm", "gru"]) === "lstm") at.numberOrNull("forgetBias");
 }
 
 /** Reads the fields of an untrusted object; every miss is one clear error. */
@@ -156,6 +157,12 @@ class Fields {
   count(key: string, low: number, high: number): number {
     const fits = (value: unknown) => Number.isInteger(value) && (value as number) >= low && (value as number) <= high;
     return this.#want(key, `an integer ${low} .. ${high}`, fits) as number;
+  }
+  number(key: string, low: number, high: number): void {
+    this.#want(key, `a number ${low} .. ${high}`, (value) => typeof value === "number" && value >= low && value <= high);
+  }
+  numberOrNull(key: string): void {
+    this.#want(key, "a finite number or null", (value) => value === null || Number.isFinite(value));
   }
   oneOf<T>(key: string, choices: readonly T[]): T {
     return this.#want(key, choices.join(" or "), (value) => choices.includes(value as T)) as T;

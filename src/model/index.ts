@@ -1,4 +1,4 @@
-export { type Architecture, buildNetwork, describeArchitecture, recurrentSpec } from "./architecture.js";
+export { type Architecture, buildNetwork, countParameters, describeArchitecture, recurrentSpec } from "./architecture.js";
 export {
   type BaselineArchitecture,
   decodeModel,

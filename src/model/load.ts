@@ -5,7 +5,7 @@ import { seed } from "../core/rng.js";
 import { Preprocessing } from "../data/index.js";
 import { defaultEngine, type Kernels } from "../kernels/index.js";
 import type { SequenceModel } from "../nn/index.js";
-import { type Architecture, buildNetwork, describeArchitecture } from "./architecture.js";
+import { type Architecture, buildNetwork, countParameters, describeArchitecture } from "./architecture.js";
 import { decodeModel, encodeModel, type ModelArrays, type ModelHeader } from "./file.js";
 import { networkPredictor, type Predictor } from "./predictor.js";
 
@@ -41,7 +41,7 @@ export async function openModel(
     const predictor = restoreBaseline({ kind, spec, options }, arrays as Parameters<typeof restoreBaseline>[1]);
     return { header, preprocessing, network: null, predictor, hash, bytes: bytes.length };
   }
-  const network = build?.(architecture) ?? buildNetwork(architecture, { rng: seed(0), engine });
+  const network = build?.(architecture) ?? emptyNetwork(architecture, arrays, engine);
   try {
     network.loadStateDict(new Map(Object.entries(arrays)));
   } catch (cause) {
@@ -60,6 +60,25 @@ export async function openModel(
     hash,
     bytes: bytes.length,
   };
+}
+
+/** The built-in network, only if the file holds as many weights as it has; its cheapest initial values are overwritten at once. */
+function emptyNetwork(architecture: Architecture, arrays: ModelArrays, engine: Kernels): SequenceModel {
+  let stored = 0;
+  for (const { data } of Object.values(arrays)) {
+    stored += data.length;
+    if (!data.every(Number.isFinite)) throw new OstinatoError("OST_MODEL_FILE", { what: "a weight is not finite" });
+  }
+  const wanted = countParameters(architecture);
+  if (stored !== wanted) {
+    throw new OstinatoError("OST_MODEL_FILE", {
+      what: "the weights do not fit the architecture",
+      expected: `${wanted} values for ${describeArchitecture(architecture)}`,
+      got: String(stored),
+    });
+  }
+  const cheap = architecture.type === "recurrent" ? { ...architecture, init: "uniform" as const } : architecture;
+  return buildNetwork(cheap, { rng: seed(0), engine });
 }
 
 /** The file of a network with its present weights. */

@@ -74,6 +74,7 @@ export function decodeSnapshot(
   } catch {
     throw refuse("the snapshot's header is no JSON");
   }
+  if (typeof header !== "object" || header === null) throw refuse("the snapshot's header is no object");
   if (header.model !== expected.model) {
     throw refuse("the snapshot belongs to another model", expected.model.slice(0, 12), String(header.model).slice(0, 12));
   }
@@ -81,9 +82,8 @@ export function decodeSnapshot(
   const size = body + expected.preprocessing * 8 + expected.state * 4 + 4;
   const fits = header.preprocessing === expected.preprocessing && header.state === expected.state && bytes.length === size;
   if (!fits || !Number.isSafeInteger(header.steps) || header.steps < 0) throw refuse("the snapshot's sizes do not fit the model");
-  return {
-    preprocessing: new Float64Array(bytes.buffer.slice(body, body + expected.preprocessing * 8)),
-    model: new Float32Array(bytes.buffer.slice(body + expected.preprocessing * 8, size - 4)),
-    steps: header.steps,
-  };
+  const model = new Float32Array(bytes.buffer.slice(body + expected.preprocessing * 8, size - 4));
+  if (!model.every(Number.isFinite)) throw refuse("the snapshot's state is not finite");
+  const preprocessing = new Float64Array(bytes.buffer.slice(body, body + expected.preprocessing * 8));
+  return { preprocessing, model, steps: header.steps };
 }

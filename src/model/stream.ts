@@ -52,7 +52,7 @@ export interface StreamModel {
   readonly windowLength: number;
   /** Raw columns a record must have. */
   readonly columns: readonly string[];
-  /** Raw columns (features) whose absence the missing policy tolerates; the name of the time column or null. */
+  /** Name of the time column, or null. */
   readonly time: string | null;
   readonly classes: readonly string[];
   readonly targets: readonly string[];
@@ -123,8 +123,12 @@ export function toStream(loaded: LoadedModel): StreamModel {
     },
     view: (state) => stepper.view(state.model),
     snapshot: (state, owner) => encodeSnapshot(state, { model: hash, owner }),
-    restore: (snapshot, owner) =>
-      decodeSnapshot(snapshot, { model: hash, owner, preprocessing: preprocessing.stateSize, state: stepper.initial.length }),
+    restore(snapshot, owner) {
+      const sizes = { preprocessing: preprocessing.stateSize, state: stepper.initial.length };
+      const state = decodeSnapshot(snapshot, { model: hash, owner, ...sizes });
+      stepper.check?.(state.model);
+      return state;
+    },
   };
 }
 
@@ -133,6 +137,8 @@ interface Stepper {
   /** Never changes the state it is given. */
   advance(step: Step, state: Float32Array): Advance;
   view(state: Float32Array): Float32Array;
+  /** @throws OST_SNAPSHOT for a restored state it could not have made. */
+  check?(state: Float32Array): void;
 }
 
 /** One step of the network per record, its hidden state carried. */
@@ -190,6 +196,15 @@ function windowedStepper({ header, predictor, preprocessing }: LoadedModel): Ste
       return { output: perStep ? output.slice(output.length - output.length / count) : output, state: next };
     },
     view: (state) => state.slice(1 + Math.max(0, state[0] - 1) * features, 1 + Math.max(1, state[0]) * features),
+    check([count]) {
+      if (Number.isInteger(count) && count >= 0 && count <= windowLength) return;
+      throw new OstinatoError("OST_SNAPSHOT", {
+        what: "the snapshot's window has an impossible length",
+        expected: `0 .. ${windowLength}`,
+        got: String(count),
+        where: "snapshot",
+      });
+    },
   };
 }
 

@@ -14,7 +14,7 @@ export interface ForwardOptions {
 }
 
 export interface ForwardResult {
-  /** [batch, time, outputSize]; zero at and after each row's length. */
+  /** [batch, time, outputSize]. At and after a row's length recurrent layers give zeros; what a network with a head gives there means nothing. */
   output: Tensor;
   /** [batch, outputSize]: the output at each row's own last valid step. Of two directions: each one's output after its last valid step. */
   last: Tensor;

@@ -72,13 +72,19 @@ export abstract class Module {
   }
 }
 
-function collect(value: unknown, path: string, found: Map<string, Parameter>): void {
+/** Each object is visited once, so a parameter that two parts share is listed under the first name it is met by. */
+function collect(value: unknown, path: string, found: Map<string, Parameter>, seen = new Set<unknown>()): void {
+  if (seen.has(value)) return;
+  const inside = (key: string | number) => (path === "" ? String(key) : `${path}.${key}`);
   if (value instanceof Parameter) {
+    seen.add(value);
     found.set(path, value);
   } else if (value instanceof Module || isPlain(value)) {
-    for (const [key, part] of Object.entries(value as object)) collect(part, path === "" ? key : `${path}.${key}`, found);
+    seen.add(value);
+    for (const [key, part] of Object.entries(value as object)) collect(part, inside(key), found, seen);
   } else if (Array.isArray(value)) {
-    for (const [i, part] of value.entries()) collect(part, `${path}.${i}`, found);
+    seen.add(value);
+    for (const [i, part] of value.entries()) collect(part, inside(i), found, seen);
   }
 }
 

@@ -2,7 +2,7 @@
 import { OstinatoError } from "../core/errors.js";
 import { describeShape, type Shape } from "../core/shape.js";
 import { type CellKind, type Kernels, NULL, type Pointer } from "../kernels/index.js";
-import { type Buffer, emptyBuffer, integers, type Op, Parameter, type Tensor } from "../tensor/index.js";
+import { emptyBuffer, integers, type Op, Parameter, type RawBuffer, type Tensor } from "../tensor/index.js";
 import { wantFloat } from "../tensor/op.js";
 import { allocate, release, type Storage } from "../tensor/storage.js";
 
@@ -11,7 +11,7 @@ export interface RecurrentAttrs {
   bias: boolean;
   reverse: boolean;
   /** int32 [batch] */
-  lengths: Buffer;
+  lengths: RawBuffer;
   packed: PackedWeights;
 }
 
@@ -54,7 +54,7 @@ export const recurrent: Op<RecurrentAttrs> = {
   backward(engine, dInputs, [dOutput, dHN, dCN], inputs, [output], saved, attrs) {
     const parts = named(inputs, attrs);
     const gradients = named(dInputs, attrs);
-    const scratch: Buffer[] = [];
+    const scratch: RawBuffer[] = [];
     const temporary = (shape: Shape) => {
       const buffer = emptyBuffer(engine, shape);
       scratch.push(buffer);
@@ -88,7 +88,7 @@ export const recurrent: Op<RecurrentAttrs> = {
   },
 };
 
-function named<B extends Buffer | null>(inputs: readonly B[], { bias, cell }: RecurrentAttrs) {
+function named<B extends RawBuffer | null>(inputs: readonly B[], { bias, cell }: RecurrentAttrs) {
   const rest = inputs.slice(bias ? 5 : 3);
   return {
     x: inputs[0],
@@ -101,14 +101,14 @@ function named<B extends Buffer | null>(inputs: readonly B[], { bias, cell }: Re
   };
 }
 
-function sizes(inputs: readonly Buffer[]) {
+function sizes(inputs: readonly RawBuffer[]) {
   const [batch, time, inputSize] = inputs[0].shape;
   return { batch, time, inputSize, hiddenSize: inputs[2].shape[1] };
 }
 
 function common(
-  inputs: readonly Buffer[],
-  parts: { x: Buffer; h0: Buffer; c0: Buffer | null },
+  inputs: readonly RawBuffer[],
+  parts: { x: RawBuffer; h0: RawBuffer; c0: RawBuffer | null },
   { cell, reverse, lengths }: RecurrentAttrs,
 ) {
   const shape = sizes(inputs);
@@ -124,7 +124,7 @@ function common(
   };
 }
 
-function addTo(target: Buffer, source: Buffer): void {
+function addTo(target: RawBuffer, source: RawBuffer): void {
   const values = target.engine.memory.floats;
   const [to, from] = [target.offset, source.offset];
   for (let i = 0; i < target.size; i++) values[to + i] += values[from + i];
@@ -133,12 +133,12 @@ function addTo(target: Buffer, source: Buffer): void {
 /** The engine's own layout of one direction's weights, made anew only after a parameter changed. */
 export class PackedWeights {
   #storage: Storage | null = null;
-  #key = "";
+  #packed: { weight: RawBuffer | null; version: number }[] = [];
 
   refresh(
     engine: Kernels,
     { cell }: RecurrentAttrs,
-    parts: { weightIh: Buffer; weightHh: Buffer; biasIh: Buffer | null; biasHh: Buffer | null },
+    parts: { weightIh: RawBuffer; weightHh: RawBuffer; biasIh: RawBuffer | null; biasHh: RawBuffer | null },
   ): Pointer {
     const { weightIh, weightHh, biasIh, biasHh } = parts;
     const inputSize = weightIh.shape[1];
@@ -146,8 +146,11 @@ export class PackedWeights {
     if (this.#storage === null) {
       this.#storage = allocate(engine.memory, engine.packedBytes(cell, inputSize, hiddenSize), { persistent: true });
     }
-    const key = versionOf(weightIh, weightHh, biasIh, biasHh);
-    if (key === null || key !== this.#key) {
+    const now = [weightIh, weightHh, biasIh, biasHh].map((weight) => ({ weight, version: versionOf(weight) }));
+    const fresh = now.every(
+      ({ weight, version }, i) => this.#packed[i]?.weight === weight && this.#packed[i].version === version,
+    );
+    if (!fresh) {
       engine.recurrentPack({
         cell,
         inputSize,
@@ -158,21 +161,16 @@ export class PackedWeights {
         biasHh: biasHh?.pointer ?? NULL,
         packed: this.#storage.pointer,
       });
-      this.#key = key ?? "";
+      this.#packed = now;
     }
     return this.#storage.pointer;
   }
 }
 
-/** Null when a weight is not a parameter (computed weights change without notice). */
-function versionOf(...weights: (Buffer | null)[]): string | null {
-  let key = "v";
-  for (const weight of weights) {
-    if (weight === null) continue;
-    if (!(weight instanceof Parameter)) return null;
-    key += `,${weight.version}`;
-  }
-  return key;
+/** NaN, which equals nothing, for a weight that is no parameter: computed weights change without notice. */
+function versionOf(weight: RawBuffer | null): number {
+  if (weight === null) return 0;
+  return weight instanceof Parameter ? weight.version : Number.NaN;
 }
 
 /** The given lengths after checking, or all `time`. @throws OST_LENGTH, OST_SHAPE, OST_ENGINE */

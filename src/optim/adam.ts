@@ -6,7 +6,7 @@
  *
  * Weight decay: Adam adds weightDecay * p to g; AdamW shrinks p by learningRate * weightDecay apart from the gradient.
  */
-import { type Buffer, emptyBuffer, type Parameter } from "../tensor/index.js";
+import { emptyBuffer, type Parameter, type RawBuffer } from "../tensor/index.js";
 import { release } from "../tensor/storage.js";
 import { BufferedOptimizer } from "./optimizer.js";
 
@@ -36,7 +36,7 @@ export class Adam extends BufferedOptimizer {
     this.weightDecay = weightDecay;
   }
 
-  protected override update(i: number, parameter: Parameter, gradient: Buffer, gradientScale: number): void {
+  protected override update(i: number, parameter: Parameter, gradient: RawBuffer, gradientScale: number): void {
     if (this.weightDecay > 0) {
       const decayed = emptyBuffer(parameter.engine, parameter.shape);
       const [p, g, to] = [parameter.floats(), gradient.floats(), decayed.floats()];
@@ -48,14 +48,14 @@ export class Adam extends BufferedOptimizer {
     }
   }
 
-  protected adamStep(i: number, parameter: Parameter, gradient: Buffer, gradientScale: number, decoupledDecay: number): void {
+  protected adamStep(i: number, parameter: Parameter, gradient: RawBuffer, gradientScale: number, decoupledDecay: number): void {
     const [beta1, beta2] = this.betas;
     parameter.engine.adamStep({
       count: parameter.size,
       parameter: parameter.pointer,
       gradient: gradient.pointer,
-      firstMoment: (this.buffers.get("firstMoment") as Buffer[])[i].pointer,
-      secondMoment: (this.buffers.get("secondMoment") as Buffer[])[i].pointer,
+      firstMoment: (this.buffers.get("firstMoment") as RawBuffer[])[i].pointer,
+      secondMoment: (this.buffers.get("secondMoment") as RawBuffer[])[i].pointer,
       gradientScale,
       learningRate: this.learningRate,
       beta1,
@@ -73,7 +73,7 @@ export class AdamW extends Adam {
     super(parameters, { ...options, weightDecay });
   }
 
-  protected override update(i: number, parameter: Parameter, gradient: Buffer, gradientScale: number): void {
+  protected override update(i: number, parameter: Parameter, gradient: RawBuffer, gradientScale: number): void {
     this.adamStep(i, parameter, gradient, gradientScale, this.weightDecay);
   }
 }

@@ -1,6 +1,6 @@
 /** @file The seam of optimizers: one update from the accumulated gradients, and a state that a checkpoint can hold. */
 import { OstinatoError } from "../core/errors.js";
-import type { Buffer, Parameter } from "../tensor/index.js";
+import type { Parameter, RawBuffer } from "../tensor/index.js";
 import { emptyBuffer } from "../tensor/index.js";
 
 /** Everything needed to continue as if never stopped: numbers, and arrays by name. */
@@ -26,7 +26,7 @@ export abstract class BufferedOptimizer implements Optimizer {
   learningRate: number;
   readonly parameters: readonly Parameter[];
   protected steps = 0;
-  protected readonly buffers: ReadonlyMap<string, Buffer[]>;
+  protected readonly buffers: ReadonlyMap<string, RawBuffer[]>;
 
   protected constructor(parameters: readonly Parameter[], learningRate: number, bufferNames: readonly string[]) {
     if (parameters.length === 0)
@@ -44,12 +44,13 @@ export abstract class BufferedOptimizer implements Optimizer {
   }
 
   /** Updates parameter i; `gradient` is its accumulated gradient. */
-  protected abstract update(i: number, parameter: Parameter, gradient: Buffer, gradientScale: number): void;
+  protected abstract update(i: number, parameter: Parameter, gradient: RawBuffer, gradientScale: number): void;
 
   step({ gradientScale = 1 }: { gradientScale?: number } = {}): void {
     this.steps++;
     this.parameters.forEach((parameter, i) => {
-      if (parameter.grad === null) return;
+      // A parameter that no loss has reached yet is treated like one whose gradient is zero, as it will be ever after.
+      parameter.grad ??= zerosLike(parameter);
       this.update(i, parameter, parameter.grad, gradientScale);
       parameter.version++;
     });
@@ -87,7 +88,7 @@ export abstract class BufferedOptimizer implements Optimizer {
   }
 }
 
-function zerosLike(parameter: Parameter): Buffer {
+function zerosLike(parameter: Parameter): RawBuffer {
   const buffer = emptyBuffer(parameter.engine, parameter.shape, { persistent: true });
   buffer.floats().fill(0);
   return buffer;

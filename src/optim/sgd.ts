@@ -3,7 +3,7 @@
  *
  *     v = momentum * v + (g + weightDecay * p);   p = p - learningRate * v
  */
-import type { Buffer, Parameter } from "../tensor/index.js";
+import type { Parameter, RawBuffer } from "../tensor/index.js";
 import { BufferedOptimizer } from "./optimizer.js";
 
 export class SGD extends BufferedOptimizer {
@@ -23,7 +23,7 @@ export class SGD extends BufferedOptimizer {
     this.weightDecay = weightDecay;
   }
 
-  protected override update(i: number, parameter: Parameter, gradient: Buffer, gradientScale: number): void {
+  protected override update(i: number, parameter: Parameter, gradient: RawBuffer, gradientScale: number): void {
     const p = parameter.floats();
     const g = gradient.floats();
     const v = this.buffers.get("velocity")?.[i].floats();

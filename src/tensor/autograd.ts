@@ -5,14 +5,14 @@
  * node after all its consumers.
  */
 import { OstinatoError } from "../core/errors.js";
-import { type Buffer, emptyBuffer, type Op } from "./op.js";
+import { emptyBuffer, type Op, type RawBuffer } from "./op.js";
 import { release } from "./storage.js";
 
 /** A buffer that can take part in differentiation. */
-export interface Variable extends Buffer {
+export interface Variable extends RawBuffer {
   readonly requiresGrad: boolean;
   /** Parameters accumulate here over backward passes until the optimizer clears it. */
-  grad: Buffer | null;
+  grad: RawBuffer | null;
   readonly node: Node | null;
 }
 
@@ -28,7 +28,7 @@ export class Node {
     // biome-ignore lint/suspicious/noExplicitAny: a tape holds operations of every attribute type.
     readonly op: Op<any>,
     readonly inputs: readonly Variable[],
-    readonly saved: readonly Buffer[],
+    readonly saved: readonly RawBuffer[],
     readonly attrs: unknown,
   ) {}
 }
@@ -58,7 +58,7 @@ export function backward(
   {
     onGradients,
     everyInput = false,
-  }: { onGradients?: (node: Node, dInputs: readonly (Buffer | null)[]) => void; everyInput?: boolean } = {},
+  }: { onGradients?: (node: Node, dInputs: readonly (RawBuffer | null)[]) => void; everyInput?: boolean } = {},
 ): void {
   if (root.size !== 1 || !root.requiresGrad) {
     throw new OstinatoError("OST_GRADIENT", {
@@ -75,7 +75,7 @@ export function backward(
     gradientOf(root, new Map()).floats()[0] += 1;
     return;
   }
-  const gradients = new Map<Variable, Buffer>();
+  const gradients = new Map<Variable, RawBuffer>();
   const first = emptyBuffer(root.engine, root.shape);
   first.floats()[0] = 1;
   gradients.set(root, first);
@@ -100,7 +100,7 @@ export function backward(
 }
 
 /** Leaves accumulate in their own persistent `grad`; values in between get a gradient for the length of the backward pass. */
-function gradientOf(variable: Variable, gradients: Map<Variable, Buffer>): Buffer {
+function gradientOf(variable: Variable, gradients: Map<Variable, RawBuffer>): RawBuffer {
   if (variable.node === null) {
     if (variable.grad === null) {
       variable.grad = emptyBuffer(variable.engine, variable.shape, { persistent: true });

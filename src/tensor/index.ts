@@ -1,5 +1,5 @@
 export { backward, graphOf, type Node, type Variable } from "./autograd.js";
-export { Buffer, type DType, emptyBuffer, type Op } from "./op.js";
+export { type DType, emptyBuffer, type Op, RawBuffer } from "./op.js";
 export { inference, scope } from "./storage.js";
 export {
   apply,

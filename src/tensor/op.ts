@@ -8,7 +8,7 @@ import { allocate, type Storage } from "./storage.js";
 export type DType = "float" | "int32";
 
 /** Values in engine memory with a shape: row-major and dense. */
-export class Buffer {
+export class RawBuffer {
   readonly size: number;
 
   constructor(
@@ -47,24 +47,24 @@ export class Buffer {
 }
 
 /** A buffer with arbitrary content, owned by the innermost scope. */
-export function emptyBuffer(engine: Kernels, shape: Shape, { dtype = "float" as DType, persistent = false } = {}): Buffer {
+export function emptyBuffer(engine: Kernels, shape: Shape, { dtype = "float" as DType, persistent = false } = {}): RawBuffer {
   const bytes = sizeOf(shape) * (dtype === "float" ? engine.memory.bytesPerFloat : 4);
-  return new Buffer(engine, allocate(engine.memory, bytes, { persistent }), shape, dtype);
+  return new RawBuffer(engine, allocate(engine.memory, bytes, { persistent }), shape, dtype);
 }
 
 /** An operation with attributes A. */
 export interface Op<A = undefined> {
   readonly name: string;
   /** Shapes of the float outputs. @throws OST_SHAPE, OST_DTYPE when the inputs do not fit. */
-  shapes(inputs: readonly Buffer[], attrs: A): Shape[];
+  shapes(inputs: readonly RawBuffer[], attrs: A): Shape[];
   /** Shapes of what the backward pass needs beyond inputs and outputs. Allocated only when the operation is recorded. */
-  saved?(inputs: readonly Buffer[], attrs: A): Shape[];
+  saved?(inputs: readonly RawBuffer[], attrs: A): Shape[];
   /** Fills `outputs` (and `saved`, when it is not null). */
   forward(
     engine: Kernels,
-    outputs: readonly Buffer[],
-    inputs: readonly Buffer[],
-    saved: readonly Buffer[] | null,
+    outputs: readonly RawBuffer[],
+    inputs: readonly RawBuffer[],
+    saved: readonly RawBuffer[] | null,
     attrs: A,
   ): void;
   /**
@@ -73,24 +73,24 @@ export interface Op<A = undefined> {
    */
   backward(
     engine: Kernels,
-    dInputs: readonly (Buffer | null)[],
-    dOutputs: readonly (Buffer | null)[],
-    inputs: readonly Buffer[],
-    outputs: readonly Buffer[],
-    saved: readonly Buffer[],
+    dInputs: readonly (RawBuffer | null)[],
+    dOutputs: readonly (RawBuffer | null)[],
+    inputs: readonly RawBuffer[],
+    outputs: readonly RawBuffer[],
+    saved: readonly RawBuffer[],
     attrs: A,
   ): void;
 }
 
 /** @throws OST_DTYPE unless the input holds floats. */
-export function wantFloat(input: Buffer, where: string): void {
+export function wantFloat(input: RawBuffer, where: string): void {
   if (input.dtype !== "float") {
     throw new OstinatoError("OST_DTYPE", { what: "a float tensor is wanted", got: input.dtype, where });
   }
 }
 
 /** @throws OST_DTYPE unless the input holds int32. */
-export function wantInts(input: Buffer, where: string): void {
+export function wantInts(input: RawBuffer, where: string): void {
   if (input.dtype !== "int32") {
     throw new OstinatoError("OST_DTYPE", { what: "an int32 tensor is wanted", got: input.dtype, where });
   }

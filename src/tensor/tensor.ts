@@ -4,7 +4,7 @@ import { OstinatoError } from "../core/errors.js";
 import { describeShape, type Shape, sizeOf } from "../core/shape.js";
 import { defaultEngine, type FloatArray, type Kernels } from "../kernels/index.js";
 import { backward, Node, type Variable } from "./autograd.js";
-import { Buffer, type DType, emptyBuffer, type Op } from "./op.js";
+import { type DType, emptyBuffer, type Op, RawBuffer } from "./op.js";
 import {
   abs,
   add,
@@ -28,8 +28,8 @@ import { softmax, sum } from "./ops/reduce.js";
 import { concat, reshape, slice, transpose } from "./ops/reshape.js";
 import { isRecording, type Storage } from "./storage.js";
 
-export class Tensor extends Buffer implements Variable {
-  grad: Buffer | null = null;
+export class Tensor extends RawBuffer implements Variable {
+  grad: RawBuffer | null = null;
   readonly node: Node | null;
   readonly #requiresGrad: boolean;
 

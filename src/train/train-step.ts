@@ -2,7 +2,7 @@
 import { OstinatoError } from "../core/errors.js";
 import { Rng } from "../core/rng.js";
 import { describeTrace, traceNonFinite } from "../diagnose/index.js";
-import type { State } from "../nn/index.js";
+import { detachState, type State } from "../nn/index.js";
 import { clipByGlobalNorm, type Optimizer } from "../optim/index.js";
 import { scope, type Tensor } from "../tensor/index.js";
 
@@ -46,8 +46,7 @@ export function trainStep({ optimizer, objective, rng, clipNorm = 1 }: TrainStep
     const { gradNorm, gradientScale, clipped } = clipByGlobalNorm(optimizer.parameters, clipNorm);
     if (!Number.isFinite(gradNorm)) throw nonFinite(optimizer, objective, rngBefore, "gradient");
     optimizer.step({ gradientScale });
-    const carried = state && Object.fromEntries(Object.entries(state).map(([name, value]) => [name, value.detach()]));
-    return { loss: lossValue, gradNorm, clipped, state: carried };
+    return { loss: lossValue, gradNorm, clipped, state: state && detachState(state) };
   });
 }
 

@@ -146,10 +146,15 @@ async function runEpochs<B>(model: SequenceModel, options: TrainOptions<B>, base
   const sessionStart = { at: performance.now(), step: run.step };
   let validation: number | null = null;
 
-  while (!run.finished && run.epoch < epochs && run.step < maxSteps) {
+  while (!run.finished && run.epoch < epochs && (run.step < maxSteps || run.cursor > 0)) {
     let position = 0;
+    let unfinished = false;
     for (const batch of options.data(run.epoch, seedRng(epochSeed(seed, run.epoch)))) {
       if (position++ < run.cursor) continue;
+      if (run.step >= maxSteps) {
+        unfinished = true;
+        break;
+      }
       optimizer.learningRate = baseRate * schedule.factor(run.step);
       const logged = options.onLog !== undefined && run.step % logEvery === 0;
       const before = logged ? new Map([...parameters].map(([name, parameter]) => [name, parameter.floats().slice()])) : null;
@@ -190,11 +195,12 @@ async function runEpochs<B>(model: SequenceModel, options: TrainOptions<B>, base
         await save();
         return result("aborted");
       }
-      if (run.step >= maxSteps) break;
     }
-    if (run.cursor === 0)
+    if (position === 0)
       throw new OstinatoError("OST_RANGE", { what: "an epoch has no batches", where: "train", repair: "check split and window" });
-    stepsPerEpoch ??= run.cursor;
+    // An epoch that maxSteps cuts short is saved as it stands: a run that goes on from there is one that never stopped.
+    if (unfinished) await save();
+    else stepsPerEpoch ??= run.cursor;
     validation = options.validate?.() ?? null;
     if (validation !== null && !Number.isFinite(validation)) {
       throw new OstinatoError("OST_NAN", {
@@ -203,12 +209,11 @@ async function runEpochs<B>(model: SequenceModel, options: TrainOptions<B>, base
         where: `epoch ${run.epoch}`,
       });
     }
-    const isBest = run.finishEpoch(validation, parameters);
-    if (validation !== null) schedule.observe(validation);
+    const isBest = run.keepIfBest(validation, parameters);
     const seconds = (performance.now() - startedAt) / 1000;
     options.onLog?.({
       kind: "epoch",
-      epoch: run.epoch - 1,
+      epoch: run.epoch,
       step: run.step,
       loss: run.meanLoss,
       validation,
@@ -218,8 +223,13 @@ async function runEpochs<B>(model: SequenceModel, options: TrainOptions<B>, base
       seconds,
       stepsPerSecond: ((run.step - sessionStart.step) * 1000) / Math.max(1, performance.now() - sessionStart.at),
     });
+    if (unfinished) {
+      stopped = "maxSteps";
+      break;
+    }
     releaseState(run.carried);
-    run.startEpoch();
+    run.finishEpoch(validation, isBest);
+    if (validation !== null) schedule.observe(validation);
     if (earlyStopping && run.waited > earlyStopping.patience) {
       run.finished = true;
       stopped = "early";
@@ -267,21 +277,18 @@ class Run {
     if (clipped) this.#loss.clipped++;
   }
 
-  /** True if this epoch is the best so far. */
-  finishEpoch(validation: number | null, parameters: ReadonlyMap<string, Parameter>): boolean {
-    const isBest = validation !== null && (this.best === null || validation < this.best.validation);
-    if (isBest) {
-      this.best = { validation: validation as number, epoch: this.epoch };
-      this.bestWeights = valuesOf(parameters);
-      this.waited = 0;
-    } else if (validation !== null) {
-      this.waited++;
-    }
-    this.epoch++;
-    return isBest;
+  /** True if the weights as they are have the lowest validation loss so far. */
+  keepIfBest(validation: number | null, parameters: ReadonlyMap<string, Parameter>): boolean {
+    if (validation === null || (this.best !== null && validation >= this.best.validation)) return false;
+    this.best = { validation, epoch: this.epoch };
+    this.bestWeights = valuesOf(parameters);
+    return true;
   }
 
-  startEpoch(): void {
+  finishEpoch(validation: number | null, isBest: boolean): void {
+    if (isBest) this.waited = 0;
+    else if (validation !== null) this.waited++;
+    this.epoch++;
     this.cursor = 0;
     this.carried = undefined;
     this.#loss = { total: 0, count: 0, clipped: 0 };

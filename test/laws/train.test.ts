@@ -481,6 +481,43 @@ describe("early stopping and the result", () => {
     expect(final).toBe(-3);
   });
 
+  it("a run cut short by maxSteps and resumed without it equals one never cut", async () => {
+    const batches = Array.from({ length: 10 }, (_, i) => i + 1);
+    const once = async (store: CheckpointStore | undefined, options: Partial<TrainOptions<number>>) => {
+      const model = new Linear(2, 1, { rng: seed(4), engine: wasm });
+      const result = await train(model as never, {
+        optimizer: new SGD(model.parameters(), { learningRate: 0.01, momentum: 0.9 }),
+        data: (_, rng) => rng.shuffle([...batches]),
+        objective: (n) => ({
+          loss: model
+            .forward(tensor([n, -n], [1, 2], { engine: wasm }))
+            .square()
+            .sum(),
+        }),
+        validate: () => model.weight.floats()[0] ** 2,
+        epochs: 2,
+        checkpoint: store,
+        ...options,
+      });
+      return { result, weights: [...model.stateDict()].map(([, { data }]) => [...data]) };
+    };
+    const straight = await once(undefined, {});
+    let saved: Uint8Array | null = null;
+    const store: CheckpointStore = {
+      load: async () => saved,
+      save: async (bytes) => {
+        saved = bytes;
+      },
+    };
+    const cut = await once(store, { maxSteps: 5 });
+    expect(cut.result).toMatchObject({ stopped: "maxSteps", steps: 5, epochs: 0 });
+    const again = await once(store, { maxSteps: 5, resume: true });
+    expect(again).toEqual({ ...cut, result: { ...cut.result, seconds: again.result.seconds } });
+    const resumed = await once(store, { resume: true });
+    expect(resumed.result.steps).toBe(20);
+    expect(resumed.weights).toEqual(straight.weights);
+  });
+
   it("an epoch without batches is refused", async () => {
     expect((await rejected(scripted([0], { data: () => [] }))).code).toBe("OST_RANGE");
   });
@@ -605,14 +642,16 @@ describe("optimizers equal their formulas in float64", () => {
     expect(new Adam(p)).toMatchObject({ learningRate: 1e-3, betas: [0.9, 0.999], epsilon: 1e-8 });
   });
 
-  it("a parameter without a gradient stays; a step leaves the gradients as they were", () => {
-    const [used, unused] = [parameter([1], [1], { engine }), parameter([1], [1], { engine })];
-    const optimizer = new Adam([used, unused], { weightDecay: 0.5 });
-    used.multiply(3).sum().backward();
+  it("a parameter that no loss reached is treated as one of gradient zero; a step leaves the gradients as they were", () => {
+    const [used, unused, zero] = [1, 1, 1].map((value) => parameter([value], [1], { engine }));
+    const optimizer = new Adam([used, unused, zero], { weightDecay: 0.5 });
+    used.multiply(3).add(zero.multiply(0)).sum().backward();
+    expect(unused.grad).toBeNull();
     optimizer.step();
     expect(used.grad?.floats()[0]).toBe(3);
     expect(used.floats()[0]).toBeLessThan(1);
-    expect(unused.floats()[0]).toBe(1);
+    expect(unused.floats()[0]).toBe(zero.floats()[0]);
+    expect(unused.floats()[0]).toBeLessThan(1);
   });
 
   it("clipByGlobalNorm measures all gradients together and changes none", () => {

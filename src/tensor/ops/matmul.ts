@@ -2,7 +2,7 @@
 import { OstinatoError } from "../../core/errors.js";
 import { describeShape, sizeOf } from "../../core/shape.js";
 import type { Kernels, Pointer } from "../../kernels/index.js";
-import { type Buffer, type Op, wantFloat } from "../op.js";
+import { type Op, type RawBuffer, wantFloat } from "../op.js";
 
 /** a [..., M, K] times b [K, N], or b [..., K, N] with the same leading axes, to [..., M, N]. */
 export const matmul: Op = {
@@ -72,10 +72,10 @@ function product(
 /** Visits the products of a (possibly batched) matmul; a shared b takes all leading axes of a as rows of one product. */
 function eachProduct(
   engine: Kernels,
-  a: Buffer,
-  b: Buffer,
+  a: RawBuffer,
+  b: RawBuffer,
   visit: (m: number, n: number, k: number, a: Pointer, b: Pointer, y: Pointer) => void,
-  y: Buffer,
+  y: RawBuffer,
 ): void {
   const k = a.shape[a.shape.length - 1];
   const n = b.shape[b.shape.length - 1];

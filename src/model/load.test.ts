@@ -1,0 +1,86 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { seed } from "../core/rng.js";
+import { buildNetwork, countParameters, recurrentSpec } from "./architecture.js";
+import { decodeModel, encodeModel, type ModelHeader } from "./file.js";
+import { openModel } from "./load.js";
+import { openSession } from "./session.js";
+import { decodeSnapshot, encodeSnapshot } from "./snapshot.js";
+
+const golden = (stem: string) => readFileSync(new URL(`../../test/golden/model-files/${stem}.safetensors`, import.meta.url));
+const { header, arrays } = decodeModel(golden("v1-tag-gru-carried"));
+const changed = (change: (copy: ModelHeader) => void, weights = arrays) => {
+  const copy = structuredClone(header);
+  change(copy);
+  return encodeModel(copy, weights);
+};
+
+describe("opening a model file", () => {
+  it("counts what a built network has", () => {
+    for (const cell of ["rnn", "gru", "lstm"] as const) {
+      for (const [numLayers, bidirectional] of [
+        [1, false],
+        [3, false],
+        [2, true],
+      ] as const) {
+        const spec = recurrentSpec({ cell, inputSize: 3, hiddenSize: 5, outputSize: 2, numLayers, bidirectional });
+        const built = buildNetwork(spec, { rng: seed(1) }).parameters();
+        expect(countParameters(spec)).toBe(built.reduce((sum, { size }) => sum + size, 0));
+      }
+    }
+    const mlp = { type: "windowMLP", window: 4, inputSize: 3, hiddenSize: 7, outputSize: 2 } as const;
+    expect(countParameters(mlp)).toBe(
+      buildNetwork(mlp, { rng: seed(1) })
+        .parameters()
+        .reduce((sum, { size }) => sum + size, 0),
+    );
+  });
+
+  it("refuses an architecture its weights do not fill, before building it", async () => {
+    const huge = changed((copy) => {
+      copy.architecture = { ...copy.architecture, hiddenSize: 65_536 } as ModelHeader["architecture"];
+    });
+    const start = performance.now();
+    await expect(openModel(huge)).rejects.toThrow(/OST_MODEL_FILE.*do not fit/);
+    expect(performance.now() - start).toBeLessThan(5_000);
+  });
+
+  it("refuses fields that would misbehave later", async () => {
+    const cases: ((copy: ModelHeader) => void)[] = [
+      (copy) => Object.assign(copy, { streaming: "windowed", windowLength: 0 }),
+      (copy) => Object.assign(copy.architecture, { dropout: "much" }),
+      (copy) => Object.assign(copy.architecture, { cell: "transformer" }),
+      (copy) => Object.assign(copy, { task: "__proto__" }),
+      (copy) => Object.assign(copy.spec, { horizon: -1 }),
+    ];
+    for (const change of cases) await expect(openModel(changed(change))).rejects.toThrow(/OST_MODEL_FILE/);
+  });
+
+  it("refuses weights that are not finite, and tensors under strange names", async () => {
+    const name = Object.keys(arrays)[0];
+    const poisoned = {
+      ...arrays,
+      [name]: { ...arrays[name], data: arrays[name].data.map((value, i) => (i === 1 ? Number.NaN : value)) },
+    };
+    await expect(openModel(changed(() => {}, poisoned))).rejects.toThrow(/OST_MODEL_FILE.*not finite/);
+    const odd = Object.assign(Object.create(null), arrays, { ["__proto__"]: { shape: [1], data: new Float32Array(1) } });
+    await expect(openModel(changed(() => {}, odd))).rejects.toThrow(/OST_MODEL_FILE/);
+  });
+});
+
+describe("a snapshot", () => {
+  it("with a header that is no object, or a state no stream could have made, is refused", async () => {
+    const windowed = await openModel(golden("v1-forecast-lstm-windowed"));
+    const session = openSession(windowed, { owner: "a" });
+    const { model, owner } = { model: windowed.hash, owner: "a" };
+    const state = session.model.initialState();
+    const sizes = { model, owner, preprocessing: state.preprocessing.length, state: state.model.length };
+    expect(decodeSnapshot(encodeSnapshot(state, { model, owner }), sizes)).toEqual(state);
+    for (const count of [-5, 1e6, 0.5, Number.NaN]) {
+      const forged = state.model.slice();
+      forged[0] = count;
+      const snapshot = encodeSnapshot({ ...state, model: forged }, { model, owner });
+      expect(() => openSession(windowed, { owner: "a", snapshot }), String(count)).toThrow(/OST_SNAPSHOT/);
+    }
+  });
+});
