@@ -1,14 +1,17 @@
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { OstinatoError } from "../core/errors.js";
+import { seed } from "../core/rng.js";
 import { tableFromRecords } from "../data/index.js";
 import { parseConfig } from "../tasks/index.js";
+import { encodeCheckpoint } from "../train/index.js";
 import { loadConfig } from "./config-file.js";
-import { fingerprintOf } from "./data-file.js";
+import { fingerprintOf, judgesAlike, portableSource } from "./data-file.js";
 import { describeLive } from "./demo.js";
 import { sketchData } from "./init.js";
+import { checkpointName, takeUpRun } from "./resume.js";
 import { baselineFiles, claimFolder, latestRunFolder, makeRunFolder, writeConfig } from "./run-folder.js";
 import { alignColumns, counted, describeProgress, describeSeconds, Terminal } from "./terminal.js";
 
@@ -133,6 +136,80 @@ describe("a configuration", () => {
     expect(fingerprintOf(at("/x/a.csv"), { "a.csv": "12" })).not.toBe(own);
     expect(fingerprintOf(at("/x/a.csv", 4), hashes)).not.toBe(own);
     expect(fingerprintOf(at({ train: "/x/a.csv" }), hashes)).not.toBe(own);
+  });
+
+  it("is the same run under another name and judged in another way, which is told apart by itself", () => {
+    const judged = (more: object) =>
+      parseConfig({
+        task: "forecast",
+        data: { source: "a.csv", features: ["a"], target: "a", split: { by: "time", train: 0.7, validation: 0.1, test: 0.2 } },
+        window: { length: 4 },
+        ...more,
+      });
+    const own = judged({ name: "a", decision: { metric: "mase" }, evaluation: { period: 24 } });
+    const other = judged({ name: "b", decision: { metric: "mae" }, evaluation: { period: 7, rivals: false } });
+    expect(fingerprintOf(other, { "a.csv": "1" })).toBe(fingerprintOf(own, { "a.csv": "1" }));
+    expect(judgesAlike(own, other)).toBe(false);
+    expect(judgesAlike(own, judged({ name: "c", evaluation: { period: 24 }, decision: { metric: "mase" } }))).toBe(true);
+  });
+
+  it("names its data below the folder they share, so that a model file tells nothing of the machine", () => {
+    expect(portableSource("/home/ada/plant/load.csv")).toBe("load.csv");
+    expect(portableSource(["/home/ada/a/x.csv", "/home/ada/b/x.csv"])).toEqual(["a/x.csv", "b/x.csv"]);
+    expect(portableSource({ train: "/d/set/train.csv", test: "/d/set/test.csv" })).toEqual({
+      train: "train.csv",
+      test: "test.csv",
+    });
+    expect(portableSource({ train: "/d/x.csv", test: "/e/x.csv" })).toEqual({ train: "d/x.csv", test: "e/x.csv" });
+    expect(portableSource(["/d/x.csv", "/d/x.csv"])).toEqual(["x.csv", "x.csv"]);
+  });
+});
+
+describe("a run that goes on", () => {
+  const engine = { name: "wasm" as const, detail: "relaxed SIMD" };
+  const entries = [
+    { kind: "step", epoch: 0, step: 0 },
+    { kind: "step", epoch: 0, step: 50 },
+    { kind: "epoch", epoch: 0, step: 60 },
+    { kind: "step", epoch: 1, step: 100 },
+    { kind: "epoch", epoch: 1, step: 120 },
+    { kind: "step", epoch: 2, step: 150 },
+  ].map((entry) => JSON.stringify(entry));
+
+  function stopped(name: string, { step, epoch }: { step: number; epoch: number }): string {
+    const run = join(folder, name);
+    mkdirSync(run);
+    const counts = { epoch, cursor: 0, step, seconds: 0, learningRate: 0, optimizerStep: 0, waited: 0 };
+    const progress = { ...counts, fingerprint: checkpointName("abc", engine), rng: seed(1).state, schedule: {}, best: null };
+    const whole = { ...progress, epochLoss: { total: 0, count: 0, clipped: 0 }, finished: false };
+    const none = new Map<string, never>();
+    writeFileSync(
+      join(run, "checkpoint.safetensors"),
+      encodeCheckpoint({ progress: whole, model: none, optimizer: none, best: none, carried: none }),
+    );
+    writeFileSync(join(run, "log.ndjson"), `${entries.join("\n")}\n{"kind":"st`);
+    return run;
+  }
+  const log = (run: string) => readFileSync(join(run, "log.ndjson"), "utf8").split("\n");
+
+  it("drops from its log what the checkpoint does not hold, and a line that was cut off", async () => {
+    const inside = stopped("inside", { step: 100, epoch: 1 });
+    expect(await takeUpRun(inside, { fingerprint: "abc", engine })).toBe(true);
+    expect(log(inside)).toEqual([...entries.slice(0, 3), ""]);
+    const between = stopped("between", { step: 120, epoch: 2 });
+    await takeUpRun(between, { fingerprint: "abc", engine });
+    expect(log(between)).toEqual([...entries.slice(0, 5), ""]);
+    rmSync(join(between, "checkpoint.safetensors"));
+    expect(await takeUpRun(between, { fingerprint: "abc", engine })).toBe(false);
+    expect(log(between)).toEqual([""]);
+  });
+
+  it("is refused on another engine, by both names, and as another run, and stays as it is", async () => {
+    const run = stopped("engine", { step: 100, epoch: 1 });
+    const elsewhere = takeUpRun(run, { fingerprint: "abc", engine: { name: "wasm", detail: "simd128" } });
+    await expect(elsewhere).rejects.toThrow(/OST_CHECKPOINT.*wasm \(relaxed SIMD\).*wasm \(simd128\).*OSTINATO_ENGINE/s);
+    await expect(takeUpRun(run, { fingerprint: "abd", engine })).rejects.toThrow(/OST_CHECKPOINT.*another configuration/);
+    expect(log(run)).toHaveLength(entries.length + 1);
   });
 });
 

@@ -14,7 +14,7 @@ import type { SessionFacts, StepAnswer, WirePrediction } from "../protocol/index
 import { createServer, type Server } from "../serve/index.js";
 import { runExperiment } from "../tasks/index.js";
 import { loadConfig } from "./config-file.js";
-import { fingerprintOf, readExperimentFiles } from "./data-file.js";
+import { fingerprintOf, portableConfig, readExperimentFiles } from "./data-file.js";
 import { banner, describeEngine, ExperimentView } from "./experiment-view.js";
 import { type Interrupt, takeInterrupts } from "./interrupt.js";
 import { PACKAGE_ROOT } from "./package-root.js";
@@ -76,7 +76,7 @@ async function trainDemo(
   terminal.print(`\n  ${terminal.color.bold(banner(engine))}\n`);
   const { table, hashes } = await readExperimentFiles(config);
   const view = new ExperimentView(terminal, config, table);
-  const result = await runExperiment(config, table, {
+  const result = await runExperiment(portableConfig(config), table, {
     engine,
     dataHashes: hashes,
     signal,

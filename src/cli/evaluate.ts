@@ -8,11 +8,12 @@ import { applyPreprocessing, type PreparedData, partCode, type Table } from "../
 import { hashFile } from "../data/read/index.js";
 import type { LoadedModel } from "../model/index.js";
 import { loadModel } from "../model/load-file.js";
-import { type ExperimentConfig, type ExperimentData, judgeEntrants, prepareExperiment } from "../tasks/index.js";
-import { readExperimentFiles, readModelInput, sourcePaths } from "./data-file.js";
+import { type ExperimentConfig, type ExperimentData, judgeEntrants, prepareExperiment, scoringOptions } from "../tasks/index.js";
+import { portableSource, readExperimentFiles, readModelInput, sourcePaths } from "./data-file.js";
 import { ExperimentView } from "./experiment-view.js";
 import { takeInterrupts } from "./interrupt.js";
-import { entrantOf, loadRivals, predictorName, trainedConfig } from "./model-file.js";
+import { entrantOf, loadRivals, locateData, predictorName, trainedConfig } from "./model-file.js";
+import { RUN_FILES } from "./run-folder.js";
 import { Terminal, type TerminalOptions } from "./terminal.js";
 
 export interface EvaluateCommandOptions extends TerminalOptions {
@@ -34,7 +35,8 @@ export async function evaluateCommand(path: string, options: EvaluateCommandOpti
   const loaded = await loadModel(path);
   const rivals = await loadRivals(path);
   const scored = options.data === undefined ? await ownData(loaded, path) : await otherData(loaded, path, options.data);
-  const { config, notes } = scored;
+  const { config, notes: doubts } = judgeable(scored.config, scored.prepared);
+  const notes = [...scored.notes, ...doubts];
   terminal.print(`\n  ${predictorName(loaded)} on ${scored.origin}`);
   for (const note of notes) terminal.print(`  ${terminal.color.yellow("note")} ${note}`);
   terminal.print();
@@ -75,7 +77,15 @@ export async function evaluateCommand(path: string, options: EvaluateCommandOpti
 
 /** The test part of the data the model was trained with. */
 async function ownData(loaded: LoadedModel, path: string): Promise<ScoredData> {
-  const config = trainedConfig(loaded, path);
+  const config = await locateData(trainedConfig(loaded, path), path);
+  if (!config) {
+    throw new OstinatoError("OST_FILE", {
+      what: "nothing says where the model's own data lie: no configuration is beside it",
+      expected: `${RUN_FILES.config}, which its run wrote`,
+      where: path,
+      repair: "name the data with --data FILE, or keep the model in its run folder",
+    });
+  }
   const { table, hashes } = await readExperimentFiles(config).catch((error) => {
     if (!(error instanceof OstinatoError) || error.code !== "OST_FILE") throw error;
     const repair = "bring the file back, or name another with --data FILE";
@@ -116,7 +126,9 @@ function frozenParts({ series, split }: PreparedData, frozen: PreparedData): Pre
 
 /** A whole file as test data. @throws OST_SPLIT if the model learned from it. */
 async function otherData(loaded: LoadedModel, path: string, file: string): Promise<ScoredData> {
-  const config = trainedConfig(loaded, path);
+  const trained = trainedConfig(loaded, path);
+  const located = await locateData(trained, path);
+  const config = located ?? trained;
   const { preprocessing, header } = loaded;
   const table = await readModelInput(file, preprocessing.roles, preprocessing.targetKind);
   const hash = await hashFile(file);
@@ -128,15 +140,14 @@ async function otherData(loaded: LoadedModel, path: string, file: string): Promi
       expected: "a file the model has not seen",
       got: `the same bytes as ${twin} (sha256 ${hash.slice(0, 12)}), ${part ? `its part "${part}"` : "which holds its training rows"}`,
       where: `--data ${file}`,
-      repair: `leave --data out: that scores the test part alone`,
+      repair: `${located ? "" : `put the ${RUN_FILES.config} of its run beside the model, then `}leave --data out: that scores the test part alone`,
     });
   }
   const prepared = applyPreprocessing(table, preprocessing);
-  const { alertBudget } = { alertBudget: undefined, ...config.decision };
   const name = basename(file);
-  const seen = part === "test" ? 0 : await rowsSeen(config, loaded, table);
+  const seen = part === "test" ? 0 : await rowsSeen(located, loaded, table);
   return {
-    config: alertBudget ? { ...config, decision: undefined } : config,
+    config,
     prepared,
     spec: header.spec,
     origin: `all of ${table.source}`,
@@ -153,13 +164,35 @@ async function otherData(loaded: LoadedModel, path: string, file: string): Promi
             `${seen} of the ${table.rows} rows are rows the model was trained or chosen with: these figures are better than on new data.`,
           ]
         : []),
-      ...(alertBudget ? ["the alert budget was left out: its threshold is chosen on a validation part."] : []),
     ],
   };
 }
 
+/** The configuration with a decision that the parts at hand can judge: its own, else none, so that the default metric judges, and a note. */
+export function judgeable(config: ExperimentConfig, prepared: PreparedData): { config: ExperimentConfig; notes: string[] } {
+  const lack = lackFor(config, prepared);
+  if (lack === null) return { config, notes: [] };
+  return { config: { ...config, decision: undefined }, notes: [`${lack}; the verdict is by the default metric instead.`] };
+}
+
+/** Why the parts at hand cannot judge the decision, or null. */
+function lackFor(config: ExperimentConfig, prepared: PreparedData): string | null {
+  const { decision } = config;
+  if (!decision) return null;
+  if ("alertBudget" in decision && prepared.split.validation === 0)
+    return "the alert budget was left out: its threshold is chosen on a validation part, and here is none";
+  if ("metric" in decision && decision.metric === "mase" && !("maseScales" in scoringOptions(config, prepared)))
+    return "the decision by MASE was left out: its scale is taken from training rows, and these give none";
+  return null;
+}
+
 /** Rows of a table that also are rows of the model's training or validation part; null where its data are gone or have changed. */
-async function rowsSeen(config: ExperimentConfig, { header, preprocessing }: LoadedModel, table: Table): Promise<number | null> {
+async function rowsSeen(
+  config: ExperimentConfig | null,
+  { header, preprocessing }: LoadedModel,
+  table: Table,
+): Promise<number | null> {
+  if (!config) return null;
   const { roles } = preprocessing;
   const columns = roles.time === null ? roles.features : [roles.time, ...roles.features];
   const rowsOf = (source: Table) => {
@@ -186,10 +219,11 @@ async function rowsSeen(config: ExperimentConfig, { header, preprocessing }: Loa
   }
 }
 
-/** The part a file stands for, where the configuration names one file per part. */
+/** The part a file stands for, where the configuration names one file per part. @param name of the same bytes in the model's provenance. */
 function partOf({ data }: ExperimentConfig, file: string, name: string): string | undefined {
   if (typeof data.source === "string" || Array.isArray(data.source)) return undefined;
   const entries = Object.entries(data.source);
-  const found = entries.find(([, path]) => path === resolve(file)) ?? entries.find(([, path]) => basename(path) === name);
+  const names = sourcePaths(portableSource(data.source));
+  const found = entries.find(([, path]) => path === resolve(file)) ?? entries[names.indexOf(name)];
   return data.split.by === "column:part" ? found?.[0] : undefined;
 }

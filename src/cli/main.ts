@@ -3,6 +3,7 @@
 import { Command, CommanderError } from "commander";
 import picocolors from "picocolors";
 import { type ExitCode, nearest, OstinatoError } from "../core/errors.js";
+import { flushOutput, outputFault, surviveClosedOutput } from "./output.js";
 import { packageVersion } from "./package-root.js";
 
 /** What an action returns. */
@@ -105,7 +106,7 @@ function makeProgram(done: (outcome: Outcome) => void): Command {
     "read NDJSON records on stdin and write predictions on stdout",
     "tail -f readings.ndjson | ostinato stream runs/load-1/model.safetensors > predictions.ndjson",
   )
-    .option("--owner <name>", "whom the state belongs to; a snapshot opens for its owner only", "local")
+    .option("--owner <key>", "whom the state belongs to; a snapshot opens for its owner only, here and on a server", "local")
     .option("--snapshot-in <file>", "begin with this state")
     .option("--snapshot-out <file>", "write the state here at the end")
     .option("--skip-bad", "report bad lines and go on")
@@ -120,6 +121,8 @@ function makeProgram(done: (outcome: Outcome) => void): Command {
     .option("--host <address>", "the address to listen on", "127.0.0.1")
     .option("--port <n>", "the port; 0 takes a free one", number("--port", { least: 0, most: 65535, whole: true }), 8787)
     .option("--allow-public", "permit an address that other machines reach; put TLS in front")
+    .option("--ttl <seconds>", "end sessions not used for so long; default never", number("--ttl", { above: 0 }))
+    .option("--max-sessions <n>", "live sessions at most; default 10000", number("--max-sessions", { least: 1, whole: true }))
     .action(lazily(async () => (await import("./serve.js")).serveCommand));
 
   command("inspect [model]", "show what a model file holds", "ostinato inspect runs/load-1/model.safetensors")
@@ -245,15 +248,15 @@ function internalError(error: unknown): OstinatoError {
   );
 }
 
-/** A reader that goes away, as `head` does, ends the command quietly. */
-for (const stream of [process.stdout, process.stderr]) {
-  stream.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code === "EPIPE") process.exit(0);
-    throw error;
-  });
-}
+surviveClosedOutput();
 const argv = process.argv.slice(2);
 process.on("uncaughtException", (error) => process.exit(reportError(error, argv)));
-process.exitCode = await run(argv);
-// What a command left open, such as a socket kept alive, must not hold the program; what it wrote must be out.
-process.stdout.write("", () => process.stderr.write("", () => process.exit()));
+let outcome = await run(argv);
+await flushOutput();
+const fault = outputFault();
+if (fault && outcome === 0) {
+  outcome = reportError(fault, argv);
+  await flushOutput();
+}
+// What a command left open, such as a socket kept alive, must not hold the program.
+process.exit(outcome);

@@ -1,10 +1,11 @@
 /** @file A model file named on the command line, with what lies beside it in its run folder. */
 import { existsSync, readdirSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { OstinatoError } from "../core/errors.js";
 import { describeArchitecture, type LoadedModel } from "../model/index.js";
 import { loadModel } from "../model/load-file.js";
 import { type Entrant, type ExperimentConfig, parseConfig } from "../tasks/index.js";
+import { loadConfig } from "./config-file.js";
 import { RUN_FILES } from "./run-folder.js";
 
 export interface OpenedModel {
@@ -12,10 +13,16 @@ export interface OpenedModel {
   loaded: LoadedModel;
 }
 
+/** The folder of the run that wrote a model or a baseline. */
+function runFolderOf(path: string): string {
+  const folder = dirname(resolve(path));
+  return basename(folder) === RUN_FILES.baselines ? dirname(folder) : folder;
+}
+
 /** The other predictors of the model's run: its baselines and rivals, and for one of these the model itself. */
 export async function loadRivals(path: string): Promise<OpenedModel[]> {
-  const folder = dirname(path);
-  const run = basename(folder) === RUN_FILES.baselines ? dirname(folder) : folder;
+  const folder = dirname(resolve(path));
+  const run = runFolderOf(path);
   const baselines = join(run, RUN_FILES.baselines);
   const files = existsSync(baselines)
     ? readdirSync(baselines)
@@ -44,7 +51,20 @@ export function entrantOf(loaded: LoadedModel, first: LoadedModel): Entrant {
   return { name: predictorName(loaded), kind, predictor: loaded.predictor, cheaper: (size ?? 0) < (parameterCount(first) ?? 0) };
 }
 
-/** The configuration a model was trained by. @throws OST_MODEL_FILE if the file holds none. */
+/**
+ * The configuration with its data where the run folder's own says they lie; the model file holds no path of the machine it was made on.
+ * Null where no configuration lies beside the model.
+ *
+ * @throws OST_CONFIG if what lies there is none.
+ */
+export async function locateData(config: ExperimentConfig, path: string): Promise<ExperimentConfig | null> {
+  const own = join(runFolderOf(path), RUN_FILES.config);
+  if (!existsSync(own)) return null;
+  const { source } = (await loadConfig(own)).config.data;
+  return { ...config, data: { ...config.data, source } };
+}
+
+/** The configuration a model was trained by. The names of its data are no paths, see {@link locateData}. @throws OST_MODEL_FILE if the file holds none. */
 export function trainedConfig({ header }: LoadedModel, path: string): ExperimentConfig {
   if (header.provenance.config === null || header.provenance.config === undefined) {
     throw new OstinatoError("OST_MODEL_FILE", {

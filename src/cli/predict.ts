@@ -10,7 +10,7 @@ import { mkdir, rename, rm } from "node:fs/promises";
 import { dirname, extname } from "node:path";
 import type { Batch } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
-import { applyPreprocessing, batches, type Examples, lanes, type PreparedData, sequences, windows } from "../data/index.js";
+import { applyPreprocessing, batches, lanes, type PreparedData, sequences, trailingWindows, windows } from "../data/index.js";
 import { type LoadedModel, probabilities } from "../model/index.js";
 import { loadModel } from "../model/load-file.js";
 import { readModelInput } from "./data-file.js";
@@ -161,37 +161,16 @@ function inputs({ header }: LoadedModel, prepared: PreparedData): { source: Iter
       last: true,
     };
   }
-  if (streaming === "windowed") return { source: batches(trailingWindows(prepared, spec, windowLength), options), last: true };
+  if (streaming === "windowed") {
+    const shortest = spec.targetKind === "tags" ? 1 : Math.max(1, spec.length);
+    const examples = trailingWindows(prepared, { length: windowLength, part, shortest, horizon: spec.horizon });
+    return { source: batches(examples, options), last: true };
+  }
   if (streaming === null && spec.targetKind === "tags") {
     const examples = spec.length === 0 ? sequences(prepared, { part }) : windows(prepared, { length: spec.length, part });
     return { source: batches(examples, { ...options, batchSize: 32 }), last: false };
   }
   return { source: wholeSeries(prepared, spec.horizon), last: false };
-}
-
-/** For every step from which a windowed stream predicts, the last `length` steps that end there. */
-function trailingWindows(prepared: PreparedData, spec: LoadedModel["header"]["spec"], length: number): Examples {
-  const needed = spec.targetKind === "tags" ? 1 : Math.max(1, spec.length);
-  const count = prepared.series.reduce((sum, series) => sum + Math.max(0, series.length + 1 - needed), 0);
-  const examples: Examples = {
-    prepared,
-    spec,
-    part: "test",
-    count,
-    series: new Int32Array(count),
-    start: new Int32Array(count),
-    length: new Int32Array(count),
-    dropped: { noTarget: 0, tooShort: 0 },
-  };
-  let i = 0;
-  prepared.series.forEach((series, s) => {
-    for (let end = needed; end <= series.length; end++, i++) {
-      examples.series[i] = s;
-      examples.start[i] = Math.max(0, end - length);
-      examples.length[i] = Math.min(end, length);
-    }
-  });
-  return examples;
 }
 
 /** One series at a time from its first to its last step. */

@@ -1,10 +1,10 @@
 /** @file `ostinato record`: telemetry of this machine as CSV, appended row by row; with `--json` and no file, as NDJSON ready for `ostinato stream`. */
-import { once } from "node:events";
 import { closeSync, existsSync, ftruncateSync, mkdirSync, openSync, readFileSync, statSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { OstinatoError } from "../core/errors.js";
 import { type TelemetryRecord, telemetry, telemetryCsvHeader, telemetryCsvRow } from "../data/telemetry.js";
 import { takeInterrupts } from "./interrupt.js";
+import { writeOut } from "./output.js";
 import { counted, describeSeconds, Terminal, type TerminalOptions } from "./terminal.js";
 
 export interface RecordCommandOptions extends TerminalOptions {
@@ -26,11 +26,11 @@ export async function recordCommand({ out, seconds, rate, label, ...options }: R
   let rows = 0;
   try {
     const lines = !file && options.json === true;
-    if (!file && !lines) process.stdout.write(`${header}\n`);
+    if (!file && !lines) await writeOut(`${header}\n`, interrupt);
     for await (const record of telemetry({ intervalMs: 1000 / rate, seconds, signal: interrupt.signal })) {
       const line = `${lines ? JSON.stringify(label === undefined ? record : { ...record, label }) : rowOf(record)}\n`;
       if (file) file.append(line);
-      else if (!process.stdout.write(line)) await Promise.race([once(process.stdout, "drain"), once(interrupt.signal, "abort")]);
+      else if (!(await writeOut(line, interrupt))) break;
       rows++;
       terminal.status(
         `  ${counted(rows, "row")} · cpu ${share(record["cpuUser"])} user, ${share(record["cpuSystem"])} system · memory ${share(record["memoryUsedShare"])}   Ctrl-C to stop`,

@@ -1,6 +1,9 @@
 /**
  * @file One folder per run, never overwritten: configuration, log, checkpoint, model, baselines and report.
  *
+ * The configuration names the data by absolute paths and stays here; the model file travels and holds none. The log holds each step once, also
+ * after a run was killed and resumed: entries beyond the checkpoint are dropped when it goes on.
+ *
  *     runs/<name>-<n>/  config.yaml  log.ndjson  checkpoint.safetensors  model.safetensors  baselines/*.safetensors  report.json  report.html
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync } from "node:fs";
@@ -28,7 +31,7 @@ export interface RunSummary {
 export interface RunReport extends RunSummary {
   name: string;
   created: string;
-  /** Of configuration and data: what a resumed run must match. */
+  /** Of data, network, training and the data's contents: what a resumed run must match. */
   fingerprint: string;
   /** sha256 of every data file by name. */
   data: Record<string, string>;

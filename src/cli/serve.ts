@@ -14,6 +14,10 @@ export interface ServeCommandOptions extends TerminalOptions {
   host: string;
   port: number;
   allowPublic?: boolean;
+  /** Seconds without use after which a session expires. */
+  ttl?: number;
+  /** Live sessions at most. */
+  maxSessions?: number;
 }
 
 /** @param paths `FILE` or `NAME=FILE`. */
@@ -21,9 +25,10 @@ export async function serveCommand(paths: readonly string[], options: ServeComma
   const terminal = new Terminal(options);
   const models = await openModels(paths);
   const engine = defaultEngine();
-  const { host, port, allowPublic } = options;
+  const { host, port, allowPublic, ttl, maxSessions } = options;
+  const limits = { maxSessions, ttlMs: ttl === undefined ? undefined : ttl * 1000 };
   const interrupt = takeInterrupts({ exit: 0 });
-  const server = createServer({ models, host, port, allowPublic, engine: describeEngine(engine) });
+  const server = createServer({ models, host, port, allowPublic, ...limits, engine: describeEngine(engine) });
   try {
     const url = await server.listen();
     terminal.print(`\n  ${terminal.color.bold(banner(engine))}\n`);

@@ -1,14 +1,16 @@
 /** @file `ostinato stream`: raw records as NDJSON on stdin, one JSON object per record on stdout, with the state carried from one to the next. */
-import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { type ErrorCode, OstinatoError } from "../core/errors.js";
 import { openSession, type RawRecord, type StreamSession } from "../model/index.js";
 import { loadModel } from "../model/load-file.js";
+import { ownerOf } from "../serve/owner.js";
 import { writeAtomically } from "../train/checkpoint-file.js";
 import { takeInterrupts } from "./interrupt.js";
+import { writeOut } from "./output.js";
 import { counted, Terminal, type TerminalOptions } from "./terminal.js";
 
 export interface StreamCommandOptions extends TerminalOptions {
+  /** An owner key, as a server's clients send it. */
   owner: string;
   snapshotIn?: string;
   snapshotOut?: string;
@@ -21,30 +23,36 @@ export async function streamCommand(path: string, options: StreamCommandOptions)
   const terminal = new Terminal({ json: true, quiet: options.quiet });
   const loaded = await loadModel(path);
   const snapshot = options.snapshotIn === undefined ? undefined : await readSnapshot(options.snapshotIn);
-  const session = openSession(loaded, { owner: options.owner, snapshot });
+  const session = openSession(loaded, { owner: ownerOf(options.owner), snapshot });
   const { entity } = loaded.preprocessing.roles;
   const startedAt = session.steps;
   let bad = 0;
+  let unread = false;
   const interrupt = takeInterrupts({ exit: 0, onFirst: () => process.stdin.destroy() });
   try {
     const guard = new OneSeries(entity);
     for await (const { text, number } of lines(process.stdin)) {
+      let answer: string;
       try {
         const record = parseRecord(text);
         guard.check(record);
         const predictions = session.push(record);
-        await write(`${JSON.stringify({ steps: session.steps, predictions })}\n`);
+        answer = `${JSON.stringify({ steps: session.steps, predictions })}\n`;
       } catch (error) {
         const located = locate(error, number);
         if (!options.skipBad || located.code === "OST_NAN") throw located;
         bad++;
         terminal.warn(`skipped: ${located.message}`);
+        continue;
       }
+      unread = !(await writeOut(answer));
+      if (unread) break;
     }
   } finally {
     interrupt.release();
     if (options.snapshotOut !== undefined) await saveSnapshot(options.snapshotOut, session);
   }
+  if (unread) terminal.warn("nobody reads the predictions any more: the stream ended here");
   const skipped = bad > 0 ? `, ${counted(bad, "bad line")} skipped` : "";
   terminal.print(
     `${counted(session.steps - startedAt, "record")} read${skipped}; the state is ${counted(session.steps, "step")} old.`,
@@ -132,11 +140,6 @@ async function* lines(input: AsyncIterable<Buffer>): AsyncGenerator<{ text: stri
   }
   rest += decoder.decode();
   if (rest.trim() !== "") yield { text: rest, number: number + 1 };
-}
-
-/** Waits where the reader is slower. */
-async function write(text: string): Promise<void> {
-  if (!process.stdout.write(text)) await once(process.stdout, "drain");
 }
 
 async function readSnapshot(path: string): Promise<Uint8Array> {

@@ -7,9 +7,10 @@ import { type ExperimentResult, runExperiment } from "../tasks/index.js";
 import { checkpointFile } from "../train/checkpoint-file.js";
 import type { RunLogEntry } from "../train/index.js";
 import { type LoadedConfig, loadConfig } from "./config-file.js";
-import { fingerprintOf, hashSources, readExperimentFiles } from "./data-file.js";
+import { fingerprintOf, hashSources, judgesAlike, portableConfig, readExperimentFiles } from "./data-file.js";
 import { banner, ExperimentView } from "./experiment-view.js";
 import { takeInterrupts } from "./interrupt.js";
+import { checkpointName, takeUpRun } from "./resume.js";
 import {
   abandonFolder,
   baselineFiles,
@@ -54,21 +55,18 @@ export async function trainCommand(path: string | undefined, options: TrainComma
     terminal.print(`\n  ${terminal.color.bold(banner(engine))}\n`);
     const { table, hashes } = await readExperimentFiles(config);
     folder ??= makeRunFolder(RUNS, name);
-    if (options.resume && existsSync(join(folder, RUN_FILES.config))) {
-      if (!existsSync(join(folder, RUN_FILES.checkpoint)))
-        terminal.print(`  no checkpoint in ${folder} yet: starting from the beginning\n`);
-    } else {
-      await writeConfig(folder, config);
-    }
     const at = folder;
-    const view = new ExperimentView(terminal, config, table);
     const fingerprint = fingerprintOf(config, hashes);
-    const result = await runExperiment(config, table, {
+    if (options.resume && existsSync(join(at, RUN_FILES.config)) && !(await takeUpRun(at, { fingerprint, engine })))
+      terminal.print(`  no checkpoint in ${at} yet: starting from the beginning\n`);
+    await writeConfig(at, config);
+    const view = new ExperimentView(terminal, config, table);
+    const result = await runExperiment(portableConfig(config), table, {
       engine,
       dataHashes: hashes,
       checkpoint: checkpointFile(join(at, RUN_FILES.checkpoint)),
       resume: options.resume,
-      fingerprint,
+      fingerprint: checkpointName(fingerprint, engine),
       signal: interrupt.signal,
       onEvent: view.onEvent,
       onLog: (entry: RunLogEntry) => {
@@ -136,7 +134,7 @@ function resumedFolder({ name }: LoadedConfig, { out }: TrainCommandOptions): st
   return folder;
 }
 
-/** @throws OST_CHECKPOINT if the finished run had another configuration or other data. */
+/** @throws OST_CHECKPOINT if the finished run had another configuration or other data, or was judged in another way. */
 async function alreadyFinished(
   terminal: Terminal,
   folder: string,
@@ -150,6 +148,16 @@ async function alreadyFinished(
       what: "the folder holds a finished run of another configuration or other data",
       expected: `run ${wanted.slice(0, 12)}`,
       got: `run ${String(report.fingerprint).slice(0, 12)}`,
+      where: folder,
+      repair: "choose another --out, and leave --resume out",
+    });
+  }
+  const own = join(folder, RUN_FILES.config);
+  if (existsSync(own) && !judgesAlike((await loadConfig(own)).config, config)) {
+    throw new OstinatoError("OST_CHECKPOINT", {
+      what: "the folder holds a finished run that was judged in another way",
+      expected: `decision and evaluation as in ${own}`,
+      got: "others",
       where: folder,
       repair: "choose another --out, and leave --resume out",
     });

@@ -2,7 +2,8 @@
  * @file Errors on the wire: the HTTP status of every code, and the one body that every refusal has.
  *
  * A refused step was never applied: the session's state is the one before it, bit for bit, so a client may repair the record and send it
- * again. Of a request with several records, those before the refused one were applied; the answer counts them beside the error.
+ * again. A status of 400 or above therefore says that nothing was applied. Of a request with several records those before the refused one
+ * were applied: its answer is 200 and holds their predictions, their count, and the error with the refused record's index.
  */
 import { type ErrorCode, type ErrorDetail, OstinatoError } from "../core/errors.js";
 
@@ -33,19 +34,23 @@ export function httpStatus(code: ErrorCode): number {
   return HTTP_STATUS[code] ?? 500;
 }
 
+/** An error as it travels. */
+export interface ErrorFacts extends ErrorDetail {
+  code: ErrorCode;
+  /** All the facts in up to three lines, as the command line prints them. */
+  message: string;
+}
+
 /** What a refused request answers with. */
 export interface ErrorBody {
-  error: ErrorDetail & {
-    code: ErrorCode;
-    /** All the facts in up to three lines, as the command line prints them. */
-    message: string;
-    /** Whether the refused step changed the session: never. */
+  error: ErrorFacts & {
+    /** Whether anything of the request changed the session: never. */
     applied: false;
   };
 }
 
 /** The facts of an error for the wire: never a stack, never the text of an error that is not ours. */
-export function errorBody(error: unknown): ErrorBody {
+export function errorFacts(error: unknown): ErrorFacts {
   const known =
     error instanceof OstinatoError
       ? error
@@ -53,5 +58,10 @@ export function errorBody(error: unknown): ErrorBody {
           what: "a fault of the server",
           repair: "see the server's log; the session is as it was before",
         });
-  return { error: { code: known.code, message: known.message, ...known.detail, applied: false } };
+  return { code: known.code, message: known.message, ...known.detail };
+}
+
+/** The body of a refusal that changed nothing. */
+export function errorBody(error: unknown): ErrorBody {
+  return { error: { ...errorFacts(error), applied: false } };
 }

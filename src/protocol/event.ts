@@ -4,7 +4,7 @@
  * `seq` counts the records applied in a session's life and never goes back, so it names a step for ever; `steps` counts the records since
  * the initial state, so it is the age of the state: a reset sets it to zero and leaves `seq`.
  */
-import type { ErrorBody } from "./codes.js";
+import type { ErrorFacts } from "./codes.js";
 
 /** One raw record: column name to value; null, a missing column and empty text are missing values. */
 export type WireRecord = Record<string, number | string | null>;
@@ -30,13 +30,13 @@ export interface StepAnswer {
   seq: number;
   /** Age of the state: records since the initial one. */
   steps: number;
-  /** Records of this request that were applied. */
+  /** Records of this request that were applied, at least one: a request of which none was is refused whole, with an `ErrorBody`. */
   applied: number;
   predictions: WirePrediction[];
   /** True where this is the stored answer to a request repeated with its `seq`: nothing was applied again. */
   repeated?: boolean;
-  /** Why the record after the last applied one was refused. Only where `applied` > 0; else the body is an {@link ErrorBody} alone. */
-  error?: ErrorBody["error"];
+  /** Why the record after the last applied one was refused. `index`: its place in the request, from 0; it and those after it were not applied. */
+  error?: ErrorFacts & { index: number };
 }
 
 /** Facts of a session; never its state. */

@@ -1,4 +1,4 @@
-export { type ErrorBody, errorBody, HTTP_STATUS, httpStatus } from "./codes.js";
+export { type ErrorBody, type ErrorFacts, errorBody, errorFacts, HTTP_STATUS, httpStatus } from "./codes.js";
 export type {
   LifecycleEvent,
   ModelFacts,

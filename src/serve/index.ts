@@ -1,8 +1,7 @@
+export { type Owner, ownerOf } from "./owner.js";
 export { createServer, type Server, type ServerOptions } from "./server.js";
 export {
   type LifecycleKind,
-  type Owner,
-  ownerOf,
   type SessionObserver,
   SessionStore,
   type SessionStoreOptions,

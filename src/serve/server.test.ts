@@ -4,7 +4,7 @@ import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { FAULT, hashOf, ProbeModel } from "../../test/support/probe-model.js";
 import type { SessionEvent, StepAnswer } from "../protocol/event.js";
 import { createServer, type Server, type ServerOptions } from "./server.js";
@@ -16,7 +16,7 @@ const models = new Map([["probe", probe]]);
 const open: Server[] = [];
 
 async function serve(options: Partial<ServerOptions> = {}): Promise<{ server: Server; url: string }> {
-  const server = createServer({ models, port: 0, ...options });
+  const server = createServer({ models, port: 0, logger: false, ...options });
   open.push(server);
   return { server, url: await server.listen() };
 }
@@ -154,7 +154,7 @@ describe("the session's life over HTTP", () => {
     expect((await call("GET", "/v1/sessions/seq")).body.steps).toBe(1);
   });
 
-  it("refuses a record with its code and 422, and says what of a list was applied", async () => {
+  it("refuses a record with its code and 422; a list of which a part was applied is 200 with the error beside it", async () => {
     await call("POST", "/v1/models/probe/sessions", { id: "refuse" });
     const path = "/v1/sessions/refuse/steps";
     expect(await call("POST", path, { record: { value: "x" } })).toMatchObject({
@@ -162,7 +162,9 @@ describe("the session's life over HTTP", () => {
       body: { error: { code: "OST_VALUE", applied: false, where: "value", message: expect.stringContaining("OST_VALUE") } },
     });
     const part = await call("POST", path, { records: [{ value: 1 }, { value: null }, { value: 3 }] });
-    expect(part).toMatchObject({ status: 422, body: { applied: 1, steps: 1, error: { code: "OST_MISSING", applied: false } } });
+    expect(part).toMatchObject({ status: 200, body: { applied: 1, steps: 1, error: { code: "OST_MISSING", index: 1 } } });
+    expect(part.body.error).not.toHaveProperty("applied");
+    expect(hashes(part.body)).toEqual(probe.alone([1]));
     expect(hashes((await call("POST", path, { record: { value: 2 } })).body)).toEqual(probe.alone([1, 2]).slice(1));
   });
 
@@ -172,6 +174,38 @@ describe("the session's life over HTTP", () => {
     expect([status, body.error.code, body.error.applied]).toEqual([500, "OST_INTERNAL", false]);
     expect(JSON.stringify(body)).not.toMatch(/secret|TypeError|probe-model/);
     expect(hashes((await call("POST", "/v1/sessions/fault/steps", { record: { value: 1 } })).body)).toEqual(probe.alone([1]));
+  });
+
+  it("logs each fault of the program once, as one line of JSON with its cause, and no refusal", async () => {
+    const lines: string[] = [];
+    const { url: logging } = await serve({
+      logger: { level: "error", stream: { write: (line: string) => void lines.push(line) } },
+    });
+    const ask = client(logging);
+    await ask("POST", "/v1/models/probe/sessions", { id: "fault" });
+    await ask("POST", "/v1/sessions/fault/steps", { record: { value: "x" } });
+    expect((await ask("POST", "/v1/sessions/fault/steps", { record: { value: FAULT } })).status).toBe(500);
+    const partly = await ask("POST", "/v1/sessions/fault/steps", { records: [{ value: 1 }, { value: FAULT }] });
+    expect(partly).toMatchObject({ status: 200, body: { applied: 1, error: { code: "OST_INTERNAL", index: 1 } } });
+    expect(lines.map((line) => JSON.parse(line).err.type)).toEqual(["TypeError", "TypeError"]);
+  });
+
+  it("logs faults on standard error unless told otherwise", async () => {
+    const written = vi.spyOn(process.stderr, "write").mockImplementation(() => true);
+    try {
+      const { url: plain } = await serve({ logger: undefined });
+      await client(plain)("POST", "/v1/models/probe/sessions", { id: "fault" });
+      await client(plain)("POST", "/v1/sessions/fault/steps", { record: { value: FAULT } });
+      const lines = written.mock.calls.map(([line]) => String(line));
+      expect(lines).toHaveLength(1);
+      expect(JSON.parse(lines[0])).toMatchObject({
+        msg: "a model failed",
+        err: { stack: expect.stringContaining("probe-model") },
+      });
+      expect(lines[0]).not.toContain("alice-key");
+    } finally {
+      written.mockRestore();
+    }
   });
 
   it("many sessions stepped at once over many connections equal isolated ones, bit for bit", async () => {
@@ -352,7 +386,7 @@ describe("hostile requests", () => {
       ["/v1/sessions/%ff", {}, 400],
       ["/v1/sessions/%zz", {}, 400],
       [`/v1/sessions/${"a".repeat(1000)}`, {}, 414],
-      ["/v1/sessions/target/steps", { method: "PUT" }, 404],
+      ["/v1/sessions/target/steps", { method: "PUT" }, 405],
       ["/v1/nothing", {}, 404],
       ["/studio/../../package.json", {}, 404],
       ["/studio/%2e%2e%2fpackage.json", {}, 404],
@@ -365,6 +399,20 @@ describe("hostile requests", () => {
         applied: false,
       });
     }
+    await untouched();
+  });
+
+  it("a known path asked by another method is 405 and names the methods it takes", async () => {
+    for (const [method, path, allow] of [
+      ["PUT", "/v1/sessions/target/steps?x=1", "POST"],
+      ["POST", "/v1/sessions/pump%201", "DELETE, GET"],
+      ["DELETE", "/v1/models", "GET"],
+      ["POST", "/", "GET"],
+    ]) {
+      const { status, headers, body } = await call(method, path);
+      expect([path, status, headers.get("allow"), body.error.code]).toEqual([path, 405, allow, "OST_REQUEST"]);
+    }
+    expect((await call("PUT", "/v1/sessions/target/steps/more")).status).toBe(404);
     await untouched();
   });
 
@@ -443,7 +491,7 @@ describe("limits", () => {
 
   it("a port in use and an address that is not ours are OST_PORT", async () => {
     const { url } = await serve();
-    const taken = createServer({ models, port: Number(new URL(url).port) });
+    const taken = createServer({ models, logger: false, port: Number(new URL(url).port) });
     await expect(taken.listen()).rejects.toMatchObject({ code: "OST_PORT", message: expect.stringContaining("in use") });
     await expect(createServer({ models, host: "192.0.2.1", port: 0, allowPublic: true }).listen()).rejects.toMatchObject({
       code: "OST_PORT",

@@ -3,7 +3,7 @@
  *
  *     GET    /v1/models                    GET    /v1/models/{m}
  *     POST   /v1/models/{m}/sessions       { id?, snapshot? }            201, opens a session
- *     POST   /v1/sessions/{s}/steps        { record | records, seq? }    the predictions
+ *     POST   /v1/sessions/{s}/steps        { record | records, seq? }    the predictions; 200 where one record was applied
  *     GET    /v1/sessions/{s}              facts and hidden vector
  *     POST   /v1/sessions/{s}/reset        DELETE /v1/sessions/{s}
  *     GET    /v1/sessions/{s}/snapshot     POST   /v1/sessions/{s}/restore { snapshot }
@@ -12,24 +12,19 @@
  *
  * Every request about a session carries `Authorization: Bearer OWNER_KEY`. There are no accounts: a key is the owner, whoever holds it
  * reaches the sessions opened with it and no others, and a foreign session answers as an absent one does. A seq makes a step safe to
- * retry. Without `allowPublic` the server listens on a loopback address only, and answers only requests that name one of its own hosts,
+ * retry. A status of 400 or above says that the request changed nothing. Without `allowPublic` the server listens on a loopback address only, and answers only requests that name one of its own hosts,
  * so that a page of another site cannot reach it through a name that resolves to this machine.
  */
-import Fastify, {
-  type FastifyBaseLogger,
-  type FastifyInstance,
-  type FastifyReply,
-  type FastifyServerOptions,
-  LogController,
-} from "fastify";
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyServerOptions, LogController } from "fastify";
 import { type ErrorCode, OstinatoError } from "../core/errors.js";
 import type { StreamModel } from "../model/stream.js";
 import { errorBody, httpStatus } from "../protocol/codes.js";
 import type { ModelFacts, SnapshotAnswer } from "../protocol/event.js";
 import { EventStream } from "./event-stream.js";
 import { ServerMetrics } from "./metrics.js";
+import { ownerOf } from "./owner.js";
 import { bearerKey, parseCreate, parseRestore, parseSteps } from "./request.js";
-import { ownerOf, SessionStore, type SessionStoreOptions, unknownModel } from "./session.js";
+import { SessionStore, type SessionStoreOptions, unknownModel } from "./session.js";
 import { readStudioFile, STUDIO_FILES, STUDIO_HEADERS } from "./studio.js";
 
 export interface ServerOptions extends Omit<SessionStoreOptions, "observer" | "models" | "now"> {
@@ -55,7 +50,10 @@ export interface ServerOptions extends Omit<SessionStoreOptions, "observer" | "m
   engine?: string;
   /** Folder of the built page; default the one beside the compiled server. */
   studioFolder?: string;
-  /** As Fastify's option; faults of the program are logged, requests are not. Default none. */
+  /**
+   * As Fastify's option. Faults of the program are logged, the ones a client is answered 500 for; requests are not. Default one line of JSON
+   * on standard error for each; false for none.
+   */
   logger?: FastifyServerOptions["logger"];
 }
 
@@ -96,7 +94,7 @@ export function createServer(options: ServerOptions): Server {
   }
   const metrics = new ServerMetrics();
   const app = Fastify({
-    logger: options.logger ?? false,
+    logger: options.logger ?? { level: "error", stream: process.stderr },
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: options.maxBodyBytes ?? 8 * 1024 * 1024,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -109,23 +107,47 @@ export function createServer(options: ServerOptions): Server {
       answerError(reply as unknown as FastifyReply, error, metrics);
     },
   });
+  const logged = new WeakSet<object>();
+  /** Once, wherever it is met first: a model's fault is told by the store and, where nothing was applied, answered too. */
+  const logFault = (error: unknown, what: string) => {
+    if (typeof error === "object" && error !== null) {
+      if (logged.has(error)) return;
+      logged.add(error);
+    }
+    app.log.error({ err: error }, what);
+  };
+  const answer = (reply: FastifyReply, error: unknown, statusOverride?: number) => {
+    const status = answerError(reply, error, metrics, statusOverride);
+    if (status >= 500 && status !== 503) logFault(error, "a request failed");
+  };
   const sessions = new SessionStore({
     ...options,
-    observer: { ...metrics.observer, fault: (error) => app.log.error({ err: error }, "a model failed") },
+    observer: { ...metrics.observer, fault: (error) => logFault(error, "a model failed") },
   });
   metrics.watch(sessions, models.keys());
   const streams = new Set<EventStream>();
   let draining = false;
 
   readJson(app);
-  app.setErrorHandler((error, _request, reply) => answerError(reply, error, metrics, app.log));
+  const paths = new KnownPaths();
+  app.addHook("onRoute", ({ url, method }) => paths.add(url, method));
+  app.setErrorHandler((error, _request, reply) => answer(reply, error));
   app.setNotFoundHandler((request, reply) => {
+    const allowed = paths.methodsOf(request.url);
+    if (allowed.length > 0) {
+      const wrong = new OstinatoError("OST_REQUEST", {
+        what: "this path takes another method",
+        expected: allowed.join(" or "),
+        got: request.method,
+      });
+      return answer(reply.header("allow", allowed.join(", ")), wrong, 405);
+    }
     const missing = new OstinatoError("OST_REQUEST", {
       what: "there is nothing at this path",
       got: `${request.method} ${request.url.length > 100 ? `${request.url.slice(0, 97)}...` : request.url}`,
       repair: "see the list of paths in the server's reference",
     });
-    answerError(reply, missing, metrics, app.log, 404);
+    answer(reply, missing, 404);
   });
   app.addHook("onRequest", async (request) => {
     if (!allowPublic) checkHost(request.headers.host, options.allowedHosts ?? []);
@@ -164,13 +186,10 @@ export function createServer(options: ServerOptions): Server {
         .header("location", `/v1/sessions/${encodeURIComponent(facts.session)}`)
         .send(facts);
     });
-    api.post<SessionRoute>("/v1/sessions/:session/steps", async (request, reply) => {
-      const answer = await sessions.step(request.owner, request.params.session, parseSteps(request.body));
-      if (answer.error) {
-        metrics.rejected(answer.error.code);
-        reply.code(httpStatus(answer.error.code));
-      }
-      return answer;
+    api.post<SessionRoute>("/v1/sessions/:session/steps", async (request) => {
+      const done = await sessions.step(request.owner, request.params.session, parseSteps(request.body));
+      if (done.error) metrics.rejected(done.error.code);
+      return done;
     });
     api.get<SessionRoute>("/v1/sessions/:session", async ({ owner, params }) => sessions.get(owner, params.session));
     api.post<SessionRoute>("/v1/sessions/:session/reset", async ({ owner, params }) => sessions.reset(owner, params.session));
@@ -275,14 +294,27 @@ const REQUEST_FAULTS: Record<number, { what: string; repair?: string }> = {
   415: { what: "the body is of a type the server does not read", repair: "send it with Content-Type: application/json" },
 };
 
-/** Every refusal has the same body. A text that is not ours never leaves the server, and no error takes it down. */
-function answerError(
-  reply: FastifyReply,
-  error: unknown,
-  metrics: ServerMetrics,
-  log?: FastifyBaseLogger,
-  statusOverride?: number,
-): void {
+/** Which methods a path takes, for those it does not. */
+class KnownPaths {
+  readonly #routes = new Map<string, { pattern: RegExp; methods: Set<string> }>();
+
+  /** @param url with `:name` for a part that varies. */
+  add(url: string, method: string | readonly string[]): void {
+    const text = url.replace(/[.*+?^${}()|[\]\\]/g, "\\$&").replace(/:\w+/g, "[^/]+");
+    const route = this.#routes.get(url) ?? { pattern: new RegExp(`^${text}$`), methods: new Set() };
+    for (const one of [method].flat()) route.methods.add(one);
+    this.#routes.set(url, route);
+  }
+
+  /** None where the path is unknown. */
+  methodsOf(url: string): string[] {
+    const path = url.replace(/[?#].*$/s, "");
+    return [...this.#routes.values()].flatMap(({ pattern, methods }) => (pattern.test(path) ? [...methods] : [])).sort();
+  }
+}
+
+/** Every refusal has the same body. A text that is not ours never leaves the server, and no error takes it down. @returns the status. */
+function answerError(reply: FastifyReply, error: unknown, metrics: ServerMetrics, statusOverride?: number): number {
   let known = error;
   let status = statusOverride ?? 500;
   if (error instanceof OstinatoError) {
@@ -295,12 +327,12 @@ function answerError(
       known = new OstinatoError("OST_REQUEST", { ...(REQUEST_FAULTS[status] ?? REQUEST_FAULTS[400]), ...reason });
     }
   }
-  if (status >= 500 && status !== 503) log?.error({ err: error }, "a request failed");
   const body = errorBody(known);
   metrics.rejected(body.error.code as ErrorCode);
   if (status === 401) reply.header("www-authenticate", 'Bearer realm="ostinato"');
   if (status === 503) reply.header("retry-after", RETRY_AFTER_SECONDS);
   reply.code(status).header("cache-control", "no-store").send(body);
+  return status;
 }
 
 const REASONS: Record<string, { what: string }> = {

@@ -4,7 +4,8 @@ import { FAULT, hashOf, ProbeModel } from "../../test/support/probe-model.js";
 import { OstinatoError } from "../core/errors.js";
 import type { RawRecord } from "../model/stream.js";
 import type { SessionEvent, StepAnswer } from "../protocol/event.js";
-import { ownerOf, SessionStore, type SessionStoreOptions } from "./session.js";
+import { ownerOf } from "./owner.js";
+import { SessionStore, type SessionStoreOptions } from "./session.js";
 
 const probe = new ProbeModel();
 const alice = ownerOf("alice-key");
@@ -124,7 +125,8 @@ describe("a step", () => {
     const sessions = store();
     sessions.create(alice, { model: "probe", id: "pump" });
     const answer = await sessions.step(alice, "pump", { records: [...records(1, 2), { value: "text" }, ...records(4)] });
-    expect(answer).toMatchObject({ applied: 2, seq: 2, steps: 2, error: { code: "OST_VALUE", applied: false } });
+    expect(answer).toMatchObject({ applied: 2, seq: 2, steps: 2, error: { code: "OST_VALUE", index: 2 } });
+    expect(answer.error).not.toHaveProperty("applied");
     expect(hashes(answer)).toEqual(probe.alone([1, 2]));
     expect(hashes(await sessions.step(alice, "pump", { records: records(3) }))).toEqual(probe.alone([1, 2, 3]).slice(2));
   });

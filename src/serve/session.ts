@@ -13,7 +13,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { OstinatoError } from "../core/errors.js";
 import type { RawRecord, StreamModel, StreamState } from "../model/stream.js";
-import { errorBody, httpStatus } from "../protocol/codes.js";
+import { errorFacts, httpStatus } from "../protocol/codes.js";
 import type {
   LifecycleEvent,
   SessionEvent,
@@ -23,6 +23,7 @@ import type {
   WirePrediction,
   WireRecord,
 } from "../protocol/event.js";
+import type { Owner } from "./owner.js";
 
 /** What happened to a session, for counters. */
 export type LifecycleKind = "created" | "restored" | "reset" | "ended" | "expired";
@@ -55,33 +56,12 @@ export interface SessionStoreOptions {
   now?: () => number;
 }
 
-/** Who asks: the hex SHA-256 of the owner key, see {@link ownerOf}. */
-export type Owner = string;
-
-const MAX_KEY_BYTES = 512;
 const MAX_ID_BYTES = 256;
 const TOMBSTONE_MS = 3_600_000;
 const MAX_TOMBSTONES = 10_000;
 const SLICE_MS = 10;
 const FINGERPRINT = 12;
 const CONTROL_OR_SURROGATE = /[\p{Cc}\p{Surrogate}]/u;
-
-/**
- * The owner that a key stands for. The key itself is kept nowhere, neither in memory nor in a snapshot.
- *
- * @throws OST_OWNER without a key of 1..512 visible ASCII characters.
- */
-export function ownerOf(key: string | undefined): Owner {
-  if (!key || key.length > MAX_KEY_BYTES || !/^[\x21-\x7e]+$/.test(key)) {
-    throw new OstinatoError("OST_OWNER", {
-      what: "a session needs an owner key",
-      expected: `1 to ${MAX_KEY_BYTES} visible ASCII characters`,
-      got: key ? "something else" : "none",
-      repair: "choose a long random key, keep it, and send it with every request: Authorization: Bearer KEY",
-    });
-  }
-  return createHash("sha256").update(key).digest("hex");
-}
 
 interface Session {
   readonly key: string;
@@ -203,7 +183,7 @@ export class SessionStore {
    *
    * @param options `seq`: the number of the first record. The session's last `seq` + 1 is applied; the number of the last such request
    *   with the same records gets its stored answer; everything else is an error, and nothing is applied. Without it the order of arrival counts.
-   * @returns the predictions of the records that were applied; `error` where a later one was refused.
+   * @returns the predictions of the records that were applied, one at least; `error` where a later one was refused.
    * @throws OST_SESSION no such session; OST_SEQUENCE a gap, a stale number, or other records under a known number; whatever the model
    *   says of the first record.
    */
@@ -240,7 +220,7 @@ export class SessionStore {
       const applied = session.seq - first + 1;
       if (applied === 0) throw refusal;
       const answer: StepAnswer = { session: session.id, seq: session.seq, steps: session.state.steps, applied, predictions };
-      if (refusal !== undefined) answer.error = errorBody(refusal).error;
+      if (refusal !== undefined) answer.error = { ...errorFacts(refusal), index: applied };
       session.last = seq === undefined ? undefined : { seq: first, digest, answer };
       return answer;
     });

@@ -22,11 +22,25 @@ interface Ended {
 
 let folder: string;
 
-function start(args: string[]): ChildProcess {
-  return spawn(process.execPath, ["--conditions=ostinato-source", "--import", TSX, MAIN, ...args], {
-    cwd: folder,
-    env: { ...process.env, NO_COLOR: "1" },
-  });
+const COMMAND = [process.execPath, "--conditions=ostinato-source", "--import", TSX, MAIN];
+
+function start(args: string[], env: Record<string, string> = {}): ChildProcess {
+  return spawn(COMMAND[0], [...COMMAND.slice(1), ...args], { cwd: folder, env: { ...process.env, NO_COLOR: "1", ...env } });
+}
+
+/** A command line of the shell in which "ostinato" is the command, and its exit code is printed last on stderr. */
+async function shell(line: string, input?: string): Promise<Ended & { exit: string | undefined }> {
+  const own = COMMAND.map((word) => `'${word}'`).join(" ");
+  const child = spawn(
+    "sh",
+    ["-c", line.replace(/ostinato [^|>]*[^|> ]/, (call) => `{ ${own} ${call.slice(9)}; echo "exit $?" >&2; }`)],
+    {
+      cwd: folder,
+      env: { ...process.env, NO_COLOR: "1" },
+    },
+  );
+  const done = await ended(child, { input });
+  return { ...done, exit: /exit (\d+)\n$/.exec(done.stderr)?.[1] };
 }
 
 /** Waits for a command; `until`: does something once its output matches. */
@@ -172,6 +186,8 @@ describe("from data to a stream", () => {
       .map((line) => JSON.parse(line).kind);
     expect(kinds.filter((kind) => kind === "epoch")).toHaveLength(2);
     expect(text("runs/load-1/config.yaml")).toContain(join(folder, "load.csv"));
+    for (const path of [model, "runs/load-1/baselines/ridge-8.safetensors", "runs/load-1/report.html"])
+      expect(text(path)).not.toContain(folder);
 
     const again = await ostinato(["train", "load.yaml", "--quiet", "--set", "evaluation.rivals=false"]);
     expect([again.code, again.stdout, again.stderr]).toEqual([0, "", ""]);
@@ -181,8 +197,10 @@ describe("from data to a stream", () => {
     expect([refused.code, refused.stderr]).toEqual([2, expect.stringMatching(/OST_USAGE.*not empty.*--resume/s)]);
     const finished = await ostinato(["train", "load.yaml", "--out", "runs/load-1", "--resume", "--json"]);
     expect([finished.code, oneObject(finished.stdout)]).toEqual([0, summary]);
-    const other = await ostinato(["train", "load.yaml", "--out", "runs/load-1", "--resume", "--set", "train.epochs=3"]);
-    expect([other.code, other.stderr]).toEqual([3, expect.stringContaining("OST_CHECKPOINT")]);
+    for (const set of ["train.epochs=3", "decision.metric=mae"]) {
+      const other = await ostinato(["train", "load.yaml", "--out", "runs/load-1", "--resume", "--set", set]);
+      expect([other.code, other.stderr]).toEqual([3, expect.stringContaining("OST_CHECKPOINT")]);
+    }
   });
 
   it("evaluates the same figures again, and refuses to judge by the training data", async () => {
@@ -210,6 +228,28 @@ describe("from data to a stream", () => {
     expect(oneObject(later.stdout)["notes"].join(" ")).toMatch(
       /all 200 rows.*40 of the 200 rows are rows the model was trained or chosen with/,
     );
+  });
+
+  it("judges a file by the default metric where the decision needs what the file cannot give, and says so", async () => {
+    const decided = ["--set", "decision.metric=mase", "--set", "train.epochs=1", "--out", "runs/mase"];
+    expect((await ostinato(["train", "load.yaml", ...decided, "--quiet"])).code).toBe(0);
+    const own = oneObject((await ostinato(["evaluate", "runs/mase/model.safetensors", "--json"])).stdout);
+    expect(own["notes"].join(" ")).not.toMatch(/MASE/);
+    const { code, stdout } = await ostinato(["evaluate", "runs/mase/model.safetensors", "--data", "later.csv", "--json"]);
+    expect([code, oneObject(stdout)["notes"]]).toEqual([
+      0,
+      expect.arrayContaining([expect.stringMatching(/decision by MASE was left out.*default metric/)]),
+    ]);
+  });
+
+  it("evaluates a model away from its run folder on a named file only", async () => {
+    writeFileSync(join(folder, "alone.safetensors"), readFileSync(join(folder, model)));
+    const own = await ostinato(["evaluate", "alone.safetensors"]);
+    expect([own.code, own.stderr]).toEqual([2, expect.stringMatching(/OST_FILE.*config\.yaml.*--data FILE/s)]);
+    const trained = await ostinato(["evaluate", "alone.safetensors", "--data", "load.csv"]);
+    expect([trained.code, trained.stderr]).toEqual([2, expect.stringMatching(/OST_SPLIT.*config\.yaml/s)]);
+    const later = await ostinato(["evaluate", "alone.safetensors", "--data", "later.csv", "--json"]);
+    expect([later.code, oneObject(later.stdout)["notes"].join(" ")]).toEqual([0, expect.stringMatching(/not at hand/)]);
   });
 
   it("says that the data have changed since training", async () => {
@@ -307,6 +347,41 @@ describe("from data to a stream", () => {
     expect([stranger.code, stranger.stdout, stranger.stderr]).toEqual([2, "", expect.stringContaining("OST_SNAPSHOT")]);
   });
 
+  it("keeps the state of a stream whose reader went away, or whose output the disk has no room for", async () => {
+    const path = "runs/tags/model.safetensors";
+    const record = (i: number) => JSON.stringify({ time: 1000 * i, x: i % 3 });
+    const input = `${Array.from({ length: 3000 }, (_, i) => record(i)).join("\n")}\n`;
+    const left = await shell(`ostinato stream ${path} --snapshot-out left.bin | head -3`, input);
+    expect([left.exit, left.stdout.trimEnd().split("\n").length]).toEqual(["0", 3]);
+    const steps = Number(/the state is ([\d,]+) steps old/.exec(left.stderr)?.[1].replace(",", ""));
+    expect(steps).toBeGreaterThanOrEqual(3);
+    const next = await ostinato(["stream", path, "--snapshot-in", "left.bin"], `${record(steps)}\n`);
+    expect(JSON.parse(next.stdout).steps).toBe(steps + 1);
+    if (!existsSync("/dev/full")) return;
+    const full = await shell(`ostinato stream ${path} --snapshot-out full.bin > /dev/full`, input);
+    expect([full.exit, full.stderr, existsSync(join(folder, "full.bin"))]).toEqual([
+      "2",
+      expect.stringMatching(/OST_FILE.*standard output.*ENOSPC/s),
+      true,
+    ]);
+  });
+
+  it.skipIf(!existsSync("/dev/full"))("never calls done what could not be written", async () => {
+    for (const line of [`inspect ${model} --json`, "runs", "--version"]) {
+      const { exit, stderr } = await shell(`ostinato ${line} > /dev/full`);
+      expect([line, exit, stderr]).toEqual([line, "2", expect.stringMatching(/OST_FILE.*ENOSPC/s)]);
+    }
+  });
+
+  it("trains to the end, model and report, although nobody reads what it says", async () => {
+    const line = "ostinato train load.yaml --out runs/unread --set train.epochs=6 | head -2";
+    const { exit, stdout } = await shell(line);
+    expect([exit, stdout.split("\n").length]).toEqual(["0", 3]);
+    expect(["model.safetensors", "report.json"].filter((name) => !existsSync(join(folder, "runs/unread", name)))).toEqual([]);
+    const recorded = await shell("ostinato record --rate 20 | head -2");
+    expect([recorded.exit, recorded.stdout.split("\n").length]).toEqual(["0", 3]);
+  });
+
   it("stops a stream at a bad line with its number, or skips it when told to", async () => {
     const path = "runs/tags/model.safetensors";
     const good = (i: number) => JSON.stringify({ time: `2026-01-01T00:00:0${i}Z`, x: i });
@@ -347,7 +422,7 @@ describe("from data to a stream", () => {
       .trimEnd()
       .split("\n")
       .map((line) => JSON.parse(line));
-    expect(rows.map(({ run }) => run).sort()).toEqual(["load-1", "load-2", "moved", "tags"]);
+    expect(rows.map(({ run }) => run).sort()).toEqual(["load-1", "load-2", "mase", "moved", "tags", "unread"]);
     expect(rows.find(({ run }) => run === "tags")).toMatchObject({ state: "finished", task: "tag", metric: "accuracy" });
     const same = oneObject((await ostinato(["runs", "compare", "load-1", "load-2", "--json"])).stdout);
     expect(same).toMatchObject({ comparable: true, settings: {} });
@@ -405,6 +480,51 @@ describe("from data to a stream", () => {
   });
 });
 
+describe("sessions of the command line and of the server", () => {
+  it("have one owner for one key, are bounded in number, and expire", async () => {
+    const model = "runs/tags/model.safetensors";
+    const record = (i: number) => ({ time: 1000 * i, x: i % 3 });
+    const lines = (from: number, to: number) =>
+      Array.from({ length: to - from }, (_, i) => `${JSON.stringify(record(from + i))}\n`).join("");
+    const whole = (await ostinato(["stream", model], lines(0, 6))).stdout.trimEnd().split("\n");
+    await ostinato(["stream", model, "--owner", "key1", "--snapshot-out", "key1.bin"], lines(0, 2));
+    const snapshot = readFileSync(join(folder, "key1.bin")).toString("base64");
+    const answers: Json[] = [];
+    const child = start(["serve", model, "--port", "0", "--json", "--ttl", "0.4", "--max-sessions", "1"]);
+    const done = await ended(child, {
+      until: [
+        /\n/,
+        async (line) => {
+          const { url } = JSON.parse(line);
+          const call = async (method: string, path: string, body?: unknown) => {
+            const headers = { authorization: "Bearer key1", ...(body ? { "content-type": "application/json" } : {}) };
+            const response = await fetch(url + path, { method, headers, body: body === undefined ? null : JSON.stringify(body) });
+            answers.push({ status: response.status, ...((await response.json()) as object) });
+          };
+          await call("POST", "/v1/models/tags/sessions", { id: "s", snapshot });
+          await call("POST", "/v1/sessions/s/steps", { records: [record(2), record(3)] });
+          await call("GET", "/v1/sessions/s/snapshot");
+          await call("POST", "/v1/models/tags/sessions", { id: "t" });
+          await new Promise((resolve) => setTimeout(resolve, 600));
+          await call("GET", "/v1/sessions/s");
+          child.kill("SIGINT");
+        },
+      ],
+    });
+    expect(done.code).toBe(0);
+    expect(answers).toMatchObject([
+      { status: 201, steps: 2 },
+      { status: 200, steps: 4 },
+      { status: 200, steps: 4 },
+      { status: 503, error: { code: "OST_CAPACITY" } },
+      { status: 404, error: { code: "OST_SESSION", what: "the session expired" } },
+    ]);
+    writeFileSync(join(folder, "server.bin"), Buffer.from(answers[2].snapshot, "base64"));
+    const back = await ostinato(["stream", model, "--owner", "key1", "--snapshot-in", "server.bin"], lines(4, 6));
+    expect(back.stdout.trimEnd().split("\n")).toEqual(whole.slice(4));
+  });
+});
+
 describe("a stopped run", () => {
   // Dropout and a carried state, so that generator and lanes must survive too.
   const long = [
@@ -446,9 +566,16 @@ describe("a stopped run", () => {
     const resumed = await ostinato(["train", "load.yaml", ...long, "--out", "runs/killed", "--resume"]);
     expect(resumed.code).toBe(0);
     expect(weights("runs/killed/model.safetensors")).toEqual(weights("runs/whole/model.safetensors"));
+    const steps = (run: string) =>
+      text(`runs/${run}/log.ndjson`)
+        .trimEnd()
+        .split("\n")
+        .map((line) => JSON.parse(line))
+        .map(({ kind, epoch, step, loss }) => ({ kind, epoch, step, loss }));
+    expect(steps("killed")).toEqual(steps("whole"));
   });
 
-  it("is not taken up by another configuration", async () => {
+  it("is not taken up by another configuration or engine, but with another decision", async () => {
     const child = start(["train", "load.yaml", ...long, "--out", "runs/other", "--json"]);
     child.stderr?.on("data", (chunk) => String(chunk).includes("epoch 2/40") && child.kill("SIGINT"));
     const stopped = await ended(child);
@@ -458,6 +585,19 @@ describe("a stopped run", () => {
     ]);
     const refused = await ostinato(["train", "load.yaml", ...long, "--set", "train.seed=8", "--out", "runs/other", "--resume"]);
     expect([refused.code, refused.stderr]).toEqual([3, expect.stringContaining("OST_CHECKPOINT")]);
+    const elsewhere = await ended(
+      start(["train", "load.yaml", ...long, "--out", "runs/other", "--resume"], { OSTINATO_ENGINE: "reference" }),
+    );
+    expect([elsewhere.code, elsewhere.stderr]).toEqual([
+      3,
+      expect.stringMatching(/OST_CHECKPOINT.*engine wasm.*engine reference/s),
+    ]);
+    const decided = ["--set", "decision.metric=mae", "--set", "name=decided"];
+    const resumed = await ostinato(["train", "load.yaml", ...long, ...decided, "--out", "runs/other", "--resume", "--json"]);
+    expect([resumed.code, JSON.parse(text("runs/other/report.json")).report.comparedBy]).toEqual([0, "MAE"]);
+    expect(resumed.stderr).not.toMatch(/epoch 1\/40/);
+    expect(text("runs/other/config.yaml")).toMatch(/metric: mae/);
+    expect(weights("runs/other/model.safetensors")).toEqual(weights("runs/whole/model.safetensors"));
   });
 });
 
