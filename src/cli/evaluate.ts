@@ -121,7 +121,7 @@ async function ownData(loaded: LoadedModel, path: string): Promise<ScoredData> {
 
 /** The parts of a split on series that went through the frozen preprocessing. */
 function frozenParts({ series, split }: PreparedData, frozen: PreparedData): PreparedData {
-  return { ...frozen, split, series: frozen.series.map((one, s) => ({ ...one, part: series[s].part })) };
+  return { ...frozen, split, series: frozen.series.map((one, s) => ({ ...one, part: series[s].part, group: series[s].group })) };
 }
 
 /** A whole file as test data. @throws OST_SPLIT if the model learned from it. */

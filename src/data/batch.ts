@@ -94,7 +94,7 @@ export function collate(
   indexes: ArrayLike<number>,
   { normalize = "none" }: { normalize?: Normalization } = {},
 ): Batch {
-  const { prepared, spec, part } = examples;
+  const { prepared, spec, part, lastStep } = examples;
   const pick = (list: Int32Array) => Int32Array.from(indexes, (index) => list[index]);
   const batch = emptyBatch(spec, { lengths: pick(examples.length), series: pick(examples.series), start: pick(examples.start) });
   batch.example.set(Int32Array.from(indexes));
@@ -104,6 +104,7 @@ export function collate(
   }
   for (let b = 0; b < batch.batchSize; b++) {
     fillRow(batch, b, prepared.series[batch.series[b]], partCode(part));
+    if (lastStep) keepLastTarget(batch, b);
     if (batch.normalization) {
       const row = <T extends Float32Array>(list: T, width: number) => list.subarray(b * width, (b + 1) * width);
       normalizeWindow(row(batch.x, batch.time * batch.features), {
@@ -146,6 +147,14 @@ export function emptyBatch(
     batch.classes = new Int32Array(batchSize * (targetKind === "tags" ? steps : 1)).fill(-1);
   }
   return batch;
+}
+
+/** Where every step has a target, those of row b before its last valid step become missing. */
+function keepLastTarget({ values, classes, time, horizon, targets, lengths }: Batch, b: number): void {
+  const before = lengths[b] - 1;
+  const width = horizon * targets;
+  values?.fill(Number.NaN, b * time * width, (b * time + before) * width);
+  classes?.fill(-1, b * time, b * time + before);
 }
 
 /** Copies the inputs and targets of row b out of its series. With `everyStep`, target values outside the part stay NaN. */

@@ -1,6 +1,9 @@
 import { describe, expect, it } from "vitest";
+import type { Part } from "../core/batch.js";
+import { lanes } from "./lane.js";
 import { prepare } from "./prepare.js";
 import { tableFromRecords } from "./record.js";
+import { windows } from "./window.js";
 
 const rows = ["p", "q", "r", "s"].flatMap((run, r) =>
   Array.from({ length: 12 }, (_, t) => ({
@@ -30,6 +33,37 @@ describe("hidden columns", () => {
     expect(hidden.series.slice(4).map(({ entity }) => entity)).toEqual(["p without a", "q without b"]);
     expect(hidden.split).toEqual(plain.split);
     for (const { part } of hidden.series.slice(4)) expect(new Set(part)).toEqual(new Set([1]));
+  });
+
+  it("let no window of training reach across a later part, and are no examples of another", () => {
+    const codes = ["test", "test", "train", "train", "validation", "validation", "train", "train"];
+    const mixed = tableFromRecords(codes.map((part, i) => ({ a: i, b: i % 3, part })));
+    const prepared = prepare(mixed, {
+      ...options,
+      entity: null,
+      targetKind: "values",
+      target: "a",
+      scale: "none",
+      hide: [["b"]],
+    });
+    expect(prepared.series.map(({ copy }) => copy)).toEqual([false, true]);
+    const made = (part: Part) => {
+      const { count, series, start } = windows(prepared, { length: 1, horizon: 1, part });
+      return Array.from({ length: count }, (_, i) => [series[i], start[i]]);
+    };
+    expect(made("train")).toEqual([
+      [0, 2],
+      [0, 6],
+      [1, 2],
+      [1, 6],
+    ]);
+    expect(made("validation")).toEqual([
+      [0, 3],
+      [0, 4],
+    ]);
+    expect(made("test")).toEqual([[0, 0]]);
+    const stretches = [...lanes(prepared, { batchSize: 9, chunk: 9, part: "test" })].flatMap(({ series }) => [...series]);
+    expect(stretches).toEqual([0]);
   });
 
   it("change no statistic and no original", () => {

@@ -14,7 +14,9 @@ export type HiddenGroups = readonly (readonly string[])[];
 /**
  * One copy of every training series, the groups taking turns: series s lacks group s modulo their number.
  *
- * @param part per series the part of each row; the copies keep their training rows only.
+ * The copies keep the parts of their originals, so that their windows too stop at a border; they are examples of training only.
+ *
+ * @param part per series the part of each row.
  * @throws OST_COLUMN if a group names no feature. @throws OST_CONFIG if missing values are refused.
  */
 export function hiddenCopies(
@@ -48,7 +50,7 @@ export function hiddenCopies(
       for (const index of indexes[turn]) values[row * features.length + index] = Number.NaN;
     }
     copies.series.push({ ...one, entity: `${one.entity} without ${groups[turn].join(", ")}`, features: values });
-    copies.part.push(part[s].map((code) => (code === train ? train : 0)));
+    copies.part.push(part[s]);
   });
   return copies;
 }

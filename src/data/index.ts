@@ -2,6 +2,7 @@ export { type BatchOptions, batches, collate, NORMALIZATIONS, type Normalization
 export { Difference } from "./difference.js";
 export type { HiddenGroups } from "./hide.js";
 export { Impute, MISSING_POLICIES, type MissingOptions, type MissingPolicy } from "./impute.js";
+export { type LaneOptions, lanes } from "./lane.js";
 export { LogTransform } from "./log-transform.js";
 export { applyPreprocessing, type DataOptions, type PreparedData, type PreparedSeries, prepare } from "./prepare.js";
 export { Preprocessing, type PreprocessingOptions, type PreprocessingRoles, type Step } from "./preprocessing.js";
@@ -25,6 +26,7 @@ export { AGGREGATES, type Aggregate, Resample, type ResampleOptions } from "./re
 export { SCALES, Scale, type ScaleKind, Scaler } from "./scale.js";
 export {
   partCode,
+  runsOf,
   type Split,
   type SplitOptions,
   type SplitSeries,
@@ -32,6 +34,13 @@ export {
   splitColumn,
   splitSeries,
 } from "./split.js";
-export { type LaneOptions, lanes } from "./stream.js";
 export type { FrozenTransform, Rows, TrainingRows, Transform } from "./transform.js";
-export { describeWindow, type Examples, sequences, type WindowOptions, windows } from "./window.js";
+export {
+  describeWindow,
+  type Examples,
+  sequences,
+  type TrailingWindowOptions,
+  trailingWindows,
+  type WindowOptions,
+  windows,
+} from "./window.js";

@@ -134,6 +134,39 @@ describe("prepare refuses", () => {
     );
   });
 
+  it("a series on both sides of a split, when its one class is the target", () => {
+    const two = (part: (i: number) => string) =>
+      tableFromRecords(
+        Array.from({ length: 40 }, (_, i) => ({
+          load: i,
+          id: `s${Math.floor(i / 10)}`,
+          kind: i < 20 ? "x" : "y",
+          part: part(i),
+        })),
+      );
+    const of: Partial<DataOptions> = { time: null, entity: "id", features: ["load"], target: "kind", targetKind: "class" };
+    const apart = two((i) => (i < 10 || i >= 30 ? "train" : i < 20 ? "validation" : "test"));
+    refuse(
+      apart,
+      { ...of, split: { by: "time", train: 0.6, validation: 0.2, test: 0.2 } },
+      /OST_SPLIT.*series "s0" has rows in two parts.*train from records row 1, validation from records row 7.*\n.*by: entity/,
+    );
+    const byColumn: DataOptions = { ...options, ...of, split: { by: "column:part" } };
+    expect(prepare(apart, byColumn).split.series).toEqual({ train: 2, validation: 1, test: 1 });
+    const torn = two((i) => (i === 29 ? "train" : i < 10 || i >= 30 ? "train" : i < 20 ? "validation" : "test"));
+    refuse(torn, byColumn, /OST_SPLIT.*"s2".*train from records row 30/);
+    expect(prepare(torn, { ...byColumn, targetKind: "tags" }).split.train).toBe(21);
+  });
+
+  it("know their group, where the split is by group", () => {
+    const rows = Array.from({ length: 60 }, (_, i) => ({ v: i, id: `s${Math.floor(i / 10)}`, plant: `p${Math.floor(i / 20)}` }));
+    const by: Partial<DataOptions> = { time: null, entity: "id", features: ["v"], target: "v" };
+    const split = { by: "group:plant" as const, train: 0.34, validation: 0.33, test: 0.33 };
+    const grouped = prepare(tableFromRecords(rows), { ...options, ...by, split });
+    expect(grouped.series.map(({ group }) => group)).toEqual(["p0", "p0", "p1", "p1", "p2", "p2"]);
+    expect(prepare(wave(110), options).series[0].group).toBeNull();
+  });
+
   it("resampling without times, transforms of unknown columns, unknown options", () => {
     refuse(wave(110), { time: null, resample: { everyMs: 1000 } }, /OST_CONFIG.*needs times/);
     refuse(wave(110), { resample: { everyMs: 0 } }, /OST_RANGE/);

@@ -1,7 +1,7 @@
 /**
  * @file From a table to prepared series: cut into series, resampled, split, preprocessing fitted on training rows and applied to all.
  */
-import type { TargetKind } from "../core/batch.js";
+import { PARTS, type TargetKind } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
 import { type HiddenGroups, hiddenCopies } from "./hide.js";
 import { refused } from "./impute.js";
@@ -39,6 +39,10 @@ export interface PreparedSeries {
   row: Int32Array;
   /** 0 none, 1 train, 2 validation, 3 test. [length] */
   part: Uint8Array;
+  /** The independent unit it belongs to, where the split is by group; else null. */
+  group: string | null;
+  /** A copy with columns hidden: an example in training, and nothing else. */
+  copy: boolean;
 }
 
 export interface PreparedData {
@@ -71,6 +75,7 @@ export function prepare(table: Table, options: DataOptions): PreparedData {
   const grids = raw.map((series) => gridOf(series, { ...options, roles: kept }, (i) => rowName(table, series.row[i])));
   if (policy === "refuse" && options.resample) checkComplete(table, grids, { features: roles.features, target: [] });
   const { part, summary } = splitSeries(grids, split);
+  if (targetKind === "class") checkApart(table, grids, part);
   const preprocessing = Preprocessing.fit(grids, { ...options, roles: kept, targetKind }, part);
   const copies = hiddenCopies(grids, part, {
     groups: options.hide ?? [],
@@ -81,7 +86,10 @@ export function prepare(table: Table, options: DataOptions): PreparedData {
   return {
     source: table.source,
     files: table.files,
-    series: [...grids, ...copies.series].map((grid, s) => preparedSeries(table, grid, preprocessing, parts[s])),
+    series: [...grids, ...copies.series].map((grid, s) => {
+      const group = split.by.startsWith("group:") ? (grid.split?.[0] ?? null) : null;
+      return { ...preparedSeries(table, grid, preprocessing, parts[s]), group, copy: s >= grids.length };
+    }),
     preprocessing,
     split: summary,
   };
@@ -136,6 +144,8 @@ function preparedSeries(table: Table, grid: Series, preprocessing: Preprocessing
     time,
     row,
     part,
+    group: null,
+    copy: false,
   };
 }
 
@@ -190,6 +200,23 @@ function checkComplete(table: Table, series: readonly Series[], roles: Pick<Role
     }
   }
   if (first) throw refused(first.column, rowName(table, first.row), count > 1 ? `, the first of ${count} missing values` : "");
+}
+
+/** A class that is constant within its series is known from any of its rows: a series on two sides would be no test. */
+function checkApart(table: Table, series: readonly Series[], part: readonly Uint8Array[]): void {
+  series.forEach(({ entity, row }, s) => {
+    const first = part[s].findIndex((code) => code > 0);
+    const other = part[s].findIndex((code) => code > 0 && code !== part[s][first]);
+    if (other < 0) return;
+    const [here, there] = [first, other].map((i) => PARTS[part[s][i] - 1]);
+    throw new OstinatoError("OST_SPLIT", {
+      what: `series "${entity}" has rows in two parts but one class for all, which the other part would tell`,
+      expected: "each series in one part, when its class is the target",
+      got: `${here} from ${rowName(table, row[first])}, ${there} from ${rowName(table, row[other])}`,
+      where: "data.split",
+      repair: "split by: entity or by: group:<column>, so that whole series are drawn; or use task: tag for a class that changes",
+    });
+  });
 }
 
 function checkConstant(table: Table, series: readonly Series[], column: string): void {

@@ -70,6 +70,9 @@ const cases = ({ causal = true } = {}): fc.Arbitrary<Case> =>
       return { series, part: Uint8Array.from(rows, ({ part }) => part), options };
     });
 
+/** The case with its parts in their order, as a split by time gives them. */
+const inOrder = (one: Case): Case => ({ ...one, part: one.part.slice().sort() });
+
 function prepared({ series, part, options }: Case): { preprocessing: Preprocessing; grid: Series; part: Uint8Array } {
   const roles = { time: series.time ? "t" : null, entity: null, features: FEATURES, target: [] };
   const grid = gridOf(series, { ...options, roles });
@@ -104,7 +107,7 @@ describe("laws of preprocessing", () => {
   it("records pushed one by one equal the batch pipeline bit for bit, with any transforms, holes and irregular times", () => {
     fc.assert(
       fc.property(cases(), (one) => {
-        const { preprocessing, grid, part } = prepared(one);
+        const { preprocessing, grid, part } = prepared(inOrder(one));
         const { x, time } = stream(preprocessing, one.series);
         expect(bits(x)).toEqual(bits(preprocessing.transform(grid, { part })));
         if (grid.time) expect(time).toEqual([...grid.time]);
@@ -168,6 +171,34 @@ describe("laws of preprocessing", () => {
         expect(bits(Float32Array.from(steps))).toEqual(bits(stream(preprocessing, one.series).x));
       }),
       { numRuns: 200 },
+    );
+  });
+
+  it("no row of a later part, wherever it lies, changes what an earlier part may read", () => {
+    fc.assert(
+      fc.property(
+        cases({ causal: false }),
+        fc.integer({ min: 2, max: 3 }),
+        fc.double({ min: -1e3, max: 1e3, noNaN: true }),
+        (one, later, other) => {
+          const { preprocessing, grid, part } = prepared(one);
+          const width = preprocessing.featureNames.length;
+          const changed = grid.features.map((value, j) =>
+            part[Math.floor(j / FEATURES.length)] >= later ? value + other : value,
+          );
+          const before = preprocessing.transform(grid, { part });
+          const after = preprocessing.transform({ ...grid, features: changed }, { part });
+          for (let i = 0; i < grid.rows; i++) {
+            if (part[i] === 0 || part[i] >= later) continue;
+            // Its windows read back as far as no later part intervenes.
+            for (let j = i; j >= 0 && part[j] < later; j--) {
+              const [from, to] = [j * width, (j + 1) * width];
+              expect(bits(after.subarray(from, to))).toEqual(bits(before.subarray(from, to)));
+            }
+          }
+        },
+      ),
+      { numRuns: 300 },
     );
   });
 
@@ -297,6 +328,29 @@ describe("transforms", () => {
     expect(() => preprocessing.push({ t: 3_000_000, a: 6 }, state)).toThrow(/OST_RECORD.*silence/);
     expect(state).toEqual(before);
   });
+
+  it("never put out rows without end, with however fine a grid or long a silence permitted", () => {
+    expect(() => simple([1, 2], { resample: { everyMs: 1000, maxGap: 100_001 } })).toThrow(/OST_RANGE.*100000/);
+    const { preprocessing } = simple([1, 2], { resample: { everyMs: 1000, maxGap: 100_000 }, missing: "forwardFill" });
+    const state = preprocessing.initialState();
+    preprocessing.push({ t: 0, a: 5 }, state);
+    expect(() => preprocessing.push({ t: "2026-01-01T00:00:00Z", a: 6 }, state)).toThrow(/OST_RECORD.*100000 empty intervals/);
+    const json = JSON.parse(JSON.stringify(preprocessing));
+    // Beyond 2^53 intervals a number plus one is the same number.
+    json.transforms[0].everyMs = 1e-5;
+    const fine = Preprocessing.fromJSON(json);
+    const other = fine.initialState();
+    fine.push({ t: 1_700_000_000_000, a: 5 }, other);
+    const made = fine.push({ t: 1_700_000_000_000.5, a: 6 }, other).length;
+    expect(Math.abs(made - 50_000)).toBeLessThan(100);
+  });
+
+  it("bring a grid row that holds rows of two parts into the later one", () => {
+    const { raw } = simple([1, 2, 3, 4, 5, 6, 7], {});
+    const split = ["test", "train", "train", "train", "train", "validation", "validation"];
+    const roles = { time: "t", entity: null, features: ["a"], target: ["a"] };
+    expect(gridOf({ ...raw, split }, { roles, resample: { everyMs: 2000 } }).split).toEqual(["test", "train", "validation"]);
+  });
 });
 
 describe("a stream", () => {
@@ -369,6 +423,7 @@ it("refuses frozen JSON that is not its own", () => {
     (json) => (json.targetKind = "values?"),
     (json) => (json.transforms = null),
     (json) => (json.transforms[0].everyMs = -1),
+    (json) => (json.transforms[0].maxGap = 1e300),
     (json) => (json.transforms[1].fill = [null]),
     (json) => (json.transforms[1].fill = []),
     (json) => (json.transforms[1].limit = "2"),

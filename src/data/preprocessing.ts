@@ -276,15 +276,17 @@ export class Preprocessing {
   /**
    * The steps of a whole series on its grid: x [rows, F].
    *
-   * Bit for bit what pushing its raw rows one by one gives, where nothing looks ahead. Interpolation fills no row from a later part.
+   * Bit for bit what pushing its raw rows one by one gives, where nothing looks ahead. Interpolation fills no row from a later part, and
+   * where rows of an earlier part follow rows of a later one (never after a split by time) all memory starts afresh.
    */
   transform(
     grid: Series,
     { part = null, where }: { part?: Uint8Array | null; where?: (i: number) => string } = {},
   ): Float32Array {
     let rows = rowsOf(grid, this.roles.features.length);
+    const stretches = part ? forwardStretches(part) : [[0, grid.rows] as const];
     for (const transform of this.transforms) {
-      if (!(transform instanceof Resample)) rows = runTransform(transform, rows, part, where);
+      if (!(transform instanceof Resample)) rows = runStretches(transform, rows, { part, stretches, where });
     }
     const x = new Float32Array(rows.values);
     for (let i = 0; i < rows.count; i++) {
@@ -364,6 +366,51 @@ export function gridOf(
 
 function rowsOf({ rows: count, time, features: values }: Series, width: number): Rows {
   return { count, width, time: time ?? Float64Array.from({ length: count }, (_, i) => i * STEP_MS), values };
+}
+
+/**
+ * The stretches [from, to) within which parts only get later. A row of a part is never in a stretch behind a row of a later part, and
+ * neither are the rows of no part just before it, which its windows may read.
+ */
+function forwardStretches(part: Uint8Array): (readonly [from: number, to: number])[] {
+  const stretches: [number, number][] = [];
+  let from = 0;
+  let latest = 0;
+  // Behind the last row that has a part.
+  let behind = 0;
+  for (let i = 0; i < part.length; i++) {
+    if (part[i] === 0) continue;
+    if (part[i] < latest) {
+      stretches.push([from, behind]);
+      from = behind;
+    }
+    latest = part[i];
+    behind = i + 1;
+  }
+  return [...stretches, [from, part.length]];
+}
+
+/** Runs a transform that puts out a row per row over each stretch from its initial state. */
+function runStretches(
+  transform: Transform,
+  rows: Rows,
+  options: { part: Uint8Array | null; stretches: (readonly [number, number])[]; where?: (i: number) => string },
+): Rows {
+  const { part, stretches, where } = options;
+  if (stretches.length === 1) return runTransform(transform, rows, part, where);
+  const width = transform.outputs.length;
+  const values = new Float64Array(rows.count * width);
+  for (const [from, to] of stretches) {
+    const stretch = {
+      count: to - from,
+      width: rows.width,
+      time: rows.time.subarray(from, to),
+      values: rows.values.subarray(from * rows.width, to * rows.width),
+    };
+    const made = runTransform(transform, stretch, part?.subarray(from, to) ?? null, where && ((i) => where(from + i)));
+    values.set(made.values, from * width);
+  }
+  return { count: rows.count, width, time: rows.time, values };
 }
 
 function trainingRows(series: readonly Series[], parts: readonly Uint8Array[], features: number): TrainingRows {

@@ -3,6 +3,22 @@ import { columnOf, parseNumber, parseTime, recordToRow, rowName, tableFromRecord
 
 const roles = { time: "t", entity: null, features: ["a"], target: ["a"], split: null };
 
+it("a label, entity or split cell is missing by the same rule as a number", () => {
+  const table = tableFromRecords(
+    ["x", " NA ", "null", "NaN", ""].map((label, i) => ({ id: "e", a: i, label, part: i < 2 ? "train" : label })),
+    { text: ["label", "part"] },
+  );
+  const read = { time: null, entity: "id", features: ["a"], target: ["label"], split: "part" };
+  const [{ labels, split }] = toSeries(table, read, { target: "label" });
+  expect(labels).toEqual(["x", "", "", "", ""]);
+  expect(split).toEqual(["train", "train", "", "", ""]);
+  const nameless = tableFromRecords([
+    { id: "e", a: 1 },
+    { id: "NA", a: 2 },
+  ]);
+  expect(() => toSeries(nameless, { ...read, split: null }, { target: "none" })).toThrow(/OST_MISSING.*row 2/);
+});
+
 describe("a cell", () => {
   it("is a finite decimal number, missing, or neither", () => {
     expect(["1", " -2.5e3 ", ".5", "+7.", "", "NaN", "na", "NULL"].map(parseNumber)).toEqual([

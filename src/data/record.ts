@@ -252,9 +252,14 @@ function numbersOf(table: Table, name: string, role: string): Float64Array {
   });
 }
 
+/** The cells of a column without blanks around them; "" where one is missing. */
 function textsOf(table: Table, name: string, role: string): string[] {
   const { numbers, texts } = columnOf(table, name, role);
-  return texts ?? Array.from(numbers!, (value) => (Number.isNaN(value) ? "" : String(value)));
+  if (!texts) return Array.from(numbers!, (value) => (Number.isNaN(value) ? "" : String(value)));
+  return texts.map((text) => {
+    const cell = text.trim();
+    return MISSING.test(cell) ? "" : cell;
+  });
 }
 
 function timesOf(table: Table, name: string): Float64Array {
@@ -290,9 +295,9 @@ export function toSeries(table: Table, roles: Roles, { target }: { target: "valu
   checkRoles(roles, target);
   const features = roles.features.map((name) => numbersOf(table, name, "feature"));
   const targets = target === "values" ? roles.target.map((name) => numbersOf(table, name, "target")) : null;
-  const labels = target === "label" ? textsOf(table, roles.target[0], "target").map((text) => text.trim()) : null;
+  const labels = target === "label" ? textsOf(table, roles.target[0], "target") : null;
   const times = roles.time === null ? null : timesOf(table, roles.time);
-  const split = roles.split === null ? null : textsOf(table, roles.split, "split").map((text) => text.trim());
+  const split = roles.split === null ? null : textsOf(table, roles.split, "split");
 
   const series: Series[] = [];
   for (const [entity, rows] of rowsByEntity(table, roles.entity)) {
@@ -361,7 +366,7 @@ function rowsByEntity(table: Table, column: string | null): Map<string, number[]
   const texts = textsOf(table, column, "entity");
   const groups = new Map<string, number[]>();
   for (let i = 0; i < table.rows; i++) {
-    const entity = texts[i].trim();
+    const entity = texts[i];
     if (entity === "") {
       throw new OstinatoError("OST_MISSING", {
         what: "a row belongs to no entity",

@@ -5,6 +5,7 @@
  * known only then. A row is put out when the first record of a later interval arrives; the interval a series ends in is never complete
  * and never put out, in a file as little as in a stream.
  */
+import { PARTS, type Part } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
 import type { Row, Series } from "./record.js";
 import { type FrozenTransform, frozen, type Rows, runTransform, type Transform } from "./transform.js";
@@ -20,6 +21,9 @@ export interface ResampleOptions {
   /** Most intervals without a record between two records; a longer silence is refused, since it would put out that many rows at once. */
   maxGap?: number;
 }
+
+/** What `maxGap` may be at most: so many rows come of one record at worst, also with a model file from a stranger. */
+const LARGEST_GAP = 100_000;
 
 /** State: the open interval (NaN before the first record), then per column a value and the number of values. */
 export class Resample implements Transform {
@@ -37,12 +41,12 @@ export class Resample implements Transform {
   ) {
     if (
       !(everyMs > 0 && Number.isFinite(everyMs)) ||
-      !(Number.isInteger(maxGap) && maxGap >= 0) ||
+      !(Number.isInteger(maxGap) && maxGap >= 0 && maxGap <= LARGEST_GAP) ||
       !AGGREGATES.includes(aggregate)
     ) {
       throw new OstinatoError("OST_RANGE", {
         what: "resampling cannot be done so",
-        expected: `everyMs > 0, maxGap a whole number >= 0, aggregate one of ${AGGREGATES.join(", ")}`,
+        expected: `everyMs > 0, maxGap a whole number from 0 to ${LARGEST_GAP}, aggregate one of ${AGGREGATES.join(", ")}`,
         got: JSON.stringify({ everyMs, aggregate, maxGap }),
         where: "data.resample",
       });
@@ -57,7 +61,7 @@ export class Resample implements Transform {
     return new Resample(names, {
       everyMs: frozen.number(json.everyMs, "resample.everyMs", { min: Number.MIN_VALUE }),
       aggregate: frozen.choice(json.aggregate, AGGREGATES, "resample.aggregate"),
-      maxGap: Math.floor(frozen.number(json.maxGap, "resample.maxGap", { min: 0 })),
+      maxGap: Math.floor(frozen.number(json.maxGap, "resample.maxGap", { min: 0, max: LARGEST_GAP })),
     });
   }
 
@@ -75,7 +79,7 @@ export class Resample implements Transform {
     const open = state[at];
     const out: Row[] = [];
     if (interval > open) {
-      if (interval - open - 1 > this.maxGap) {
+      if (!(interval - open - 1 <= this.maxGap)) {
         throw new OstinatoError("OST_RECORD", {
           what: "too long a silence for the grid",
           expected: `at most ${this.maxGap} empty intervals of ${this.everyMs} ms`,
@@ -83,8 +87,10 @@ export class Resample implements Transform {
           repair: "start a new series after a silence, or raise data.resample.everyMs or maxGap",
         });
       }
-      for (let k = open; k < interval; k++) {
-        out.push({ time: (k + 1) * this.everyMs, values: this.#close(state, at) });
+      // Counted from zero: beyond 2^53 an interval's number plus one is the number itself.
+      const rows = interval - open;
+      for (let k = 1; k <= rows; k++) {
+        out.push({ time: (open + k) * this.everyMs, values: this.#close(state, at) });
         state.fill(0, at + 1, at + this.stateSize);
       }
     }
@@ -112,7 +118,8 @@ export class Resample implements Transform {
 }
 
 /**
- * A series on the grid: features and target values by the same aggregate, labels and split cells by the last of the interval.
+ * A series on the grid: features and target values by the same aggregate, labels by the last of the interval. A split cell is the last,
+ * too, but where it names a part the latest part of the interval: its values hold rows of that part, which no earlier one may read.
  * An interval without a record has no label and belongs where the row before it belongs.
  */
 export function resampleSeries(series: Series, transform: Resample, where?: (i: number) => string): Series {
@@ -129,8 +136,21 @@ export function resampleSeries(series: Series, transform: Resample, where?: (i: 
     features: features.values,
     target: series.target && onGrid(series.target, series, transform).values,
     labels: series.labels && Array.from(last, (i) => (i < 0 ? "" : series.labels![i])),
-    split: series.split && Array.from(last, (i) => series.split![source(i)]),
+    split: series.split && Array.from(last, (i, k) => latestPart(series.split!, rowsFrom(last, k), source(i))),
   };
+}
+
+/** The first source row of grid row k. */
+function rowsFrom(last: Int32Array, k: number): number {
+  if (k === 0) return 0;
+  const before = last[k - 1];
+  return last[k] < 0 ? ~last[k] : (before < 0 ? ~before : before) + 1;
+}
+
+function latestPart(cells: readonly string[], from: number, to: number): string {
+  let cell = cells[to];
+  for (let i = from; i < to; i++) if (PARTS.indexOf(cells[i] as Part) > PARTS.indexOf(cell as Part)) cell = cells[i];
+  return cell;
 }
 
 function onGrid(values: Float64Array, series: Series, { everyMs, aggregate, maxGap }: Resample): Rows {
@@ -150,7 +170,7 @@ function lastRowOfEach({ everyMs }: Resample, time: Float64Array): Int32Array {
     const before = Math.floor(time[i - 1] / everyMs);
     const now = Math.floor(time[i] / everyMs);
     if (now > before) last.push(i - 1);
-    for (let k = before + 1; k < now; k++) last.push(~(i - 1));
+    for (let k = now - before; k > 1; k--) last.push(~(i - 1));
   }
   return Int32Array.from(last);
 }

@@ -5,7 +5,7 @@ import { batches, collate } from "./batch.js";
 import { type DataOptions, prepare } from "./prepare.js";
 import { tableFromRecords } from "./record.js";
 import { partCode } from "./split.js";
-import { describeWindow, type Examples, sequences, type WindowOptions, windows } from "./window.js";
+import { describeWindow, type Examples, sequences, trailingWindows, type WindowOptions, windows } from "./window.js";
 
 const PART = ["", "train", "validation", "test"];
 
@@ -148,6 +148,68 @@ describe("windows of tags", () => {
         );
         expect(new Map([...seen].sort())).toEqual(new Map([...expected].sort()));
       }),
+    );
+  });
+});
+
+describe("trailing windows", () => {
+  const codes = [3, 3, 1, 1, 1, 2, 2, 3, 3];
+  const parted = [codes, [1, 2, 3]];
+
+  it("of tags end at every step of the part, reach back but never into a later part, and count their last step alone", () => {
+    const prepared = preparedOf(parted, { targetKind: "tags", target: "tag", missing: "refuse" });
+    const of = (part: Part) => list(trailingWindows(prepared, { length: 3, part }));
+    expect(of("train")).toEqual([
+      [0, 2, 1],
+      [0, 2, 2],
+      [0, 2, 3],
+      [1, 0, 1],
+    ]);
+    expect(of("validation")).toEqual([
+      [0, 3, 3],
+      [0, 4, 3],
+      [1, 0, 2],
+    ]);
+    expect(of("test").slice(0, 3)).toEqual([
+      [0, 0, 1],
+      [0, 0, 2],
+      [0, 5, 3],
+    ]);
+    const batch = collate(trailingWindows(prepared, { length: 3, part: "train" }), [0, 1, 2]);
+    const classes = prepared.series[0].classes!;
+    expect([...batch.classes!]).toEqual([classes[2], -1, -1, -1, classes[3], -1, -1, -1, classes[4]]);
+    expect([...batch.x]).toEqual([2, 0, 0, 2, 3, 0, 2, 3, 4]);
+  });
+
+  it("of tags leave out steps without a class, and step by their stride", () => {
+    const prepared = preparedOf(parted, { targetKind: "tags", target: "tag", missing: "refuse" });
+    prepared.series[0].classes![3] = -1;
+    const made = trailingWindows(prepared, { length: 2, part: "train" });
+    expect([list(made), made.dropped.noTarget]).toEqual([
+      [
+        [0, 2, 1],
+        [0, 3, 2],
+        [1, 0, 1],
+      ],
+      1,
+    ]);
+    expect(list(trailingWindows(prepared, { length: 2, part: "train", stride: 2 }))).toEqual([
+      [0, 2, 1],
+      [0, 3, 2],
+      [1, 0, 1],
+    ]);
+  });
+
+  it("of forecasts wait for the shortest history and are kept to the end", () => {
+    const made = trailingWindows(preparedOf([[1, 2, 3, 3, 3]]), { length: 3, shortest: 2, part: "test", horizon: 2 });
+    expect(list(made)).toEqual([
+      [0, 0, 3],
+      [0, 1, 3],
+      [0, 2, 3],
+    ]);
+    expect(() => trailingWindows(preparedOf([[1, 2, 3]]), { length: 0, part: "test" })).toThrow(/OST_RANGE/);
+    expect(() => trailingWindows(preparedOf([[1, 2, 3]]), { length: 3, part: "test", shortest: 9, horizon: 1 })).toThrow(
+      /OST_WINDOW/,
     );
   });
 });

@@ -23,6 +23,8 @@ export interface Examples {
   series: Int32Array;
   start: Int32Array;
   length: Int32Array;
+  /** Tags: only the last step of an example counts; the steps before it are what the model reads first. */
+  lastStep: boolean;
   /** What made no example: windows without a single target, and stretches of the part that are too short for one. */
   dropped: { noTarget: number; tooShort: number };
 }
@@ -83,9 +85,50 @@ export function sequences(prepared: PreparedData, { part }: { part: Part }): Exa
   }
   const list = new ExampleList(prepared, preprocessing.spec({ length: 0 }), part);
   series.forEach((one, s) => {
-    for (const [from, to] of runsOf(one.part, partCode(part))) list.addClassed(one, s, from, to - from);
+    for (const [from, to] of runsIn(one, part)) list.addClassed(one, s, from, to - from);
   });
   return list.done("one step with a label", "choose another split");
+}
+
+export interface TrailingWindowOptions {
+  /** Steps a window holds at most, >= 1. */
+  length: number;
+  part: Part;
+  /** Steps that must have been read before the first prediction, >= 1. Default 1: the first windows of a series are shorter. */
+  shortest?: number;
+  /** Steps from one window to the next, >= 1. Default 1. */
+  stride?: number;
+  /** Forecasts: steps predicted, of which some or all may lie beyond the end. */
+  horizon?: number;
+}
+
+/**
+ * For every step of the part the last `length` steps that end there, of which the last alone predicts: what a windowed stream reads. For
+ * tags (steps without a class make no example) and forecasts from every step. The steps before may reach back into earlier parts.
+ *
+ * @throws OST_WINDOW if there is none. @throws OST_RANGE if an option lies outside its range.
+ */
+export function trailingWindows(prepared: PreparedData, options: TrailingWindowOptions): Examples {
+  const { length, part, shortest = 1, stride = 1, horizon = 0 } = options;
+  const forecast = prepared.preprocessing.targetKind === "values";
+  for (const [name, value] of Object.entries({ length, shortest, stride })) checkCount(name, value);
+  const list = new ExampleList(prepared, prepared.preprocessing.spec({ length, horizon, everyStep: forecast }), part);
+  prepared.series.forEach((series, s) => {
+    for (const [from, to] of runsIn(series, part)) {
+      const readable = afterLaterPart(series.part, from, partCode(part));
+      for (let end = Math.max(from + 1, readable + shortest); end <= to; end += stride) {
+        const start = Math.max(readable, end - length);
+        if (forecast || series.classes![end - 1] >= 0) list.add(s, start, end - start);
+        else list.dropped.noTarget++;
+      }
+    }
+  });
+  return list.done(`${shortest} ${shortest === 1 ? "step" : "steps"}`, "choose another split", { lastStep: true });
+}
+
+/** The stretches of a series that are examples of a part. */
+function runsIn({ part: codes, copy }: PreparedSeries, part: Part): [from: number, to: number][] {
+  return copy && part !== "train" ? [] : runsOf(codes, partCode(part));
 }
 
 /** Collects examples, and counts what made none. */
@@ -113,7 +156,7 @@ class ExampleList {
     else this.dropped.noTarget++;
   }
 
-  done(expected: string, repair: string): Examples {
+  done(expected: string, repair: string, { lastStep = false } = {}): Examples {
     const { prepared, spec, part, dropped } = this;
     if (this.#series.length === 0) {
       const longest = prepared.series.reduce((most, { length }) => Math.max(most, length), 0);
@@ -133,6 +176,7 @@ class ExampleList {
       series: Int32Array.from(this.#series),
       start: Int32Array.from(this.#start),
       length: Int32Array.from(this.#length),
+      lastStep,
       dropped,
     };
   }
@@ -142,7 +186,7 @@ function forecastWindows(list: ExampleList, options: WindowOptions & { horizon: 
   const { length, horizon, stride, part, keepUnscored = false } = options;
   const code = partCode(part);
   list.prepared.series.forEach((series, s) => {
-    for (const [from, to] of runsOf(series.part, code)) {
+    for (const [from, to] of runsIn(series, part)) {
       const beyond = keepUnscored && to === series.length;
       const earliest = Math.max(from, length, afterLaterPart(series.part, from, code) + length);
       const last = beyond ? to : to - horizon;
@@ -169,7 +213,7 @@ function hasValue({ values, length }: PreparedSeries, from: number, count: numbe
 
 function stepWindows(list: ExampleList, length: number, stride: number, whole: boolean): void {
   list.prepared.series.forEach((series, s) => {
-    for (const [from, to] of runsOf(series.part, partCode(list.part))) {
+    for (const [from, to] of runsIn(series, list.part)) {
       if (whole && to - from < length) list.dropped.tooShort++;
       const last = whole ? to - length : to - 1;
       for (let start = from; start <= last; start += stride) {

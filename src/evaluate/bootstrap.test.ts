@@ -78,6 +78,43 @@ describe("paired bootstrap", () => {
     expect(ba.interval95?.[0]).toBeCloseTo(-(ab.interval95?.[1] as number), 10);
   });
 
+  it("resamples whole groups where the split was by group, and covers what series alone would not", () => {
+    const rng = seed(4);
+    const [groups, perGroup, length] = [12, 6, 5];
+    let byGroup = 0;
+    let bySeries = 0;
+    for (let r = 0; r < 100; r++) {
+      const a: number[] = [];
+      const series: number[] = [];
+      for (let g = 0; g < groups; g++) {
+        const shift = rng.normal();
+        for (let s = 0; s < perGroup; s++) {
+          for (let t = 0; t < length; t++) {
+            a.push(0.3 + shift + rng.normal());
+            series.push(g * perGroup + s);
+          }
+        }
+      }
+      const b = a.map(() => 0);
+      const clusterOf = Int32Array.from({ length: groups * perGroup }, (_, s) => Math.floor(s / perGroup));
+      const covers = ({ interval95 }: ReturnType<typeof compare>) => interval95![0] <= 0.3 && 0.3 <= interval95![1];
+      const grouped = compare(a, b, series, { rng: seed(r), resamples: 300, clusterOf });
+      expect(grouped).toMatchObject({ unit: "group", clusters: groups });
+      if (covers(grouped)) byGroup++;
+      if (covers(compare(a, b, series, { rng: seed(r), resamples: 300 }))) bySeries++;
+    }
+    expect(byGroup).toBeGreaterThan(82);
+    expect(bySeries).toBeLessThan(70);
+  });
+
+  it("says that too few groups say nothing of other groups", () => {
+    const { a, b, series } = losses(2, { clusters: 10, length: 20, shift: 0.5, persistence: 0 });
+    const clusterOf = Int32Array.from({ length: 10 }, (_, s) => s % 3);
+    const result = compare(a, b, series, { rng: seed(1), clusterOf });
+    expect(result).toMatchObject({ unit: "entity", clusters: 10 });
+    expect(result.note).toMatch(/3 groups are too few.*nothing of other groups/);
+  });
+
   it("resamples blocks within series where there are few, and says so", () => {
     const { a, b, series } = losses(2, { clusters: 3, length: 100, shift: 0.5, persistence: 0 });
     const result = compare(a, b, series, { rng: seed(1) });

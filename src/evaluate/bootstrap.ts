@@ -3,6 +3,7 @@
  *
  * Units of one series are not independent: neighbouring windows share most of their values. So what is resampled with replacement is
  *
+ *     groups    where the data were divided by group and there are at least 8: whole groups, with all their series
  *     entities  where there are at least 8 series: whole series                       (Efron & Tibshirani 1993, chapter 8)
  *     blocks    otherwise: runs of consecutive units, within each series              (moving blocks, Künsch 1989)
  *
@@ -20,6 +21,8 @@ export interface BootstrapOptions {
   span?: number;
   /** Consecutive units of a block, overriding the rule. */
   blockLength?: number;
+  /** By series the number of the independent group it belongs to (a plant of several devices); default each its own. */
+  clusterOf?: ArrayLike<number>;
 }
 
 /** The difference A - B with its 95 % interval. */
@@ -29,9 +32,9 @@ export interface Comparison {
   interval95: [number, number] | null;
   /** Units compared. */
   n: number;
-  /** Series they come from. */
+  /** Series they come from, or groups where those were resampled. */
   clusters: number;
-  unit: "entity" | "block";
+  unit: "group" | "entity" | "block";
   /** Consecutive units per block. */
   blockLength?: number;
   resamples: number;
@@ -98,8 +101,13 @@ export function compare(
 }
 
 /** The difference of any statistic of sums, with its interval. @throws OST_TARGET if there is no unit. */
-export function bootstrap(units: PairedUnits, { rng, resamples = 2000, span = 1, blockLength }: BootstrapOptions): Comparison {
-  const clusters = clusterUnits(units);
+export function bootstrap(
+  units: PairedUnits,
+  { rng, resamples = 2000, span = 1, blockLength, clusterOf }: BootstrapOptions,
+): Comparison {
+  const groups = clusterOf && clusterUnits({ ...units, series: Array.from(units.series, (series) => clusterOf[series]) });
+  const byGroup = groups !== undefined && groups.length >= ENOUGH_CLUSTERS;
+  const clusters = byGroup ? groups : clusterUnits(units);
   const n = units.series.length;
   if (n === 0) {
     throw new OstinatoError("OST_TARGET", {
@@ -118,12 +126,19 @@ export function bootstrap(units: PairedUnits, { rng, resamples = 2000, span = 1,
   for (let unit = 0; unit < n; unit++) addPair(unit, whole, 0);
   const difference = differenceOf(whole);
   const byEntity = clusters.length >= ENOUGH_CLUSTERS;
-  const base = { difference, n, clusters: clusters.length, unit: byEntity ? ("entity" as const) : ("block" as const) };
+  const unit: Comparison["unit"] = byGroup ? "group" : byEntity ? "entity" : "block";
+  const base = { difference, n, clusters: clusters.length, unit };
   if (n < ENOUGH_UNITS) {
     return { ...base, interval95: null, resamples: 0, note: `${n} units are too few for an interval` };
   }
 
   const notes: string[] = [];
+  if (groups && !byGroup) {
+    const within = byEntity ? "series" : "blocks";
+    notes.push(
+      `${groups.length === 1 ? "one group is" : `${groups.length} groups are`} too few to resample whole: ${within} within were, so it says nothing of other groups`,
+    );
+  }
   let wanted = Number.POSITIVE_INFINITY;
   if (!byEntity) {
     wanted = blockLength ?? defaultBlockLength(units, clusters, span);

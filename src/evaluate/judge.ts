@@ -29,13 +29,19 @@ export interface JudgeOptions {
   /** What one unit is called: "window", "sequence", "step". */
   unit?: string;
   lengthShift?: LengthShift;
+  /** By series the number of its independent group, where the split was by group (see bootstrap.ts). */
+  clusterOf?: ArrayLike<number>;
+  /** How the test part lies to what the model was trained and chosen with; absent where that is not known. */
+  separation?: Report["separation"];
+  /** What a reader must know beyond what the comparisons tell. */
+  notes?: readonly string[];
 }
 
 /** Judges a model against its rivals, all scored on the same units. */
 export function judge(
   model: Contender,
   rivals: readonly Contender[],
-  { rng, decision, span, resamples, unit = "example", lengthShift }: JudgeOptions,
+  { rng, decision, span, resamples, unit = "example", lengthShift, clusterOf, separation, notes = [] }: JudgeOptions,
 ): Report {
   const all = [model, ...rivals];
   const rule: Decision = decision ?? { metric: model.test.kind === "forecast" ? "mse" : "accuracy" };
@@ -44,18 +50,22 @@ export function judge(
   const value = (one: Contender) => decidedValue(results.get(one) as DecisionResult);
   const comparisons: Record<string, Comparison> = {};
   const judged = rivals.map((rival): Rival => {
-    const comparison = compareDecision(rule, model, rival, { rng: rng.split(), span, resamples });
+    const comparison = compareDecision(rule, model, rival, { rng: rng.split(), span, resamples, clusterOf });
     comparisons[rival.name] = comparison;
     const { name, kind, cheaper, microsecondsPerStep } = rival;
     return { name, kind, cheaper, microsecondsPerStep, value: comparedValue(rule, rival, value(rival)), comparison };
   });
-  const notes = [...new Set(Object.values(comparisons).flatMap(({ note }) => (note ? [`95 % intervals: ${note}.`] : [])))];
+  const limits = [...new Set(Object.values(comparisons).flatMap(({ note }) => (note ? [`95 % intervals: ${note}.`] : [])))];
+  const outcome = verdict({ name: model.name, value: comparedValue(rule, model, value(model)) }, metric, judged);
+  // The best of several on the test part is the best partly by luck.
+  const chosen = outcome.loses.length > 0 && rivals.length > 1;
   const columns = reportColumns(all, decision);
   return {
     part: "test",
     units: model.test.units.series.length,
     unit,
     series: new Set(model.test.units.series).size,
+    ...(separation && { separation }),
     columns,
     rows: all.map((one) => ({
       name: one.name,
@@ -67,9 +77,15 @@ export function judge(
     ...(decision && { decision: Object.fromEntries(all.map((one) => [one.name, results.get(one) as DecisionResult])) }),
     comparedBy: metric.label,
     comparisons,
-    verdict: verdict({ name: model.name, value: comparedValue(rule, model, value(model)) }, metric, judged),
+    verdict: outcome,
     ...(lengthShift && { lengthShift }),
-    notes,
+    notes: [
+      ...(chosen
+        ? [`${outcome.ship} was chosen among ${rivals.length} rivals by the same test part: its lead is optimistic.`]
+        : []),
+      ...limits,
+      ...notes,
+    ],
   };
 }
 

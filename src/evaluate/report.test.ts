@@ -4,7 +4,7 @@ import { seed } from "../core/rng.js";
 import { evaluate } from "./evaluate.js";
 import { judge } from "./judge.js";
 import { lengthShift } from "./length-shift.js";
-import { renderReportHtml, renderReportText } from "./report.js";
+import { type Report, renderReportHtml, renderReportText } from "./report.js";
 
 const spec: ExampleSpec = {
   features: ["x"],
@@ -39,15 +39,25 @@ function predictor(mistake: number) {
   return () => Float32Array.from({ length: 2 * n }, (_, i) => ((truth[i >> 1] === i % 2) === ((i >> 1) % mistake !== 0) ? 2 : 0));
 }
 
-function example(decision?: Parameters<typeof judge>[2]["decision"]) {
+function example(
+  decision?: Parameters<typeof judge>[2]["decision"],
+  more: Partial<Parameters<typeof judge>[2]> = {},
+  mistakes = [20, 5, 10],
+) {
   const score = (mistake: number) => evaluate(predictor(mistake), [batch], spec, { decision });
   return judge(
-    { name: "GRU 48", kind: "model", test: score(20), validation: score(20), microsecondsPerStep: 2.13 },
+    { name: "GRU 48", kind: "model", test: score(mistakes[0]), validation: score(mistakes[0]), microsecondsPerStep: 2.13 },
     [
-      { name: "logistic <b>", kind: "baseline", test: score(5), validation: score(5), microsecondsPerStep: 0.9 },
-      { name: "GRU 12", kind: "model", cheaper: true, test: score(10), validation: score(10) },
+      {
+        name: "logistic <b>",
+        kind: "baseline",
+        test: score(mistakes[1]),
+        validation: score(mistakes[1]),
+        microsecondsPerStep: 0.9,
+      },
+      { name: "GRU 12", kind: "model", cheaper: true, test: score(mistakes[2]), validation: score(mistakes[2]) },
     ],
-    { rng: seed(1), unit: "sequence", decision, resamples: 300 },
+    { rng: seed(1), unit: "sequence", decision, resamples: 300, separation: "series", ...more },
   );
 }
 
@@ -55,7 +65,7 @@ describe("report", () => {
   it("aligns its table and ends with the verdict", () => {
     const text = renderReportText(example(), { indent: 2 });
     const lines = text.split("\n");
-    expect(lines[0]).toBe("  test, 1,200 sequences from 1,200 series never seen");
+    expect(lines[0]).toBe("  test, 1,200 sequences of 1,200 series never seen");
     expect(lines.slice(1, 5)).toEqual([
       "                 accuracy   macro-F1   log-loss   per step",
       "  GRU 48            0.950      0.944      0.227     2.1 us",
@@ -64,6 +74,20 @@ describe("report", () => {
     ]);
     expect(text).toMatch(/Verdict: ship GRU 48\. It beats logistic <b> by 15\.0 points of accuracy/);
     expect(lines.every((line) => line.length <= 110)).toBe(true);
+  });
+
+  it("says never seen only of series that training has no row of", () => {
+    const heading = (separation: Report["separation"]) => renderReportText(example(undefined, { separation })).split("\n")[0];
+    expect(heading("later")).toBe("test, 1,200 sequences of 1,200 series, later than training");
+    expect(heading("interleaved")).toBe("test, 1,200 sequences of 1,200 series, not all later than training");
+    expect(heading(undefined)).toBe("test, 1,200 sequences of 1,200 series");
+  });
+
+  it("says that a rival that wins among several was chosen by the test part itself", () => {
+    const chosen = "was chosen among 2 rivals by the same test part: its lead is optimistic.";
+    expect(example(undefined, {}, [5, 10, 20]).notes).toEqual([`GRU 12 ${chosen}`]);
+    expect(example().notes).toEqual([]);
+    expect(example(undefined, { notes: ["By the way."] }).notes).toEqual(["By the way."]);
   });
 
   it("is plain JSON", () => {

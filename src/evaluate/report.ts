@@ -27,6 +27,11 @@ export interface Report {
   unit: string;
   /** Series they come from. */
   series: number;
+  /**
+   * series: none of them has a row in training or validation. later: some have, all before their test rows. interleaved: some have, also
+   * after. Absent where it is not known.
+   */
+  separation?: "series" | "later" | "interleaved";
   columns: ReportColumn[];
   rows: ReportRow[];
   /** All metrics by name of the predictor. */
@@ -74,7 +79,7 @@ export function renderReportHtml(report: Report, { title = "Ostinato report" }: 
     formatDifference(difference, {}),
     interval95 ? `${formatDifference(interval95[0], {})} to ${formatDifference(interval95[1], {})}` : "too few units",
     thousands(n),
-    unit === "entity" ? `${clusters} series, whole` : `blocks within ${clusters} series`,
+    unit === "block" ? `blocks within ${clusters} series` : `${clusters} ${unit === "group" ? "groups" : "series"}, whole`,
   ]);
   const model = report.metrics[report.rows[0]?.name];
   return [
@@ -97,9 +102,14 @@ export function renderReportHtml(report: Report, { title = "Ostinato report" }: 
   ].join("\n");
 }
 
-function heading({ part, units, unit, series }: Report): string {
-  const origin = series > 1 ? ` from ${thousands(series)} series` : "";
-  return `${part}, ${thousands(units)} ${unit}${units === 1 ? "" : "s"}${origin} never seen`;
+const SEPARATION = {
+  series: " never seen",
+  later: ", later than training",
+  interleaved: ", not all later than training",
+};
+
+function heading({ part, units, unit, series, separation }: Report): string {
+  return `${part}, ${thousands(units)} ${unit}${units === 1 ? "" : "s"} of ${thousands(series)} series${separation ? SEPARATION[separation] : ""}`;
 }
 
 /** The table, its heading first. */

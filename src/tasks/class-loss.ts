@@ -4,6 +4,13 @@ import { crossEntropy } from "../losses/index.js";
 import { integers, type Tensor, tensor } from "../tensor/index.js";
 import type { LossOptions } from "./task.js";
 
+/** What the loss of a batch is a mean over: the summed weights of its classes, so that the means of several batches can be joined. */
+export function classLossWeight({ classes = new Int32Array(0) }: Batch, { classWeights }: LossOptions): number {
+  let sum = 0;
+  for (const index of classes) if (index >= 0) sum += classWeights ? classWeights[index] : 1;
+  return sum;
+}
+
 export function classLoss(
   logits: Tensor,
   { classes = new Int32Array(0) }: Batch,

@@ -1,6 +1,6 @@
 /** @file Classify: one class per sequence or window, read from the output at its last valid step. Loss: cross-entropy. */
 import { sequences, windows } from "../data/index.js";
-import { classLoss } from "./class-loss.js";
+import { classLoss, classLossWeight } from "./class-loss.js";
 import type { Task } from "./task.js";
 
 export const classify: Task = {
@@ -12,4 +12,5 @@ export const classify: Task = {
     return length === undefined ? sequences(prepared, { part }) : windows(prepared, { length, stride, part });
   },
   loss: classLoss,
+  lossWeight: classLossWeight,
 };

@@ -143,7 +143,7 @@ const evaluation = z.strictObject({
   period: count.optional().describe("steps of a season, for seasonal naive and MASE"),
   lags: count.optional().describe("ridge: lags; default the window"),
   window: count.optional().describe("steps pooled by the logistic regression of tags"),
-  rivals: z.boolean().default(true).describe("also trains a window MLP and a network of a quarter of the width"),
+  rivals: z.boolean().default(true).describe("also trains a window MLP and a GRU of a quarter of the width"),
   resamples: count.default(2000).describe("of the bootstrap"),
 });
 

@@ -4,13 +4,14 @@
  * The test part is read once, at the end; every choice (epoch, penalty, threshold) is made on the validation part.
  */
 import { type Baseline, defaultBaselines } from "../baselines/index.js";
-import type { Batch, ExampleSpec } from "../core/batch.js";
+import { type Batch, type ExampleSpec, PARTS, type Part } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
 import { seed as seedRng } from "../core/rng.js";
-import { type PreparedData, prepare, type SplitSummary, type Table } from "../data/index.js";
+import { type PreparedData, partCode, prepare, runsOf, type SplitSummary, type Table } from "../data/index.js";
 import {
   type ClassificationMetrics,
   type Contender,
+  decisionNeeds,
   evaluate,
   type ForecastMetrics,
   judge,
@@ -35,6 +36,7 @@ import type { TrainProgress, TrainResult } from "../train/index.js";
 import type { ExperimentConfig } from "./config.js";
 import { evaluationBatches, type FitOptions, fitNetwork } from "./fit-network.js";
 import { lengthReport } from "./length-report.js";
+import { countTargets } from "./target-count.js";
 import { taskOf } from "./task.js";
 
 export const VERSION = "0.1.0";
@@ -90,6 +92,44 @@ export function prepareExperiment(config: ExperimentConfig, table: Table): Exper
 }
 
 /**
+ * Everything that can be known to be wrong before a network is trained: parts without examples or targets, a decision that does not fit,
+ * baselines that cannot be made, a scale that the decision needs and the data do not give.
+ *
+ * @returns the baselines, not yet fitted.
+ * @throws OST_WINDOW, OST_TARGET, OST_CONFIG, OST_RANGE
+ */
+function checkSettings(config: ExperimentConfig, { prepared, spec }: ExperimentData): Baseline[] {
+  const { decision, evaluation } = config;
+  decisionNeeds(decision, spec);
+  if (decision && "metric" in decision && decision.metric === "mase") trainingScales(config, prepared);
+  for (const part of PARTS) checkTargets(config, prepared, part);
+  const { period, lags, window } = evaluation;
+  return defaultBaselines(spec, { period, lags, window });
+}
+
+/** @throws OST_TARGET if no example of the part has a target. @throws OST_WINDOW if it has no example. */
+function checkTargets(config: ExperimentConfig, prepared: PreparedData, part: Part): void {
+  const width = prepared.preprocessing.roles.target.length;
+  const held = prepared.series.some(
+    ({ part: codes, values, classes, copy }) =>
+      !copy &&
+      runsOf(codes, partCode(part)).some(([from, to]) =>
+        values
+          ? values.subarray(from * width, to * width).some((value) => !Number.isNaN(value))
+          : classes?.subarray(from, to).some((index) => index >= 0),
+      ),
+  );
+  if (held) for (const batch of evaluationBatches(config, prepared, part)) if (countTargets(batch) > 0) return;
+  throw new OstinatoError("OST_TARGET", {
+    what: `the part "${part}" has no target${held ? " that an example could predict" : ""}`,
+    expected: "at least one example with a target in train, validation and test",
+    got: held ? "targets at places that no example predicts" : `${prepared.split[part]} rows, all without a target`,
+    where: "data.split",
+    repair: "fill in the target column, or change the sizes in data.split",
+  });
+}
+
+/**
  * Runs an experiment on a table. Null when `signal` ended it; the checkpoint is saved then.
  *
  * @throws OST_* as `prepareExperiment` and `fitNetwork` do.
@@ -110,7 +150,7 @@ export async function runExperiment(
     classes: spec.classes.length,
     split,
   });
-  evaluationBatches(config, prepared, "test");
+  const baselines = checkSettings(config, { prepared, spec });
 
   const main = mainArchitecture(config, spec);
   let mainParameters = 0;
@@ -140,8 +180,7 @@ export async function runExperiment(
   }
 
   const entrants = [...networks];
-  const { period, lags, window } = config.evaluation;
-  for (const baseline of defaultBaselines(spec, { period, lags, window })) {
+  for (const baseline of baselines) {
     onEvent({ kind: "baseline", name: baseline.name });
     await turn();
     if (signal?.aborted) return null;
@@ -228,11 +267,20 @@ export async function judgeEntrants(
   for (const { name, kind, cheaper, predictor } of entrants) {
     await turn();
     if (signal?.aborted) return null;
-    const score = (part: "validation" | "test") =>
-      evaluate((batch) => predictor.predict(batch), evaluationBatches(config, prepared, part), spec, scoring);
+    const score = (part: Part, predict = (batch: Batch): Float32Array => predictor.predict(batch)) =>
+      evaluate(predict, evaluationBatches(config, prepared, part), spec, scoring);
     const validation = prepared.split.validation > 0 ? score("validation") : undefined;
-    const { result: test, microsecondsPerStep } = timed(config, prepared, () => score("test"));
-    contenders.push({ name, kind, test, validation, cheaper, microsecondsPerStep });
+    let steps = 0;
+    let milliseconds = 0;
+    const timed = (batch: Batch) => {
+      const start = performance.now();
+      const prediction = predictor.predict(batch);
+      milliseconds += performance.now() - start;
+      for (const length of batch.lengths) steps += length;
+      return prediction;
+    };
+    const test = score("test", timed);
+    contenders.push({ name, kind, test, validation, cheaper, microsecondsPerStep: (1000 * milliseconds) / Math.max(1, steps) });
   }
   const [model, ...rivals] = contenders;
   const report = judge(model, rivals, {
@@ -241,6 +289,9 @@ export async function judgeEntrants(
     span: spec.length + spec.horizon,
     resamples: config.evaluation.resamples,
     unit: taskOf(config).unit,
+    clusterOf: groupsOf(prepared),
+    separation: separationOf(prepared),
+    notes: config.evaluation.rivals && !hasNarrowRival(config.model) ? [noNarrowRival(config)] : [],
     lengthShift: lengthReport(config, prepared, spec, entrants[0].predictor) ?? undefined,
   });
   return { report, model, rivals };
@@ -270,18 +321,52 @@ export function mainArchitecture({ model }: ExperimentConfig, spec: ExampleSpec)
   return recurrentSpec({ ...model, inputSize: spec.features.length, outputSize });
 }
 
-/** "Is the big one needed?": a quarter of the width, and a perceptron on a short window. */
-function rivalArchitectures({ window, task }: ExperimentConfig, main: Architecture): Architecture[] {
+/** "Is the big one needed?": a GRU of a quarter of the width, and a perceptron on a short window. */
+function rivalArchitectures({ window, task, model }: ExperimentConfig, main: Architecture): Architecture[] {
   const { inputSize, outputSize, hiddenSize } = main;
   const rivals: Architecture[] = [];
-  if (main.type === "recurrent" && hiddenSize >= 8) rivals.push({ ...main, hiddenSize: Math.max(4, Math.round(hiddenSize / 4)) });
+  if (main.type === "recurrent" && hasNarrowRival(model)) {
+    rivals.push({ ...main, cell: "gru", hiddenSize: Math.max(NARROWEST, Math.round(hiddenSize / 4)) });
+  }
   const steps = Math.min(task === "forecast" ? 24 : 8, window.length ?? 8);
   rivals.push({ type: "windowMLP", window: steps, inputSize, hiddenSize: 32, outputSize });
   return rivals;
 }
 
+/** Units of the narrowest rival. */
+const NARROWEST = 4;
+
+function hasNarrowRival({ hiddenSize }: ExperimentConfig["model"]): boolean {
+  return hiddenSize >= 2 * NARROWEST;
+}
+
+function noNarrowRival({ model }: ExperimentConfig): string {
+  return `No narrower network was tried: a quarter of ${model.hiddenSize} units is fewer than ${NARROWEST}.`;
+}
+
+/** Where the split is by group: per series the number of its group. */
+function groupsOf({ series }: PreparedData): Int32Array | undefined {
+  if (series.some(({ group }) => group === null)) return undefined;
+  const numbers = new Map<string, number>();
+  return Int32Array.from(series, ({ group }) => {
+    const name = group as string;
+    if (!numbers.has(name)) numbers.set(name, numbers.size);
+    return numbers.get(name) as number;
+  });
+}
+
+/** How the test rows lie to those the model was trained and chosen with; undefined where there are none of those. */
+function separationOf({ series, split }: PreparedData): Report["separation"] {
+  if (split.train + split.validation === 0) return undefined;
+  const test = partCode("test");
+  const shared = series.filter(({ part, copy }) => !copy && part.includes(test) && part.some((code) => code > 0 && code < test));
+  if (shared.length === 0) return "series";
+  const isLater = (part: Uint8Array) => !part.subarray(part.indexOf(test)).some((code) => code > 0 && code < test);
+  return shared.every(({ part }) => isLater(part)) ? "later" : "interleaved";
+}
+
 function fitBaseline(baseline: Baseline, config: ExperimentConfig, prepared: PreparedData): SavedEntrant {
-  const pass = (part: "train" | "validation") => () => evaluationBatches(config, prepared, part);
+  const pass = (part: "train" | "validation") => () => evaluationBatches(config, prepared, part, { thinned: THINNED_FIT });
   baseline.fit(pass("train"), pass("validation"));
   const { kind, options } = baseline.toJSON();
   return {
@@ -294,21 +379,30 @@ function fitBaseline(baseline: Baseline, config: ExperimentConfig, prepared: Pre
   };
 }
 
+/** Steps that a baseline of tags learns from at least; more than any looks at. */
+const THINNED_FIT = 20_000;
+
 /** Errors in original units, MASE where the training part gives it a scale, and what the decision needs. */
-export function scoringOptions({ decision, evaluation }: ExperimentConfig, { preprocessing, series }: PreparedData) {
-  const scaler = preprocessing.targetScaler;
+export function scoringOptions(config: ExperimentConfig, prepared: PreparedData) {
+  const { decision } = config;
+  const scaler = prepared.preprocessing.targetScaler;
   if (!scaler) return { decision };
+  const maseScales = orNothing(() => trainingScales(config, prepared));
+  return { decision, original: (value: number, k: number) => scaler.invert(value, k), ...(maseScales && { maseScales }) };
+}
+
+/** The denominator of MASE for each target. @throws OST_WINDOW, OST_TARGET where the training part gives none. */
+function trainingScales({ evaluation }: ExperimentConfig, { preprocessing, series }: PreparedData): number[] {
   const width = preprocessing.roles.target.length;
   const training = (k: number) =>
-    series.map(({ values, part, length }) => {
-      const column: number[] = [];
-      for (let i = 0; i < length; i++) if (part[i] === 1) column.push((values as Float32Array)[i * width + k]);
-      return column;
-    });
-  const maseScales = orNothing(() =>
-    Array.from({ length: width }, (_, k) => maseScale(training(k), { period: evaluation.period ?? 1 })),
-  );
-  return { decision, original: (value: number, k: number) => scaler.invert(value, k), ...(maseScales && { maseScales }) };
+    series
+      .filter(({ copy }) => !copy)
+      .flatMap(({ values, part }) =>
+        runsOf(part, partCode("train")).map(([from, to]) =>
+          Float32Array.from({ length: to - from }, (_, i) => (values as Float32Array)[(from + i) * width + k]),
+        ),
+      );
+  return Array.from({ length: width }, (_, k) => maseScale(training(k), { period: evaluation.period ?? 1 }));
 }
 
 /** Undefined where a series is too short or constant, so that MASE has no scale. */
@@ -319,14 +413,4 @@ function orNothing<T>(run: () => T): T | undefined {
     if (error instanceof OstinatoError && (error.code === "OST_WINDOW" || error.code === "OST_TARGET")) return undefined;
     throw error;
   }
-}
-
-/** Microseconds per step of input over the whole test part, batched as it is evaluated. */
-function timed<T>(config: ExperimentConfig, prepared: PreparedData, run: () => T): { result: T; microsecondsPerStep: number } {
-  let steps = 0;
-  for (const { lengths } of evaluationBatches(config, prepared, "test") as Iterable<Batch>)
-    for (const length of lengths) steps += length;
-  const start = performance.now();
-  const result = run();
-  return { result, microsecondsPerStep: ((performance.now() - start) * 1000) / Math.max(1, steps) };
 }

@@ -9,7 +9,7 @@ import { Adam, AdamW, constant, type Optimizer, plateau, type Schedule, SGD, ste
 import { inference } from "../tensor/index.js";
 import { type CheckpointStore, type TrainOptions, type TrainResult, train } from "../train/index.js";
 import type { ExperimentConfig } from "./config.js";
-import { countTargets, type LossOptions, taskOf, wholeLanes } from "./task.js";
+import { type LossOptions, taskOf, wholeLanes } from "./task.js";
 
 export interface FitOptions extends Pick<TrainOptions<Batch>, "onLog" | "onProgress" | "signal" | "resume" | "fingerprint"> {
   checkpoint?: CheckpointStore;
@@ -42,7 +42,7 @@ export async function fitNetwork(
     classWeights: settings.classWeights === "balanced" ? balancedWeights(prepared, spec.classes.length) : null,
   };
   const trainBatches = trainingBatches(config, prepared);
-  const validationBatches = () => evaluationBatches(config, prepared, "validation");
+  const validationBatches = () => evaluationBatches(config, prepared, "validation", { thinned: THINNED_VALIDATION });
   const result = await train<Batch>(network, {
     ...options,
     optimizer,
@@ -54,14 +54,14 @@ export async function fitNetwork(
     },
     validate: () => {
       let total = 0;
-      let count = 0;
+      let weight = 0;
       for (const batch of validationBatches()) {
-        const targets = countTargets(batch);
-        if (targets === 0) continue;
-        total += targets * inference(() => task.loss(forwardBatch(network, spec, batch).prediction, batch, lossOptions).item());
-        count += targets;
+        const share = task.lossWeight(batch, lossOptions);
+        if (share === 0) continue;
+        total += share * inference(() => task.loss(forwardBatch(network, spec, batch).prediction, batch, lossOptions).item());
+        weight += share;
       }
-      return count > 0 ? total / count : Number.NaN;
+      return weight > 0 ? total / weight : Number.NaN;
     },
     epochs: settings.epochs,
     maxSteps: settings.maxSteps,
@@ -99,17 +99,40 @@ function laneLength({ train: { batchSize }, window }: ExperimentConfig, prepared
   return Math.max(8, share) * chunk;
 }
 
-/** Batches of a part in order: windows or sequences, or whole stretches through which the state is carried. */
-export function evaluationBatches(config: ExperimentConfig, prepared: PreparedData, part: Part): Iterable<Batch> {
+/** Steps predicted at least, where a pass over every trailing window would cost too much. */
+const THINNED_VALIDATION = 1_000;
+
+export interface EvaluationBatchesOptions {
+  /**
+   * Where every step has a window of its own: evenly spaced steps alone, at least so many of those the part has, and no more than read each
+   * of its rows four times over.
+   */
+  thinned?: number;
+}
+
+/**
+ * Batches of a part in order: windows or sequences as a stream reads them, or whole stretches through which the state is carried.
+ *
+ * @throws OST_WINDOW if the part has no example.
+ */
+export function evaluationBatches(
+  config: ExperimentConfig,
+  prepared: PreparedData,
+  part: Part,
+  { thinned }: EvaluationBatchesOptions = {},
+): Iterable<Batch> {
   const { window, mode } = config;
   if (mode === "streaming") return wholeLanes(prepared, part, window.horizon);
-  return batches(
-    taskOf(config).examples(prepared, config, part, { stride: config.task === "forecast" && part !== "train" ? 1 : undefined }),
-    {
-      batchSize: 256,
-      normalize: window.normalize,
-    },
-  );
+  const stride =
+    config.task === "forecast" && part !== "train"
+      ? 1
+      : config.task === "tag" && thinned !== undefined
+        ? Math.max(1, Math.min(Math.ceil((window.length ?? 1) / 4), Math.floor(prepared.split[part] / thinned)))
+        : undefined;
+  return batches(taskOf(config).examples(prepared, config, part, { stride, served: true }), {
+    batchSize: 256,
+    normalize: window.normalize,
+  });
 }
 
 function countBatches(trainBatches: (rng: Rng) => Iterable<Batch>): number {

@@ -6,6 +6,7 @@ import type { Batch } from "../core/batch.js";
 import { windows } from "../data/index.js";
 import { huber, mae, mse } from "../losses/index.js";
 import { tensor } from "../tensor/index.js";
+import { countTargets } from "./target-count.js";
 import type { Task } from "./task.js";
 
 const LOSSES = { mse, mae, huber };
@@ -28,6 +29,7 @@ export const forecast: Task = {
     const target = tensor(values, prediction.shape, { engine: prediction.engine });
     return LOSSES[loss as keyof typeof LOSSES](prediction, target, { mask });
   },
+  lossWeight: countTargets,
 };
 
 /** Targets with NaN replaced by 0, and the mask that leaves those out. */

@@ -27,11 +27,15 @@ export interface Task {
   examples(prepared: PreparedData, config: ExperimentConfig, part: Part, options?: ExampleOptions): Examples;
   /** The scalar to be minimised. Targets that are missing and padded steps take no part. */
   loss(prediction: Tensor, batch: Batch, options: LossOptions): Tensor;
+  /** What the loss of the batch is a mean over, so that the means of several batches can be joined; 0 where no target is there. */
+  lossWeight(batch: Batch, options: LossOptions): number;
 }
 
 export interface ExampleOptions {
   /** Steps from one example to the next; default the configuration's in training and 1 elsewhere. */
   stride?: number;
+  /** Examples that read what a stream reads when it predicts, instead of those of training. */
+  served?: boolean;
   /** Input steps; default the configuration's. */
   length?: number;
   /** Keeps forecast windows whose targets lie beyond the end. */
@@ -42,14 +46,6 @@ const TASKS: Record<TaskName, Task> = { forecast, classify, tag };
 
 export function taskOf({ task }: Pick<ExperimentConfig, "task">): Task {
   return TASKS[task];
-}
-
-/** Number of targets of a batch that count. */
-export function countTargets({ values, classes }: Batch): number {
-  let count = 0;
-  if (values) for (let i = 0; i < values.length; i++) if (!Number.isNaN(values[i])) count++;
-  if (classes) for (let i = 0; i < classes.length; i++) if (classes[i] >= 0) count++;
-  return count;
 }
 
 /** Every stretch of a part as one row, so that a carried state runs through all of it; a few rows at a time. */

@@ -103,6 +103,7 @@ export function* lanes(prepared: PreparedData, options: LaneOptions): Generator<
 function stretchesOf({ series }: PreparedData, part: Part, maxLength: number): Stretch[] {
   const stretches: Stretch[] = [];
   series.forEach((one, s) => {
+    if (one.copy && part !== "train") return;
     for (const [from, end] of runsOf(one.part, partCode(part))) {
       for (let at = from; at < end; at += maxLength) {
         stretches.push({ index: stretches.length, series: s, from: at, to: Math.min(end, at + maxLength) });
