@@ -68,7 +68,7 @@ export class OstinatoError extends Error {
   readonly detail: ErrorDetail;
 
   constructor(code: ErrorCode, detail: ErrorDetail | string, options?: ErrorOptions) {
-    const facts = typeof detail === "string" ? { what: detail } : detail;
+    const facts = bounded(typeof detail === "string" ? { what: detail } : detail);
     super(describe(code, facts), options);
     this.code = code;
     this.detail = facts;
@@ -80,17 +80,31 @@ export class OstinatoError extends Error {
   }
 }
 
+/** Facts may quote a file; a cell of a megabyte or a list of all columns of a wide table says no more than its beginning. */
+const LONGEST_FACT = 400;
+
+function bounded(detail: ErrorDetail): ErrorDetail {
+  const cut = (text: string) =>
+    text.length > LONGEST_FACT ? `${text.slice(0, LONGEST_FACT)} … (${text.length - LONGEST_FACT} characters more)` : text;
+  return Object.fromEntries(Object.entries(detail).map(([name, text]) => [name, text && cut(text)])) as unknown as ErrorDetail;
+}
+
 function describe(code: ErrorCode, { what, expected, got, where, repair }: ErrorDetail): string {
   const first = where ? `${code}  ${where}: ${what}` : `${code}  ${what}`;
   const facts = [expected && `expected ${expected}`, got && `got ${got}`].filter(Boolean).join(", ");
   return [first + (facts ? ` (${facts})` : ""), repair && `  repair: ${repair}`].filter(Boolean).join("\n");
 }
 
+/** A misspelt name is short; nothing longer is searched for. */
+const LONGEST_NAME = 200;
+
 /** The known name nearest to a misspelt one (Levenshtein distance at most half its length), or undefined. */
 export function nearest(name: string, known: readonly string[]): string | undefined {
+  if (name.length > LONGEST_NAME) return undefined;
   let best: string | undefined;
   let bestDistance = Math.max(1, Math.floor(name.length / 2)) + 1;
   for (const candidate of known) {
+    if (Math.abs(candidate.length - name.length) >= bestDistance) continue;
     const distance = editDistance(name.toLowerCase(), candidate.toLowerCase());
     if (distance < bestDistance) {
       bestDistance = distance;

@@ -98,7 +98,7 @@ function checkHeader(text: string | undefined): ModelHeader {
   }
   const at = new Fields(header, "ostinato");
   at.text("name");
-  at.oneOf("task", ["forecast", "classify", "tag"]);
+  const task = at.oneOf("task", ["forecast", "classify", "tag"]);
   at.oneOf("mode", ["streaming", "causal", "offline"]);
   const streaming = at.oneOf("streaming", ["carried", "windowed", null]);
   at.count("windowLength", streaming === "windowed" ? 1 : 0, 1_000_000);
@@ -107,7 +107,7 @@ function checkHeader(text: string | undefined): ModelHeader {
   at.object("provenance");
   const spec = at.object("spec");
   for (const key of ["features", "targets", "classes"]) spec.texts(key);
-  spec.oneOf("targetKind", ["values", "class", "tags"]);
+  spec.oneOf("targetKind", [{ forecast: "values", classify: "class", tag: "tags" }[task as TaskName]]);
   spec.count("horizon", 0, 1_000_000);
   spec.count("length", 0, 1_000_000);
   spec.oneOf("everyStep", [true, false]);

@@ -17,6 +17,7 @@ interface SnapshotHeader {
   model: string;
   owner: string;
   steps: number;
+  entity: string | null;
   preprocessing: number;
   state: number;
 }
@@ -26,6 +27,7 @@ export function encodeSnapshot(state: StreamState, { model, owner }: { model: st
     model,
     owner,
     steps: state.steps,
+    entity: state.entity,
     preprocessing: state.preprocessing.length,
     state: state.model.length,
   };
@@ -85,5 +87,5 @@ export function decodeSnapshot(
   const model = new Float32Array(bytes.buffer.slice(body + expected.preprocessing * 8, size - 4));
   if (!model.every(Number.isFinite)) throw refuse("the snapshot's state is not finite");
   const preprocessing = new Float64Array(bytes.buffer.slice(body, body + expected.preprocessing * 8));
-  return { preprocessing, model, steps: header.steps };
+  return { preprocessing, model, steps: header.steps, entity: typeof header.entity === "string" ? header.entity : null };
 }

@@ -23,6 +23,8 @@ export interface StreamState {
   readonly model: Float32Array;
   /** Records applied since the initial state. */
   readonly steps: number;
+  /** The series the records are of, by the entity column of the first one; null until a record names it, or where data has none. */
+  readonly entity: string | null;
 }
 
 /** One prediction. A record gives none (a grid step is not complete), one, or several (a gap was resampled). */
@@ -70,6 +72,20 @@ export interface StreamModel {
   restore(snapshot: Uint8Array, owner: string): StreamState;
 }
 
+/** The series a state belongs to after a record. @throws OST_RECORD if the record names another one. */
+function sameSeries(record: RawRecord, column: string | null, known: string | null): string | null {
+  const value = column !== null && Object.hasOwn(record, column) ? record[column] : null;
+  if (value === null || value === "") return known;
+  const name = String(value);
+  if (known === null || known === name) return name;
+  throw new OstinatoError("OST_RECORD", {
+    what: "the record belongs to another series",
+    expected: `"${known}" in "${column}", as in the records before`,
+    got: `"${name}"`,
+    repair: "open a session per series, or reset this one where a new series begins",
+  });
+}
+
 /** The last step's outputs and the state after it. */
 interface Advance {
   output: Float32Array | null;
@@ -94,7 +110,12 @@ export function toStream(loaded: LoadedModel): StreamModel {
   }
   const { roles } = preprocessing;
   const stepper = header.streaming === "carried" && loaded.network ? carriedStepper(loaded) : windowedStepper(loaded);
-  const fresh = (): StreamState => ({ preprocessing: preprocessing.initialState(), model: stepper.initial.slice(), steps: 0 });
+  const fresh = (): StreamState => ({
+    preprocessing: preprocessing.initialState(),
+    model: stepper.initial.slice(),
+    steps: 0,
+    entity: null,
+  });
   return {
     name: header.name,
     hash,
@@ -109,6 +130,7 @@ export function toStream(loaded: LoadedModel): StreamModel {
     features: header.spec.features,
     initialState: fresh,
     push(record, state) {
+      const entity = sameSeries(record, roles.entity, state.entity);
       const carried = state.preprocessing.slice();
       const steps = preprocessing.push(record, carried);
       let model = state.model;
@@ -119,7 +141,7 @@ export function toStream(loaded: LoadedModel): StreamModel {
         model = next;
         if (output) predictions.push(decode(loaded, output, step.time));
       }
-      return { state: { preprocessing: carried, model, steps: state.steps + 1 }, predictions };
+      return { state: { preprocessing: carried, model, steps: state.steps + 1, entity }, predictions };
     },
     view: (state) => stepper.view(state.model),
     snapshot: (state, owner) => encodeSnapshot(state, { model: hash, owner }),

@@ -259,6 +259,20 @@ for (const name of Object.keys(CASES)) {
 }
 
 describe("a session", () => {
+  it("belongs to one series from its first record on, until it is reset, and after a restore", async () => {
+    const { rows, loaded } = await build("tags, carried");
+    const [one, other] = [bySeries(rows, "s1"), bySeries(rows, "s4")];
+    let session = openSession(loaded, { owner: "a" });
+    session.push(one[0]);
+    session = openSession(loaded, { owner: "a", snapshot: session.snapshot() });
+    const before = session.snapshot();
+    expect(() => session.push(other[50])).toThrow(/OST_RECORD.*another series/);
+    expect(session.snapshot()).toEqual(before);
+    session.push({ ...one[1], run: null });
+    session.reset();
+    session.push(other[0]);
+  });
+
   it("needs an owner", async () => {
     const { loaded } = await build("classes of whole sequences");
     expect(() => openSession(loaded, { owner: "" })).toThrow(/OST_OWNER/);

@@ -153,7 +153,7 @@ export const ERROR_SAMPLES: Record<ErrorCode, () => unknown> = {
   OST_MODEL_FILE: () => withFile("model.safetensors", new Uint8Array(20).fill(7), (path) => loadModel(path)),
   OST_CAUSAL: () => parseConfig({ ...CONFIG, model: { bidirectional: true } }, "ostinato.yaml"),
   OST_SNAPSHOT: () => {
-    const state = { preprocessing: new Float64Array(1), model: new Float32Array(4), steps: 12 };
+    const state = { preprocessing: new Float64Array(1), model: new Float32Array(4), steps: 12, entity: null };
     const bytes = encodeSnapshot(state, { model: "5b1d9c3f70aa", owner: "meter-17" });
     return decodeSnapshot(bytes, { model: "c2947a10be55", owner: "meter-17", preprocessing: 1, state: 4 });
   },

@@ -28,7 +28,7 @@ export class ProbeModel implements StreamModel {
   }
 
   initialState(): StreamState {
-    return { preprocessing: new Float64Array([0]), model: new Float32Array(4), steps: 0 };
+    return { preprocessing: new Float64Array([0]), model: new Float32Array(4), steps: 0, entity: null };
   }
 
   push(record: RawRecord, state: StreamState): { state: StreamState; predictions: Prediction[] } {
@@ -46,7 +46,10 @@ export class ProbeModel implements StreamModel {
     const label = CLASSES[nextLow & 3];
     const probabilities = Object.fromEntries(CLASSES.map((name) => [name, name === label ? 0.7 : 0.1]));
     const prediction = { time: null, label, confidence: 0.7, probabilities, forecast: { hash: [nextHigh, nextLow] } };
-    return { state: { preprocessing: new Float64Array([value]), model, steps: state.steps + 1 }, predictions: [prediction] };
+    return {
+      state: { preprocessing: new Float64Array([value]), model, steps: state.steps + 1, entity: null },
+      predictions: [prediction],
+    };
   }
 
   view(state: StreamState): Float32Array {
@@ -77,7 +80,8 @@ export class ProbeModel implements StreamModel {
     const facts = JSON.parse(body);
     if (facts.hash !== this.hash) throw refuse("the snapshot is of another model");
     if (facts.owner !== owner) throw refuse("the snapshot is of another owner");
-    return { preprocessing: new Float64Array(facts.preprocessing), model: new Float32Array(facts.model), steps: facts.steps };
+    const [preprocessing, model] = [new Float64Array(facts.preprocessing), new Float32Array(facts.model)];
+    return { preprocessing, model, steps: facts.steps, entity: null };
   }
 
   /** The predictions of a stream that nothing disturbs. */
