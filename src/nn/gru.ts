@@ -13,11 +13,8 @@
  * The whole time loop of the layer runs in one kernel call (kernels/gru.c); `Recurrent(new GRUCell(...))` computes the same numbers step by
  * step and is the oracle for it. Source: Cho et al. 2014 (arXiv 1406.1078).
  */
-import type { Rng } from "../core/rng.js";
-import type { Kernels } from "../kernels/index.js";
-import { type Parameter, parameter, type Tensor } from "../tensor/index.js";
-import { Cell } from "./cell.js";
-import { uniformInit } from "./init.js";
+import type { Tensor } from "../tensor/index.js";
+import { RecurrentCell, type RecurrentCellOptions } from "./recurrent-cell.js";
 import { RecurrentLayer, type RecurrentOptions } from "./recurrent-layer.js";
 import type { State } from "./state.js";
 
@@ -32,40 +29,16 @@ export class GRU extends RecurrentLayer {
   }
 }
 
-export class GRUCell extends Cell {
-  readonly inputSize: number;
-  readonly hiddenSize: number;
+export class GRUCell extends RecurrentCell {
   readonly resetAfter: boolean;
-  readonly stateSpec: { h: number };
-  readonly weight_ih: Parameter;
-  readonly weight_hh: Parameter;
-  readonly bias_ih: Parameter;
-  readonly bias_hh: Parameter;
 
   constructor(
     inputSize: number,
     hiddenSize: number,
-    { rng, resetAfter = true, engine }: { rng: Rng; resetAfter?: boolean; engine?: Kernels },
+    { resetAfter = true, ...options }: RecurrentCellOptions & { resetAfter?: boolean },
   ) {
-    super();
-    this.inputSize = inputSize;
-    this.hiddenSize = hiddenSize;
+    super(3, ["h"], inputSize, hiddenSize, options);
     this.resetAfter = resetAfter;
-    this.stateSpec = { h: hiddenSize };
-    const draw = (...shape: number[]) =>
-      parameter(
-        uniformInit(
-          rng,
-          shape.reduce((a, b) => a * b),
-          hiddenSize ** -0.5,
-        ),
-        shape,
-        { engine },
-      );
-    this.weight_ih = draw(3 * hiddenSize, inputSize);
-    this.weight_hh = draw(3 * hiddenSize, hiddenSize);
-    this.bias_ih = draw(3 * hiddenSize);
-    this.bias_hh = draw(3 * hiddenSize);
   }
 
   override step(x: Tensor, { h }: State): { output: Tensor; state: State } {

@@ -16,11 +16,8 @@
  * Sources: Hochreiter & Schmidhuber 1997, Neural Computation 9(8); forget gate: Gers, Schmidhuber & Cummins 2000; forget bias of 1:
  * Jozefowicz, Zaremba & Sutskever 2015.
  */
-import type { Rng } from "../core/rng.js";
-import type { Kernels } from "../kernels/index.js";
-import { type Parameter, parameter, type Tensor } from "../tensor/index.js";
-import { Cell } from "./cell.js";
-import { uniformInit } from "./init.js";
+import type { Tensor } from "../tensor/index.js";
+import { RecurrentCell, type RecurrentCellOptions } from "./recurrent-cell.js";
 import { RecurrentLayer, type RecurrentOptions } from "./recurrent-layer.js";
 import type { State } from "./state.js";
 
@@ -41,34 +38,9 @@ export class LSTM extends RecurrentLayer {
   }
 }
 
-export class LSTMCell extends Cell {
-  readonly inputSize: number;
-  readonly hiddenSize: number;
-  readonly stateSpec: { h: number; c: number };
-  readonly weight_ih: Parameter;
-  readonly weight_hh: Parameter;
-  readonly bias_ih: Parameter;
-  readonly bias_hh: Parameter;
-
-  constructor(inputSize: number, hiddenSize: number, { rng, engine }: { rng: Rng; engine?: Kernels }) {
-    super();
-    this.inputSize = inputSize;
-    this.hiddenSize = hiddenSize;
-    this.stateSpec = { h: hiddenSize, c: hiddenSize };
-    const draw = (...shape: number[]) =>
-      parameter(
-        uniformInit(
-          rng,
-          shape.reduce((a, b) => a * b),
-          hiddenSize ** -0.5,
-        ),
-        shape,
-        { engine },
-      );
-    this.weight_ih = draw(4 * hiddenSize, inputSize);
-    this.weight_hh = draw(4 * hiddenSize, hiddenSize);
-    this.bias_ih = draw(4 * hiddenSize);
-    this.bias_hh = draw(4 * hiddenSize);
+export class LSTMCell extends RecurrentCell {
+  constructor(inputSize: number, hiddenSize: number, options: RecurrentCellOptions) {
+    super(4, ["h", "c"], inputSize, hiddenSize, options);
   }
 
   override step(x: Tensor, { h, c }: State): { output: Tensor; state: State } {

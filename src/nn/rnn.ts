@@ -6,11 +6,8 @@
  * The whole time loop of the layer runs in one kernel call (kernels/rnn.c); `Recurrent(new RNNCell(...))` computes the same numbers step by
  * step and is the oracle for it. Source: Elman 1990, Cognitive Science 14(2).
  */
-import type { Rng } from "../core/rng.js";
-import type { Kernels } from "../kernels/index.js";
-import { type Parameter, parameter, type Tensor } from "../tensor/index.js";
-import { Cell } from "./cell.js";
-import { uniformInit } from "./init.js";
+import type { Tensor } from "../tensor/index.js";
+import { RecurrentCell, type RecurrentCellOptions } from "./recurrent-cell.js";
 import { RecurrentLayer, type RecurrentOptions } from "./recurrent-layer.js";
 import type { State } from "./state.js";
 
@@ -23,40 +20,16 @@ export class RNN extends RecurrentLayer {
   }
 }
 
-export class RNNCell extends Cell {
-  readonly inputSize: number;
-  readonly hiddenSize: number;
-  readonly stateSpec: { h: number };
+export class RNNCell extends RecurrentCell {
   readonly nonlinearity: Nonlinearity;
-  readonly weight_ih: Parameter;
-  readonly weight_hh: Parameter;
-  readonly bias_ih: Parameter;
-  readonly bias_hh: Parameter;
 
   constructor(
     inputSize: number,
     hiddenSize: number,
-    { rng, nonlinearity = "tanh", engine }: { rng: Rng; nonlinearity?: Nonlinearity; engine?: Kernels },
+    { nonlinearity = "tanh", ...options }: RecurrentCellOptions & { nonlinearity?: Nonlinearity },
   ) {
-    super();
-    this.inputSize = inputSize;
-    this.hiddenSize = hiddenSize;
-    this.stateSpec = { h: hiddenSize };
+    super(1, ["h"], inputSize, hiddenSize, options);
     this.nonlinearity = nonlinearity;
-    const draw = (...shape: number[]) =>
-      parameter(
-        uniformInit(
-          rng,
-          shape.reduce((a, b) => a * b),
-          hiddenSize ** -0.5,
-        ),
-        shape,
-        { engine },
-      );
-    this.weight_ih = draw(hiddenSize, inputSize);
-    this.weight_hh = draw(hiddenSize, hiddenSize);
-    this.bias_ih = draw(hiddenSize);
-    this.bias_hh = draw(hiddenSize);
   }
 
   override step(x: Tensor, { h }: State): { output: Tensor; state: State } {
