@@ -99,7 +99,7 @@ export class ExperimentView {
     this.#terminal.status(" ".repeat(INDENT) + text);
   }
 
-  #data({ series, features, classes, split }: Extract<ExperimentEvent, { kind: "data" }>): string[] {
+  #data({ series, features, classes, split, notes = [] }: Extract<ExperimentEvent, { kind: "data" }>): string[] {
     const { data } = this.#config;
     const named = data.features.length;
     const own = this.#entities();
@@ -121,7 +121,7 @@ export class ExperimentView {
     const lines = [facts.filter(Boolean).join(" · "), `split by ${unit}: ${parts}`];
     if (split.unused > 0) lines.push(`${counted(split.unused, "row")} of no part: ${split.unusedRanges.join("; ")}`);
     if (series > own) lines.push(`and ${series - own} training copies in which columns are hidden`);
-    return lines;
+    return [...lines, ...notes];
   }
 
   #entities(): number {

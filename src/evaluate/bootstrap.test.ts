@@ -130,7 +130,47 @@ describe("paired bootstrap", () => {
     const spaced = compare(a, b, series, { rng: seed(1), span: 400, position: everyTenth });
     expect(spaced.blockLength).toBe(40);
     expect(spaced.note).toBeUndefined();
-    expect(compare(a, b, series, { rng: seed(1), span: 900 }).note).toMatch(/optimistic/);
+    const few = compare(a, b, series, { rng: seed(1), span: 120 });
+    expect(few.interval95).not.toBeNull();
+    expect(few.note).toMatch(/only 8 blocks.*rough/);
+  });
+
+  it("gives no interval below four blocks, and a doubtful one where each of several series holds fewer", () => {
+    const { a, b, series } = losses(2, { clusters: 1, length: 1000, shift: 0.5, persistence: 0 });
+    const none = compare(a, b, series, { rng: seed(1), span: 300 });
+    expect(none).toMatchObject({ interval95: null, blockLength: 300, resamples: 0 });
+    expect(none.note).toMatch(/fewer than 4 blocks of 300/);
+    expect(compare(a, b, series, { rng: seed(1), span: 250 }).interval95).not.toBeNull();
+    const apart = series.map((_, i) => Math.floor(i / 250));
+    expect(compare(a, b, apart, { rng: seed(1), span: 100 }).note).toMatch(/optimistic/);
+  });
+
+  it("holds the difference, wherever in the series the mistakes lie", () => {
+    for (const from of [0, 145, 290]) {
+      const a = Array.from({ length: 300 }, (_, i) => (i >= from && i < from + 10 ? 3 : 0));
+      const none = a.map(() => 0);
+      const { difference, interval95 } = compare(a, none, none, { rng: seed(1), span: 48 });
+      expect(difference).toBeCloseTo(0.1, 12);
+      expect(interval95![0]).toBeLessThan(0.1);
+      expect(interval95![1]).toBeGreaterThan(0.15);
+    }
+    for (let r = 0; r < 30; r++) {
+      const rng = seed(50 + r);
+      const a = Array.from({ length: 40 + rng.integer(200) }, () => (rng.integer(20) === 0 ? rng.normal() ** 2 : 0));
+      const b = a.map(() => (rng.integer(30) === 0 ? 1 : 0));
+      const place = a.map(() => 0);
+      const { difference, interval95 } = compare(a, b, place, { rng, span: 1 + rng.integer(9), resamples: 200 });
+      expect(interval95![0]).toBeLessThanOrEqual(difference);
+      expect(interval95![1]).toBeGreaterThanOrEqual(difference);
+    }
+    const same = new Array(60).fill(0.1);
+    const alike = compare(same, same, same, { rng: seed(1) });
+    expect(alike).toMatchObject({ difference: 0, interval95: [0, 0] });
+  });
+
+  it("covers it with seven blocks as well, being widened for their number", () => {
+    const share = coverage({ clusters: 1, length: 350, shift: 0.2, persistence: 0.9 }, 50);
+    expect(share).toBeGreaterThan(0.89);
   });
 
   it("gives no interval for a handful of units", () => {

@@ -5,9 +5,15 @@
  *
  *     groups    where the data were divided by group and there are at least 8: whole groups, with all their series
  *     entities  where there are at least 8 series: whole series                       (Efron & Tibshirani 1993, chapter 8)
- *     blocks    otherwise: runs of consecutive units, within each series              (moving blocks, Künsch 1989)
+ *     blocks    otherwise: runs of consecutive units, within each series, that go on at its beginning where they run over its end, so
+ *               that every unit is drawn equally often                                (circular blocks, Politis & Romano 1992)
  *
- * and both predictors are scored on the same resample each time. The interval is the 2.5 % to 97.5 % range (percentile method).
+ * and both predictors are scored on the same resample each time. The interval is the 2.5 % to 97.5 % range of the resampled differences,
+ * moved so that their mean is the difference found, and widened for k blocks, series or groups by
+ *
+ *     sqrt(k / (k - 1)) * t(k - 1) / 1.96
+ *
+ * where t is the 97.5 % quantile of Student's t: the spread of few draws is itself known badly, and on average found too small.
  * The statistic is any function of sums over units, so that a macro-F1 is resampled as properly as a mean.
  */
 import { OstinatoError } from "../core/errors.js";
@@ -28,7 +34,7 @@ export interface BootstrapOptions {
 /** The difference A - B with its 95 % interval. */
 export interface Comparison {
   difference: number;
-  /** Null where there are too few units for an interval. */
+  /** Holds the difference. Null where there are too few units or blocks for an interval. */
   interval95: [number, number] | null;
   /** Units compared. */
   n: number;
@@ -59,7 +65,10 @@ export interface PairedUnits {
 const ENOUGH_CLUSTERS = 8;
 const ENOUGH_UNITS = 8;
 const ENOUGH_BLOCKS = 10;
+const FEWEST_BLOCKS = 4;
 const LARGEST_TABLE = 4_000_000;
+/** 97.5 % of a normal distribution lie below it. */
+const NORMAL_QUANTILE = 1.959963985;
 
 /**
  * Compares two lists of losses by their means.
@@ -144,9 +153,14 @@ export function bootstrap(
     wanted = blockLength ?? defaultBlockLength(units, clusters, span);
     if (clusters.length > 1) notes.push(`${clusters.length} series are too few to resample whole: blocks within each were`);
   }
+  /** Independent draws that the data amount to. */
+  const k = byEntity ? clusters.length : n / wanted;
+  if (k < FEWEST_BLOCKS) {
+    const note = `${n} units are fewer than ${FEWEST_BLOCKS} blocks of ${wanted}: too few for an interval`;
+    return { ...base, interval95: null, blockLength: wanted, resamples: 0, note: [...notes, note].join("; ") };
+  }
   // A cell is the smallest run of units that is summed once; larger than one unit only where the table would not fit in memory.
   const cell = byEntity ? Number.POSITIVE_INFINITY : Math.max(1, Math.ceil((n * pair) / LARGEST_TABLE));
-  let blocks = 0;
   let used = 0;
   let shortened = false;
   const tables = clusters.map((members) => {
@@ -156,39 +170,48 @@ export function bootstrap(
       running.copyWithin((c + 1) * pair, c * pair, (c + 1) * pair);
       for (const end = Math.min(members.length, (c + 1) * cell); at < end; at++) addPair(members[at], running, (c + 1) * pair);
     }
-    // At least four blocks to a series, or its resamples would all be alike and the interval too narrow.
+    // At least four blocks to a series, or its resamples would all be nearly alike: a block of the whole series always has its sum.
     const asked = byEntity ? 1 : Math.max(1, Math.round(wanted / cell));
-    const length = byEntity ? 1 : Math.max(1, Math.min(asked, Math.floor(cells / 4)));
+    const length = byEntity ? 1 : Math.max(1, Math.min(asked, Math.floor(cells / FEWEST_BLOCKS)));
     if (length < asked) shortened = true;
     used = Math.max(used, length * (byEntity ? 1 : cell));
-    blocks += Math.ceil(cells / length);
     return { running, cells, length };
   });
   if (shortened)
     notes.push(`the series hold fewer than four blocks of ${wanted} units: shorter ones were used, the interval is optimistic`);
-  else if (!byEntity && blocks < ENOUGH_BLOCKS) notes.push(`only ${blocks} blocks: the interval is rough`);
+  else if (!byEntity && k < ENOUGH_BLOCKS) notes.push(`only ${Math.floor(k)} blocks: the interval is rough, and wide for that`);
 
   const differences = new Float64Array(resamples);
   const sums = new Float64Array(pair);
-  const addBlock = (running: Float64Array, from: number, length: number) => {
+  const addRun = (running: Float64Array, from: number, to: number) => {
     const low = from * pair;
-    const high = (from + length) * pair;
+    const high = to * pair;
     for (let i = 0; i < pair; i++) sums[i] += running[high + i] - running[low + i];
   };
   for (let r = 0; r < resamples; r++) {
     sums.fill(0);
-    if (byEntity) for (let g = 0; g < tables.length; g++) addBlock(tables[rng.integer(tables.length)].running, 0, 1);
+    if (byEntity) for (let g = 0; g < tables.length; g++) addRun(tables[rng.integer(tables.length)].running, 0, 1);
     else {
       for (const { running, cells, length } of tables) {
-        for (let drawn = 0; drawn < cells; drawn += length) addBlock(running, rng.integer(cells - length + 1), length);
+        // The last block is cut, so that each resample has as many cells as the series.
+        for (let drawn = 0; drawn < cells; drawn += length) {
+          const from = rng.integer(cells);
+          const to = from + Math.min(length, cells - drawn);
+          addRun(running, from, Math.min(to, cells));
+          if (to > cells) addRun(running, 0, to - cells);
+        }
       }
     }
     differences[r] = differenceOf(sums);
   }
   differences.sort();
+  const centre = differences.reduce((sum, one) => sum + one, 0) / resamples;
+  const wider = Math.sqrt(k / (k - 1)) * (studentQuantile(k - 1) / NORMAL_QUANTILE);
+  const end = (share: number) => difference + wider * (quantile(differences, share) - centre);
   return {
     ...base,
-    interval95: [quantile(differences, 0.025), quantile(differences, 0.975)],
+    // The mean of a skewed or rounded sample may lie just outside its own quantiles.
+    interval95: [Math.min(difference, end(0.025)), Math.max(difference, end(0.975))],
     ...(!byEntity && { blockLength: used }),
     resamples,
     ...(notes.length > 0 && { note: notes.join("; ") }),
@@ -209,7 +232,7 @@ function clusterUnits({ series, position }: PairedUnits): number[][] {
 }
 
 /**
- * The longest of three: the units that share data (span / spacing); n^(1/3), the rate of Künsch 1989; and twice the lag at which the
+ * The longest of three: the units that share data (span / spacing); n^(1/3), the rate of Künsch (1989); and twice the lag at which the
  * autocorrelation of the loss difference falls below 2 / sqrt(n), which finds dependence that windows do not explain (after
  * Politis & White 2004).
  */
@@ -252,4 +275,17 @@ function quantile(sorted: Float64Array, share: number): number {
   const low = Math.floor(at);
   const high = Math.min(sorted.length - 1, low + 1);
   return sorted[low] + (at - low) * (sorted[high] - sorted[low]);
+}
+
+/** The 97.5 % quantile of Student's t, for 3 or more degrees of freedom within 0.2 % (Abramowitz & Stegun 1964, 26.7.5). */
+function studentQuantile(freedom: number): number {
+  const z = NORMAL_QUANTILE;
+  const terms = [
+    z,
+    (z ** 3 + z) / 4,
+    (5 * z ** 5 + 16 * z ** 3 + 3 * z) / 96,
+    (3 * z ** 7 + 19 * z ** 5 + 17 * z ** 3 - 15 * z) / 384,
+    (79 * z ** 9 + 776 * z ** 7 + 1482 * z ** 5 - 1920 * z ** 3 - 945 * z) / 92160,
+  ];
+  return terms.reduceRight((sum, term) => sum / freedom + term, 0);
 }

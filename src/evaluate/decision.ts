@@ -28,9 +28,9 @@ export type DecisionResult =
   | { kind: "metric"; metric: string; value: number; n: number; higherIsBetter: boolean }
   | {
       kind: "costs";
-      /** Mean cost per decision when the likeliest class is decided. */
+      /** Mean cost per decision when the likeliest class is decided; for information. */
       meanCost: number;
-      /** Mean cost when the class of least expected cost is decided: what well-calibrated probabilities buy. */
+      /** Mean cost when the class of least expected cost is decided: what the verdict goes by. */
       meanCostMinimized: number;
       /** The best single decision for everything, and its mean cost. */
       bestConstant: { class: string; meanCost: number };
@@ -48,6 +48,8 @@ export type DecisionResult =
       precision: number | null;
       /** Alerts per 1,000 on the test part: above the budget where the validation part was not like it. */
       alertsPer1000: number;
+      /** Whether they are no more than the budget allows and chance explains. */
+      withinBudget: boolean;
       n: number;
     };
 
@@ -146,12 +148,14 @@ export function decide(decision: Decision, { test, validation }: { test: Score; 
     recall: positives > 0 ? hits / positives : null,
     precision: alerts > 0 ? hits / alerts : null,
     alertsPer1000: (1000 * alerts) / n,
+    withinBudget: keepsBudget(alerts, (per1000 * n) / 1000),
     n,
   };
 }
 
 /**
- * The difference A - B of what the decision values: the metric, the mean cost of the likeliest class, or the recall within the budget.
+ * The difference A - B of what the decision values: the metric, the mean cost where the class of least expected cost is decided, or
+ * the recall at the threshold that keeps the budget on the validation part. Whether it does so on test, `decide` tells.
  *
  * @throws OST_RANGE if the metric is not one that can be compared (sMAPE and MASE are compared by MAE).
  */
@@ -171,10 +175,11 @@ export function compareDecision(
   const sides = [ta.units, tb.units];
   const { classes } = ta.metrics;
   if ("costs" in decision) {
+    if (sides.some(({ costLabel, truth }) => costLabel.length !== truth.length)) throw notScored("costs");
     const costs = costMatrix(decision.costs, classes);
     const cost = (side: 0 | 1, unit: number) => {
       const i = order[side][unit];
-      return costs[sides[side].truth[i] * classes.length + sides[side].label[i]];
+      return costs[sides[side].truth[i] * classes.length + sides[side].costLabel[i]];
     };
     return bootstrap(meanPair(ta.units, order[0], cost), options);
   }
@@ -208,15 +213,21 @@ export function describeDecision(result: DecisionResult): string {
       return `${METRICS[result.metric as keyof typeof METRICS].label} ${result.value.toFixed(3)}`;
     case "costs":
       return (
-        `cost ${result.meanCost.toFixed(3)} per decision, ${result.meanCostMinimized.toFixed(3)} when the cheapest class is decided; ` +
+        `cost ${result.meanCostMinimized.toFixed(3)} per decision for the class of least expected cost, ` +
+        `${result.meanCost.toFixed(3)} for the likeliest; ` +
         `always "${result.bestConstant.class}" costs ${result.bestConstant.meanCost.toFixed(3)}`
       );
     case "alertBudget":
       return (
         `finds ${percent(result.recall)} of "${result.class}", ${percent(result.precision)} of its alerts are right ` +
-        `(${result.alertsPer1000.toFixed(1)} alerts per 1,000, budget ${result.per1000})`
+        `(${result.alertsPer1000.toFixed(1)} alerts per 1,000, budget ${result.per1000}${result.withinBudget ? "" : ": broken"})`
       );
   }
+}
+
+/** A threshold that is right on validation may come out above the budget on test by chance: half of it, or two standard errors of a count. */
+function keepsBudget(alerts: number, allowed: number): boolean {
+  return alerts <= Math.max(1.5 * allowed, allowed + 2 * Math.sqrt(Math.max(1, allowed)));
 }
 
 /** The lowest threshold at which at most the budgeted share of the validation decisions is strictly above it. */

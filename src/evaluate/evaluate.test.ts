@@ -204,7 +204,8 @@ describe("classification scores", () => {
     const better = evaluate(() => good, [batch], classSpec, { decision });
     const other = decide(decision, { test: better });
     const { difference } = compareDecision(decision, { test: better }, { test: score }, { rng: seed(1) });
-    expect(difference).toBeCloseTo((other.kind === "costs" ? other.meanCost : 0) - result.meanCost, 12);
+    expect(difference).toBeCloseTo((other.kind === "costs" ? other.meanCostMinimized : 0) - result.meanCostMinimized, 12);
+    expect(result.meanCostMinimized).not.toBe(result.meanCost);
   });
 
   it("cost less where probabilities that are right decide by expected cost", () => {
@@ -239,6 +240,16 @@ describe("classification scores", () => {
     expect(none).toMatchObject({ alertsPer1000: 0, precision: null, recall: 0 });
     const all = decide({ alertBudget: { class: "b", per1000: 1000 } }, { test, validation });
     expect(all).toMatchObject({ alertsPer1000: 1000, recall: 1 });
+  });
+
+  it("break the budget where test raises more alerts than chance explains", () => {
+    const quiet = logits(...Array.from({ length: steps }, (_, t) => 0.9 - t / 1000));
+    const loud = (shift: number) => logits(...Array.from({ length: steps }, (_, t) => 0.9 - t / 1000 - shift / 1000 - 0.0005));
+    const decision = { alertBudget: { class: "b", per1000: 100 } };
+    const score = (prediction: number[]) => evaluate(() => prediction, [batch], classSpec, { decision });
+    const of = (shift: number) => decide(decision, { test: score(loud(shift)), validation: score(quiet) });
+    expect(of(9)).toMatchObject({ alertsPer1000: 150, withinBudget: true });
+    expect(of(10)).toMatchObject({ alertsPer1000: 155, withinBudget: false });
   });
 
   it("never exceed the budget on the validation part when probabilities tie", () => {

@@ -2,7 +2,7 @@ export { type BootstrapOptions, bootstrap, type Comparison, compare, type Paired
 export { type ComparableMetric, compareScores } from "./comparison.js";
 export { compareDecision, type Decision, type DecisionResult, decide, decisionNeeds, describeDecision } from "./decision.js";
 export { type EvaluateOptions, evaluate } from "./evaluate.js";
-export { type Contender, type JudgeOptions, judge } from "./judge.js";
+export { type Contender, type JudgeOptions, judge, judgeStepwise } from "./judge.js";
 export { LENGTH_MULTIPLES, type LengthMultiple, type LengthShift, type LengthShiftOptions, lengthShift } from "./length-shift.js";
 export { type ClassMetrics, type ConfusionMetrics, classMetrics, confusionMetrics } from "./metrics/confusion.js";
 export { mase, maseScale } from "./metrics/mase.js";

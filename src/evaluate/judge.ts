@@ -38,27 +38,47 @@ export interface JudgeOptions {
 }
 
 /** Judges a model against its rivals, all scored on the same units. */
-export function judge(
+export function judge(model: Contender, rivals: readonly Contender[], options: JudgeOptions): Report {
+  const steps = judgeStepwise(model, rivals, options);
+  let step = steps.next();
+  while (!step.done) step = steps.next();
+  return step.value;
+}
+
+/** The same, paused before each comparison, which may take seconds: the caller can look at signals and timers in between. */
+export function* judgeStepwise(
   model: Contender,
   rivals: readonly Contender[],
   { rng, decision, span, resamples, unit = "example", lengthShift, clusterOf, separation, notes = [] }: JudgeOptions,
-): Report {
+): Generator<undefined, Report, undefined> {
   const all = [model, ...rivals];
   const rule: Decision = decision ?? { metric: model.test.kind === "forecast" ? "mse" : "accuracy" };
   const metric = verdictMetric(rule);
   const results = new Map<Contender, DecisionResult>(all.map((one) => [one, decide(rule, one)]));
   const value = (one: Contender) => decidedValue(results.get(one) as DecisionResult);
   const comparisons: Record<string, Comparison> = {};
-  const judged = rivals.map((rival): Rival => {
+  const judged: Rival[] = [];
+  for (const rival of rivals) {
+    yield;
     const comparison = compareDecision(rule, model, rival, { rng: rng.split(), span, resamples, clusterOf });
     comparisons[rival.name] = comparison;
     const { name, kind, cheaper, microsecondsPerStep } = rival;
-    return { name, kind, cheaper, microsecondsPerStep, value: comparedValue(rule, rival, value(rival)), comparison };
-  });
+    const over = overBudget(results.get(rival) as DecisionResult);
+    const compared = comparedValue(rule, rival, value(rival));
+    judged.push({ name, kind, cheaper, microsecondsPerStep, value: compared, comparison, ...over });
+  }
   const limits = [...new Set(Object.values(comparisons).flatMap(({ note }) => (note ? [`95 % intervals: ${note}.`] : [])))];
-  const outcome = verdict({ name: model.name, value: comparedValue(rule, model, value(model)) }, metric, judged);
+  const outcome = verdict(
+    {
+      name: model.name,
+      value: comparedValue(rule, model, value(model)),
+      ...overBudget(results.get(model) as DecisionResult),
+    },
+    metric,
+    judged,
+  );
   // The best of several on the test part is the best partly by luck.
-  const chosen = outcome.loses.length > 0 && rivals.length > 1;
+  const chosen = outcome.loses.includes(outcome.ship) && rivals.length > 1;
   const columns = reportColumns(all, decision);
   return {
     part: "test",
@@ -105,7 +125,12 @@ function comparedValue(rule: Decision, one: Contender, decided: number): number 
 
 function decidedValue(result: DecisionResult): number {
   if (result.kind === "metric") return result.value;
-  return result.kind === "costs" ? result.meanCost : (result.recall ?? 0);
+  return result.kind === "costs" ? result.meanCostMinimized : (result.recall ?? 0);
+}
+
+function overBudget(result: DecisionResult): Pick<Rival, "overBudget"> {
+  if (result.kind !== "alertBudget" || result.withinBudget) return {};
+  return { overBudget: `raises ${result.alertsPer1000.toFixed(1)} alerts per 1,000 against ${result.per1000}` };
 }
 
 function reportColumns(all: Contender[], decision: Decision | undefined): ReportColumn[] {

@@ -15,7 +15,7 @@ export interface LengthShiftOptions {
   /** As in the report: "MSE", "accuracy". */
   label: string;
   higherIsBetter: boolean;
-  /** Whether it was trained with a state carried beyond one training example. */
+  /** Whether it is trained and served with its state carried on; else it reads windows of the training length, each from a fresh state. */
   carried?: boolean;
   /**
    * The metric over predictions made near that multiple of the training length after the last reset, and how many values it is over;
@@ -29,14 +29,17 @@ export interface LengthShift {
   trainingLength: number;
   /** `value` and `worse` are null where no series is that long. `worse`: share by which the metric is worse than at 1x. */
   rows: { multiple: LengthMultiple; steps: number; n: number; value: number | null; worse: number | null }[];
-  /** True when the metric is worse by more than a tenth somewhere, false when nowhere, null when nothing longer could be tried. */
+  /**
+   * Where the state runs on: true when the metric is worse by more than a tenth somewhere, false when nowhere, null when nothing longer
+   * could be tried. A model served on windows never runs on.
+   */
   drifts: boolean | null;
   text: string;
 }
 
 const TOLERANCE = 0.1;
 
-/** Asks for the three errors and says in words whether the model may run without resets. */
+/** Asks for the three errors and says in words whether a carried model may run without resets, or what carrying on would cost a windowed one. */
 export function lengthShift({
   trainingLength,
   label,
@@ -61,11 +64,21 @@ export function lengthShift({
     (a, b) => (a && (a.worse ?? 0) >= (b.worse ?? 0) ? a : b),
     undefined,
   );
-  const advice =
-    drifts === null
+  const advice = !carried
+    ? adviceForWindows(trainingLength, longer)
+    : drifts === null
       ? "Nothing says how it behaves beyond its training length."
       : drifts && worst
-        ? `It drifts: ${Math.round(100 * (worst.worse ?? 0))} % worse at ${worst.multiple}x. ${carried ? `Reset its state at the boundaries your data has, or train on longer chunks than ${trainingLength} steps.` : `Reset its state every ${trainingLength} steps, or train with carried state.`}`
+        ? `It drifts: ${Math.round(100 * (worst.worse ?? 0))} % worse at ${worst.multiple}x. Reset its state at the boundaries your data has, or train on longer chunks than ${trainingLength} steps.`
         : `No drift up to ${longer[longer.length - 1].multiple}x: its state may be carried on.`;
   return { label, trainingLength, rows, drifts, text: `${label} at training length ${listed}. ${advice}` };
+}
+
+/** A window is read from a fresh state each time, so what happens on longer runs is only what carrying the state on would bring. */
+function adviceForWindows(length: number, longer: LengthShift["rows"]): string {
+  const served = `It is served on windows of ${length} records, each read afresh, so it cannot drift`;
+  if (longer.length === 0) return `${served}.`;
+  const multiples = longer.map(({ multiple }) => `${multiple}x`).join(" and ");
+  const worst = Math.round(100 * Math.max(...longer.map(({ worse }) => worse ?? 0)));
+  return `${served}; the figures at ${multiples} tell what carrying its state on would cost: ${worst > 0 ? `up to ${worst} %` : "nothing"}.`;
 }

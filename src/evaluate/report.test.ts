@@ -112,12 +112,43 @@ describe("report", () => {
     const budget = example({ alertBudget: { class: "<wild>", per1000: 300 } });
     expect(budget.verdict.text).toContain('recall of "<wild>"');
   });
+
+  it("goes by the cost of the cheapest class, not of the likeliest", () => {
+    const report = example({ costs: { "<wild>": { calm: 50 } } });
+    for (const { name, values } of report.rows) {
+      const result = report.decision?.[name];
+      expect(result?.kind === "costs" && [result.meanCostMinimized, result.meanCost > 0.7]).toEqual([values["decision"], true]);
+      expect(values["decision"]).toBeCloseTo(2 / 3, 12);
+    }
+    expect(report.comparisons["GRU 12"].difference).toBe(0);
+    expect(renderReportText(report)).toContain("for the class of least expected cost,");
+  });
+
+  it("disqualifies what breaks the budget of alerts on test, though it finds the most", () => {
+    const decision = { alertBudget: { class: "<wild>", per1000: 100 } };
+    const graded = (height: (i: number) => number) => () =>
+      Float32Array.from({ length: 2 * n }, (_, i) => (i % 2 === 0 ? 0 : height(i >> 1)));
+    const score = (height: (i: number) => number) => evaluate(graded(height), [batch], spec, { decision });
+    const calm = score((i) => (i < 100 ? 1 : 0) + i / 1e5);
+    const contender = (name: string, test = calm) => ({ name, kind: "model" as const, cheaper: true, test, validation: calm });
+    const loud = contender(
+      "loud",
+      score((i) => 3 + i / 1e5),
+    );
+    const options = { rng: seed(1), decision, resamples: 100 };
+    const kept = judge(contender("GRU"), [loud], options);
+    expect(kept.verdict).toMatchObject({ ship: "GRU", overBudget: ["loud"] });
+    expect(kept.verdict.text).toContain("loud raises 1000.0 alerts per 1,000 against 100");
+    expect(renderReportText(kept)).toContain("budget 100: broken)");
+    expect(judge({ ...loud, name: "GRU" }, [contender("quiet")], options).verdict.ship).toBe("quiet");
+  });
 });
 
 describe("length shift", () => {
-  const of = (values: (number | undefined)[], higherIsBetter = false) =>
+  const of = (values: (number | undefined)[], higherIsBetter = false, carried = true) =>
     lengthShift({
       trainingLength: 64,
+      carried,
       label: "MSE",
       higherIsBetter,
       errorAt: (multiple) => {
@@ -132,7 +163,17 @@ describe("length shift", () => {
     expect(rows[2]).toMatchObject({ steps: 6400, n: 50, value: 0.6 });
     expect(rows[2].worse).toBeCloseTo(0.5, 12);
     expect(text).toContain("1x (64 steps) 0.400, 10x (640 steps) 0.410, 100x (6400 steps) 0.600");
-    expect(text).toContain("50 % worse at 100x. Reset its state every 64 steps");
+    expect(text).toContain("50 % worse at 100x. Reset its state at the boundaries your data has");
+  });
+
+  it("speaks of no drift and no reset where windows are read afresh, but of what carrying the state on would cost", () => {
+    const { text, rows } = of([0.4, 0.41, 0.6], false, false);
+    expect(rows[2].worse).toBeCloseTo(0.5, 12);
+    expect(text).toContain("It is served on windows of 64 records, each read afresh, so it cannot drift");
+    expect(text).toContain("10x and 100x tell what carrying its state on would cost: up to 50 %.");
+    expect(of([0.4, 0.3, undefined], false, false).text).toContain("10x tell what carrying its state on would cost: nothing.");
+    expect(of([0.4, undefined, undefined], false, false).text).toMatch(/cannot drift\.$/);
+    for (const values of [[0.4, 0.41, 0.6], [0.4], [0.4, 0.3]]) expect(of(values, false, false).text).not.toMatch(/reset/i);
   });
 
   it("finds no drift where the metric holds, in either direction", () => {

@@ -57,6 +57,45 @@ describe("verdict", () => {
     expect(result).toMatchObject({ beats: ["drift"], loses: [], ties: ["ridge(96)"] });
   });
 
+  it("ships the simplest of several that tie, in an order known beforehand, and names all of them", () => {
+    const network = { kind: "model" as const, cheaper: true };
+    const ties = [
+      rival("GRU 16", 0.2, 0.1, [-0.1, 0.3], network),
+      rival("MLP window 8", 0.21, 0.09, [-0.1, 0.3], network),
+      rival("logistic(10)", 0.22, 0.08, [-0.1, 0.3]),
+      rival("ridge(96)", 0.25, 0.05, [-0.1, 0.2]),
+      rival("movingAverage(3)", 0.26, 0.04, [-0.1, 0.2]),
+      rival("drift", 0.27, 0.03, [-0.1, 0.2]),
+      rival("seasonalNaive(24)", 0.28, 0.02, [-0.1, 0.2]),
+      rival("persistence", 0.29, 0.01, [-0.1, 0.2]),
+    ];
+    for (let left = ties.length; left > 0; left--) {
+      const result = verdict({ name: "GRU 64", value: 0.3 }, MSE, ties.slice(0, left));
+      expect(result.ship).toBe(ties[left - 1].name);
+      for (const { name } of ties.slice(0, left)) expect(result.text).toContain(name);
+    }
+    expect(verdict({ name: "GRU 64", value: 0.3 }, MSE, ties).text).toMatch(
+      /the simplest of the 8 that tie: .* and persistence\./,
+    );
+  });
+
+  it("ships nothing that breaks the budget, and names what does", () => {
+    const recall = { label: 'recall of "fault"', higherIsBetter: true, share: true };
+    const over = { overBudget: "raises 945.0 alerts per 1,000 against 20" };
+    const loud = rival("logistic", 0.99, -0.5, [-0.6, -0.4], over);
+    const quiet = rival("majority", 0, 0.49, [0.4, 0.6]);
+    const kept = verdict({ name: "GRU", value: 0.49 }, recall, [quiet, loud]);
+    expect(kept).toMatchObject({ ship: "GRU", beats: ["majority"], loses: [], overBudget: ["logistic"] });
+    expect(kept.text).toContain("logistic raises 945.0 alerts per 1,000 against 20: over the budget, not to be shipped.");
+    const better = rival("MLP window 8", 0.3, 0.6, [0.5, 0.7], { kind: "model", cheaper: true });
+    const fallen = verdict({ name: "GRU", value: 0.9, ...over }, recall, [quiet, better, loud]);
+    expect(fallen).toMatchObject({ ship: "MLP window 8", beats: [], ties: [], overBudget: ["GRU", "logistic"] });
+    expect(fallen.text).toContain('keeps to the budget, best of the 2 that do: recall of "fault" 30.0 %');
+    const none = verdict({ name: "GRU", value: 0.9, ...over }, recall, [loud]);
+    expect(none.ship).toBe("none");
+    expect(none.text).toMatch(/ship none of them\. GRU raises.*, logistic raises/);
+  });
+
   it("claims no win without an interval", () => {
     const result = verdict({ name: "GRU", value: 0.1 }, MSE, [
       rival("drift", 9, -8.9, null),

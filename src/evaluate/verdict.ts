@@ -2,7 +2,8 @@
  * @file The verdict: which predictor to ship, in plain words. It may be a baseline.
  *
  * A win is claimed only where the 95 % interval of the difference excludes zero. Where it does not, the two cannot be told apart, and
- * the cheaper one is the one to ship.
+ * a cheaper one is the one to ship: the simplest, in an order known beforehand, because the best of them on the test part would be chosen
+ * by luck. What breaks the budget of alerts is not shipped, whatever it finds.
  */
 import type { Comparison } from "./bootstrap.js";
 
@@ -25,16 +26,20 @@ export interface Rival {
   microsecondsPerStep?: number;
   /** Model minus rival; null where none could be made. */
   comparison: Comparison | null;
+  /** How it breaks the budget, where it does, as it reads after its name: "raises 945.0 alerts per 1,000". */
+  overBudget?: string;
 }
 
 export interface Verdict {
-  /** Name of what to ship. */
+  /** Name of what to ship; "none" where all break the budget. */
   ship: string;
   text: string;
   /** Rivals the model beats, loses to, and cannot be told apart from. */
   beats: string[];
   loses: string[];
   ties: string[];
+  /** Those that break the budget, the model among them if it does: then it loses to every rival that keeps it. Absent where none does. */
+  overBudget?: string[];
 }
 
 interface Judged extends Rival {
@@ -44,8 +49,44 @@ interface Judged extends Rival {
   high: number;
 }
 
+/** What is simple comes first; by the beginning of the name. A baseline that is not listed comes after these, networks last. */
+const SIMPLEST_FIRST = [
+  "majority",
+  "persistence",
+  "seasonalNaive",
+  "drift",
+  "movingAverage",
+  "ridge",
+  "logistic",
+  "MLP window",
+] as const;
+
 /** Decides between a model and its rivals. The text starts with "Verdict:". */
-export function verdict(model: { name: string; value: number }, metric: VerdictMetric, rivals: readonly Rival[]): Verdict {
+export function verdict(
+  model: Pick<Rival, "name" | "value" | "overBudget">,
+  metric: VerdictMetric,
+  rivals: readonly Rival[],
+): Verdict {
+  const barred = [model, ...rivals].filter(({ overBudget }) => overBudget !== undefined);
+  if (barred.length === 0) return decideBetween(model, metric, rivals);
+  const overBudget = barred.map(({ name }) => name);
+  const warning = `${barred.map(({ name, overBudget }) => `${name} ${overBudget}`).join(", ")}: over the budget, not to be shipped.`;
+  const within = rivals.filter(({ overBudget }) => overBudget === undefined);
+  if (model.overBudget === undefined) {
+    const outcome = decideBetween(model, metric, within);
+    return { ...outcome, text: `${outcome.text} ${warning}`, overBudget };
+  }
+  const outcome = { beats: [], loses: within.map(({ name }) => name), ties: [], overBudget };
+  const better = (a: Rival, b: Rival) => (metric.higherIsBetter ? b.value > a.value : b.value < a.value);
+  const [first, ...others] = [...within].sort(bySimplicity);
+  if (!first) return { ship: "none", text: `Verdict: ship none of them. ${warning}`, ...outcome };
+  const { name, value } = others.reduce((found, rival) => (better(found, rival) ? rival : found), first);
+  const told = `${metric.label} ${metric.share ? `${(100 * value).toFixed(1)} %` : formatDifference(value, metric)}`;
+  const text = `Verdict: ship ${name}. It keeps to the budget${within.length > 1 ? `, best of the ${within.length} that do` : ""}: ${told}. ${warning}`;
+  return { ship: name, text, ...outcome };
+}
+
+function decideBetween(model: Pick<Rival, "name" | "value">, metric: VerdictMetric, rivals: readonly Rival[]): Verdict {
   const judged = rivals.map((rival) => judge(rival, model.value, metric));
   const beaten = judged.filter((rival) => rival.low > 0);
   const winners = judged.filter((rival) => rival.high < 0);
@@ -61,14 +102,15 @@ export function verdict(model: { name: string; value: number }, metric: VerdictM
     const text = `Verdict: ship ${winner.name}. It beats ${model.name} by ${amount(winner, metric, -1)}${speed}.`;
     return { ship: winner.name, text, ...outcome };
   }
-  const cheaper = best(tied.filter(isCheaper));
+  const cheaper = tied.filter(isCheaper).sort(bySimplicity)[0];
   if (cheaper) {
     const word = cheaper.kind === "baseline" ? "simpler" : "cheaper";
     const told = `Verdict: ship ${cheaper.name}. ${model.name} cannot be told apart from it: ${difference(cheaper, metric)}, and ${cheaper.name} is the ${word}.`;
     const over = strongestBeaten
       ? ` ${model.name} does beat ${strongestBeaten.name} by ${amount(strongestBeaten, metric, 1)}.`
       : "";
-    return { ship: cheaper.name, text: told + over, ...outcome };
+    const several = tied.length > 1 ? ` It is the simplest of the ${tied.length} that tie: ${listed(names(tied))}.` : "";
+    return { ship: cheaper.name, text: told + several + over, ...outcome };
   }
   const sentences: string[] = [];
   if (strongestBeaten) {
@@ -100,6 +142,20 @@ function judge(rival: Rival, modelValue: number, { higherIsBetter }: VerdictMetr
 
 function isCheaper({ cheaper, kind }: Rival): boolean {
   return cheaper ?? kind === "baseline";
+}
+
+/** The simplest first; equals keep their order. */
+function bySimplicity(a: Rival, b: Rival): number {
+  const rank = ({ name, kind }: Rival) => {
+    const known = SIMPLEST_FIRST.findIndex((start) => name.startsWith(start));
+    if (known >= 0) return known;
+    return kind === "baseline" ? SIMPLEST_FIRST.length - 1.5 : SIMPLEST_FIRST.length;
+  };
+  return rank(a) - rank(b);
+}
+
+function listed(names: readonly string[]): string {
+  return `${names.slice(0, -1).join(", ")} and ${names[names.length - 1]}`;
 }
 
 /** The strongest of them: the one the model gains least on. */

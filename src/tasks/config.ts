@@ -144,7 +144,7 @@ const evaluation = z.strictObject({
   lags: count.optional().describe("ridge: lags; default the window"),
   window: count.optional().describe("steps pooled by the logistic regression of tags"),
   rivals: z.boolean().default(true).describe("also trains a window MLP and a GRU of a quarter of the width"),
-  resamples: count.default(2000).describe("of the bootstrap"),
+  resamples: z.number().int().min(100).max(100_000).default(2000).describe("of the bootstrap"),
 });
 
 export const configSchema = z

@@ -37,7 +37,7 @@ const TAGS: ExperimentConfigInput = {
   window: { length: 10 },
   model: { hiddenSize: 8 },
   train: { epochs: 2, batchSize: 8 },
-  evaluation: { rivals: false, resamples: 50 },
+  evaluation: { rivals: false, resamples: 100 },
 };
 
 const wave = (rows: number, value: (i: number) => number | null = (i) => Math.sin(i / 3)): Cells[] =>
@@ -55,7 +55,7 @@ const FORECAST: ExperimentConfigInput = {
   window: { length: 6, horizon: 2 },
   model: { hiddenSize: 8 },
   train: { epochs: 1 },
-  evaluation: { rivals: false, resamples: 50 },
+  evaluation: { rivals: false, resamples: 100 },
 };
 
 describe("an experiment that cannot end well", () => {
@@ -194,6 +194,72 @@ describe("judging", () => {
     expect((await judged(byColumn, torn)).separation).toBe("interleaved");
   });
 
+  it("notes that a split by time learns from one series later than it tests another", async () => {
+    const rows = (offset: number) =>
+      ["early", "late"].flatMap((run, s) =>
+        Array.from({ length: 60 }, (_, i) => ({
+          at: new Date(Date.UTC(2024, 0, 1 + i + s * offset)).toISOString(),
+          run,
+          v: Math.sin(i / 3),
+          w: Math.cos(i / 3),
+        })),
+      );
+    const input: ExperimentConfigInput = {
+      ...FORECAST,
+      data: { ...FORECAST.data, time: "at", entity: "run" },
+      train: { epochs: 1, maxSteps: 1 },
+    };
+    const notes: (string[] | undefined)[] = [];
+    const onEvent = (event: ExperimentEvent) => event.kind === "data" && notes.push(event.notes);
+    const apart = await runExperiment(parseConfig(input), tableFromRecords(rows(30)), { onEvent });
+    await runExperiment(parseConfig(input), tableFromRecords(rows(0)), { onEvent });
+    expect(notes).toEqual([
+      [expect.stringMatching(/rows of "late" go on to 2024-03-18T.*rows of "early" begin at 2024-02-18T/)],
+      [],
+    ]);
+    expect(apart!.report.notes).toEqual(expect.arrayContaining(notes[0]!));
+    const byEntity = { ...input.data, split: { by: "column:part" as const } };
+    const named = rows(30).map((row, i) => ({ ...row, part: i % 60 < 36 ? "train" : i % 60 < 48 ? "validation" : "test" }));
+    await runExperiment(parseConfig({ ...input, data: byEntity }), tableFromRecords(named), { onEvent });
+    expect(notes[2]).toEqual([]);
+  });
+
+  it("ends at a signal between two comparisons", async () => {
+    const config = parseConfig(TAGS);
+    const data = prepareExperiment(config, tableFromRecords(tagged(8, 20)));
+    const architecture = { type: "windowMLP" as const, window: 2, inputSize: 1, hiddenSize: 4, outputSize: 2 };
+    const { network } = await fitNetwork(config, data.prepared, data.spec, architecture);
+    const predictor = networkPredictor("p", network, data.spec);
+    const stop = new AbortController();
+    const judging = judgeEntrants(
+      config,
+      data,
+      [
+        { ...contender, predictor },
+        {
+          ...contender,
+          name: "b",
+          predictor: {
+            ...predictor,
+            predict(batch) {
+              stop.abort();
+              return predictor.predict(batch);
+            },
+          },
+        },
+      ],
+      { signal: stop.signal },
+    );
+    expect(await judging).toBeNull();
+  });
+
+  it("bounds the number of resamples, so that a judgement ends", () => {
+    for (const resamples of [99, 100_001, 1e9]) {
+      expect(() => parseConfig({ ...TAGS, evaluation: { resamples } })).toThrow(/OST_CONFIG.*resamples/s);
+    }
+    expect(parseConfig({ ...TAGS, evaluation: { resamples: 100_000 } }).evaluation.resamples).toBe(100_000);
+  });
+
   it("scales MASE by changes within runs of training rows alone", () => {
     const parts = ["train", "train", "train", "validation", "test", "test", "train", "train", "validation", "test"];
     const rows = Array.from({ length: 40 }, (_, i) => ({ v: i * i, w: 1 + (i % 3), part: parts[i % 10] }));
@@ -247,7 +313,7 @@ describe("the narrow rival", () => {
   const names = async (model: ExperimentConfigInput["model"], mode: "causal" | "offline" = "causal") => {
     const found: [string, unknown][] = [];
     const result = await runExperiment(
-      parseConfig({ ...TAGS, mode, model, train: { epochs: 1, maxSteps: 1 }, evaluation: { resamples: 20 } }),
+      parseConfig({ ...TAGS, mode, model, train: { epochs: 1, maxSteps: 1 }, evaluation: { resamples: 100 } }),
       tableFromRecords(tagged(8, 20)),
       { onEvent: (event) => event.kind === "network" && found.push([event.name, event.architecture]) },
     );

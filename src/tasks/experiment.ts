@@ -14,7 +14,7 @@ import {
   decisionNeeds,
   evaluate,
   type ForecastMetrics,
-  judge,
+  judgeStepwise,
   maseScale,
   type Report,
   type Score,
@@ -45,7 +45,16 @@ export type Metrics = ForecastMetrics | ClassificationMetrics;
 
 /** What happens, as it happens; for progress lines. */
 export type ExperimentEvent =
-  | { kind: "data"; source: string; series: number; features: number; classes: number; split: SplitSummary }
+  | {
+      kind: "data";
+      source: string;
+      series: number;
+      features: number;
+      classes: number;
+      split: SplitSummary;
+      /** What a reader must know of the split before believing a figure. */
+      notes?: string[];
+    }
   /** Before its training. */
   | { kind: "network"; name: string; architecture: Architecture; parameters: number; rival: boolean }
   | { kind: "progress"; name: string; rival: boolean; progress: TrainProgress }
@@ -149,6 +158,7 @@ export async function runExperiment(
     features: spec.features.length,
     classes: spec.classes.length,
     split,
+    notes: splitNotes(config, prepared),
   });
   const baselines = checkSettings(config, { prepared, spec });
 
@@ -283,7 +293,7 @@ export async function judgeEntrants(
     contenders.push({ name, kind, test, validation, cheaper, microsecondsPerStep: (1000 * milliseconds) / Math.max(1, steps) });
   }
   const [model, ...rivals] = contenders;
-  const report = judge(model, rivals, {
+  const steps = judgeStepwise(model, rivals, {
     rng: seedRng(config.train.seed),
     decision: config.decision,
     span: spec.length + spec.horizon,
@@ -291,10 +301,19 @@ export async function judgeEntrants(
     unit: taskOf(config).unit,
     clusterOf: groupsOf(prepared),
     separation: separationOf(prepared),
-    notes: config.evaluation.rivals && !hasNarrowRival(config.model) ? [noNarrowRival(config)] : [],
+    notes: [
+      ...splitNotes(config, prepared),
+      ...(config.evaluation.rivals && !hasNarrowRival(config.model) ? [noNarrowRival(config)] : []),
+    ],
     lengthShift: lengthReport(config, prepared, spec, entrants[0].predictor) ?? undefined,
   });
-  return { report, model, rivals };
+  let step = steps.next();
+  while (!step.done) {
+    await turn();
+    if (signal?.aborted) return null;
+    step = steps.next();
+  }
+  return { report: step.value, model, rivals };
 }
 
 /** Lets signals and timers have their turn between two long synchronous stretches. */
@@ -363,6 +382,28 @@ function separationOf({ series, split }: PreparedData): Report["separation"] {
   if (shared.length === 0) return "series";
   const isLater = (part: Uint8Array) => !part.subarray(part.indexOf(test)).some((code) => code > 0 && code < test);
   return shared.every(({ part }) => isLater(part)) ? "later" : "interleaved";
+}
+
+/** A split by time cuts each series by its own order, so that one may be learned from at times that another is tested at. */
+function splitNotes({ data }: ExperimentConfig, { series }: PreparedData): string[] {
+  if (data.split.by !== "time") return [];
+  let learned = { entity: "", at: Number.NEGATIVE_INFINITY };
+  let tested = { entity: "", at: Number.POSITIVE_INFINITY };
+  for (const { entity, time, part, copy } of series) {
+    if (copy || !time) continue;
+    for (let i = 0; i < part.length; i++) {
+      const isTest = part[i] === partCode("test");
+      if (!isTest && part[i] > 0 && time[i] > learned.at) learned = { entity, at: time[i] };
+      if (isTest && time[i] < tested.at) tested = { entity, at: time[i] };
+    }
+  }
+  if (learned.at < tested.at) return [];
+  const told = (at: number) => new Date(at).toISOString();
+  return [
+    `Each series was cut by its own order: the training and validation rows of "${learned.entity}" go on to ${told(learned.at)}, ` +
+      `the test rows of "${tested.entity}" begin at ${told(tested.at)}. Where series share events, the test part is not new; ` +
+      "a column that names the parts (split.by: column:NAME) can cut all at one time.",
+  ];
 }
 
 function fitBaseline(baseline: Baseline, config: ExperimentConfig, prepared: PreparedData): SavedEntrant {

@@ -49,7 +49,7 @@ const records = syntheticRecords(seed(11), { series: 6, length: 60 });
 const pushed = records.filter(({ run }) => run === "s1").slice(0, 40);
 for (const [name, input] of Object.entries(MODELS)) {
   const result = await runExperiment(
-    parseConfig({ ...input, evaluation: { resamples: 50 } }),
+    parseConfig({ ...input, evaluation: { resamples: 100 } }),
     tableFromRecords(records as never, { text: ["run", "kind"] }),
   );
   if (!result) throw new Error("aborted");

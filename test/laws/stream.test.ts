@@ -119,7 +119,7 @@ interface Built {
 
 async function build(name: string): Promise<Built> {
   const { config: input, regular, missing } = CASES[name];
-  const config = parseConfig({ ...input, evaluation: { resamples: 50 } });
+  const config = parseConfig({ ...input, evaluation: { resamples: 100 } });
   const rows = syntheticRecords(seed(3), { regular, missing });
   const result = await runExperiment(
     config,
@@ -284,7 +284,7 @@ describe("a session", () => {
       ...input,
       mode: "offline",
       model: { bidirectional: true, hiddenSize: 4 },
-      evaluation: { rivals: false, resamples: 50 },
+      evaluation: { rivals: false, resamples: 100 },
     });
     const rows = syntheticRecords(seed(5));
     const result = await runExperiment(config, tableFromRecords(rows as Record<string, unknown>[], { text: ["run", "kind"] }));

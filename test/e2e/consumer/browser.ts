@@ -11,7 +11,7 @@ async function main() {
     window: { length: 8, horizon: 2 },
     model: { hiddenSize: 8 },
     train: { maxSteps: 20, batchSize: 8 },
-    evaluation: { rivals: false, resamples: 50 },
+    evaluation: { rivals: false, resamples: 100 },
   });
   const result = await runExperiment(config, tableFromRecords(readings));
   const session = openSession(await openModel(result?.file as Uint8Array), { owner: "page" });

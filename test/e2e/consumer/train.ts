@@ -26,7 +26,7 @@ const config = parseConfig({
   window: { length: 20 },
   model: { hiddenSize: 8 },
   train: { maxSteps: 20, epochs: 50, batchSize: 4 },
-  evaluation: { rivals: false, resamples: 50 },
+  evaluation: { rivals: false, resamples: 100 },
 });
 const result = await runExperiment(config, tableFromRecords(records));
 if (!result) throw new Error("the experiment was stopped");
