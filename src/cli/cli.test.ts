@@ -11,6 +11,8 @@ import { loadConfig } from "./config-file.js";
 import { fingerprintOf, judgesAlike, portableSource } from "./data-file.js";
 import { describeLive } from "./demo.js";
 import { sketchData } from "./init.js";
+import { unwritable, wantWritable, writeWhole } from "./output-file.js";
+import { jsonLine, printable } from "./printable.js";
 import { checkpointName, takeUpRun } from "./resume.js";
 import { baselineFiles, claimFolder, latestRunFolder, makeRunFolder, writeConfig } from "./run-folder.js";
 import { alignColumns, counted, describeProgress, describeSeconds, Terminal } from "./terminal.js";
@@ -322,6 +324,23 @@ describe("what a person reads", () => {
     expect(written).toEqual(["plain\n"]);
   });
 
+  it("holds no control sequence of a foreign file, and keeps the colours of its own", () => {
+    const foreign = "\x1b]0;owned\x07a\x1b[2Jb\x9b31mc\x1b[8md\r\u0085e\tf\n";
+    expect(printable(foreign)).toBe("]0;owneda[2Jb31mc[8mde\tf\n");
+    expect(printable(`\x1b[31m${foreign}\x1b[39m`, { colors: true })).toBe("\x1b[31m]0;owneda[2Jb31mc[8mde\tf\n\x1b[39m");
+    const line = jsonLine({ name: foreign });
+    expect(printable(line)).toBe(line);
+    expect(JSON.parse(line)).toEqual({ name: foreign });
+    const written: string[] = [];
+    const out = { isTTY: true, columns: 90, write: (text: string) => written.push(text) > 0 } as unknown as ConstructorParameters<
+      typeof Terminal
+    >[1];
+    const terminal = new Terminal({}, out);
+    terminal.print(`x\x1b[2J\x07y`);
+    terminal.status("x\x1b[2J\x07y", { always: true });
+    expect(written).toEqual(["x[2Jy\n", "\r\x1b[2Kx[2Jy"]);
+  });
+
   it("is rewritten in place on a terminal and cut to its width", () => {
     const written: string[] = [];
     const out = { isTTY: true, columns: 10, write: (text: string) => written.push(text) > 0 } as unknown as ConstructorParameters<
@@ -331,6 +350,27 @@ describe("what a person reads", () => {
     terminal.status("123456789012345", { always: true });
     terminal.print("done");
     expect(written).toEqual(["\r\x1b[2K12345678…", "\r\x1b[2K", "done\n"]);
+  });
+});
+
+describe("a file that cannot be written", () => {
+  it("is one error that names the path, whatever the system says", async () => {
+    const blocked = join(file("blocked", ""), "inside", "out.csv");
+    expect(() => wantWritable(blocked)).toThrow(
+      /OST_FILE {2}\S*blocked\/inside\/out\.csv: it cannot be written.*(ENOTDIR|EEXIST)/,
+    );
+    await expect(writeWhole(blocked, "x")).rejects.toThrow(/OST_FILE.*a part of the path is a file/);
+    await expect(writeWhole(folder, "x")).rejects.toThrow(/OST_FILE.*it is a folder \(EISDIR\)/);
+    expect(() => claimFolder(join(folder, "blocked", "run"))).toThrow(/OST_FILE.*blocked\/run: it cannot be written/);
+    expect(() => makeRunFolder(join(folder, "blocked"), "run")).toThrow(/OST_FILE.*blocked: it cannot be written/);
+    for (const code of ["EACCES", "EROFS"]) {
+      const error = unwritable("/a/b.csv", { code });
+      expect([error.code, error.exit, error.message]).toEqual(["OST_FILE", 2, expect.stringMatching(`/a/b.csv.*${code}`)]);
+    }
+  });
+
+  it.skipIf(!existsSync("/dev/null"))("is never a device that a rename would replace", async () => {
+    await expect(writeWhole("/dev/null", "x")).rejects.toThrow(/OST_FILE.*device/);
   });
 });
 
@@ -370,6 +410,29 @@ describe("init", () => {
       { name: "kind", values: 2, constant: true },
       { name: "state", values: 2, constant: false },
     ]);
+  });
+
+  it("takes no measurement for the name of a series", () => {
+    const records = Array.from({ length: 40 }, (_, i) => ({
+      time: hour(i % 10),
+      temp: Math.floor(i / 10),
+      humid: Math.floor(i / 10),
+      sensor_1: Math.floor(i / 10) + 0.5,
+      x: i,
+    }));
+    expect(sketchData(tableFromRecords(records)).entity).toBeNull();
+    for (const name of ["id", "device_id", "deviceId", "pump_unit"])
+      expect(sketchData(tableFromRecords(records.map((one) => ({ ...one, [name]: one.temp })))).entity).toBe(name);
+    expect(sketchData(tableFromRecords(records.map((one) => ({ ...one, who: `p${one.temp}` })))).entity).toBe("who");
+  });
+
+  it("reads ten thousand columns in seconds", () => {
+    const names = Array.from({ length: 10_000 }, (_, c) => `column${c}`);
+    const records = Array.from({ length: 20 }, (_, i) => Object.fromEntries(names.map((name, c) => [name, (i * c) % 7])));
+    const table = tableFromRecords(records);
+    const begun = performance.now();
+    expect(sketchData(table).numeric.length).toBeGreaterThan(9000);
+    expect(performance.now() - begun).toBeLessThan(3000);
   });
 
   it("knows a column of parts, and a table without time", () => {

@@ -17,6 +17,7 @@ import { loadConfig } from "./config-file.js";
 import { fingerprintOf, portableConfig, readExperimentFiles } from "./data-file.js";
 import { banner, describeEngine, ExperimentView } from "./experiment-view.js";
 import { type Interrupt, takeInterrupts } from "./interrupt.js";
+import { writing } from "./output-file.js";
 import { PACKAGE_ROOT } from "./package-root.js";
 import { RUN_FILES, type RunSummary, writeConfig, writeResult } from "./run-folder.js";
 import { describeBytes, Terminal, type TerminalOptions } from "./terminal.js";
@@ -85,8 +86,10 @@ async function trainDemo(
   });
   if (!result) return null;
   view.judgement(result.report);
-  mkdirSync(FOLDER, { recursive: true });
-  rmSync(join(FOLDER, RUN_FILES.baselines), { recursive: true, force: true });
+  writing(FOLDER, () => {
+    mkdirSync(FOLDER, { recursive: true });
+    rmSync(join(FOLDER, RUN_FILES.baselines), { recursive: true, force: true });
+  });
   await writeConfig(FOLDER, config);
   const summary = await writeResult(FOLDER, result, { fingerprint: fingerprintOf(config, hashes), hashes });
   view.section(4, "Serve", [`model written to ${summary.model} (${describeBytes(result.file.length)})`]);

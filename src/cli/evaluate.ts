@@ -155,17 +155,18 @@ async function otherData(loaded: LoadedModel, path: string, file: string): Promi
     notes: [
       part === "test"
         ? `${name} is the file of the test part of the model's own run; all of it was scored.`
-        : `all ${table.rows} rows of ${name} were scored as test data; nothing was fitted on them.`,
-      ...(seen === null
-        ? ["the data the model was trained with are not at hand, so rows copied from there would go unnoticed."]
-        : []),
-      ...(seen
-        ? [
-            `${seen} of the ${table.rows} rows are rows the model was trained or chosen with: these figures are better than on new data.`,
-          ]
-        : []),
+        : `all ${table.rows} rows of ${name} were scored as test data${overlap(seen, table.rows)}`,
     ],
   };
+}
+
+/** What is known of rows that the model was trained or chosen with: their number, or null where nothing says. */
+function overlap(seen: number | null, rows: number): string {
+  if (seen === null)
+    return "; the data the model was trained with are not at hand, so rows copied from there would go unnoticed.";
+  if (seen === 0) return "; the model was neither trained nor chosen with any of them.";
+  const which = seen === rows ? "all of them are rows" : `${seen} of the ${rows} rows are rows`;
+  return `, but ${which} the model was trained or chosen with: these figures are better than on new data.`;
 }
 
 /** The configuration with a decision that the parts at hand can judge: its own, else none, so that the default metric judges, and a note. */

@@ -2,13 +2,14 @@
 import { existsSync } from "node:fs";
 import { basename, dirname, extname, relative, resolve } from "node:path";
 import { parse, stringify } from "yaml";
-import { OstinatoError } from "../core/errors.js";
+import { type ErrorCode, OstinatoError } from "../core/errors.js";
 import { type Column, parseTime, type Table } from "../data/index.js";
 import { readTable } from "../data/read/index.js";
 import type { TaskName } from "../model/index.js";
-import { parseConfig } from "../tasks/index.js";
-import { writeAtomically } from "../train/checkpoint-file.js";
+import { type ExperimentConfig, evaluationBatches, parseConfig, prepareExperiment } from "../tasks/index.js";
 import { DEFAULT_CONFIG } from "./config-file.js";
+import { readExperimentFiles } from "./data-file.js";
+import { wantWritable, writeWhole } from "./output-file.js";
 import { counted, Terminal, type TerminalOptions, thousands } from "./terminal.js";
 
 export interface InitCommandOptions extends TerminalOptions {
@@ -44,6 +45,10 @@ export interface DataSketch {
 const MAX_LABELS = 100;
 /** Names under which whole numbers are classes. */
 const LABEL_NAME = /^(label|class|category|target_class)$/i;
+/** Names of columns that tell series apart, alone or as the last word of a longer name. */
+const ENTITY_NAME =
+  /(^|[^a-z])(id|device|run|entity|unit|machine|series|session|sequence|user|sensor|subject|patient|vehicle)(_?id)?$/i;
+const CAMEL_ID = /[a-z](Id|ID)$/;
 const PARTS = new Set(["train", "validation", "test", ""]);
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -59,17 +64,59 @@ export async function initCommand(task: string | undefined, options: InitCommand
       repair: "choose another --out, or add --force",
     });
   }
+  wantWritable(out);
   const table = await readTable(options.data);
   const sketch = sketchData(table);
   const plan = makePlan(sketch, checkTask(task, sketch), options.target, table);
   const source = relative(dirname(resolve(out)), resolve(options.data)).replaceAll("\\", "/");
   const text = configText(sketch, plan, source, basename(options.data, extname(options.data)));
-  parseConfig(parse(text), out);
-  await writeAtomically(out, text);
+  const config = parseConfig(parse(text), out);
+  await wantTrainable({ ...config, data: { ...config.data, source: resolve(options.data) } }, sketch, table);
+  await writeWhole(out, text);
   terminal.print(`  Read ${basename(options.data)}: ${describeSketch(sketch)}.`);
   terminal.print(`  Wrote ${out}: ${plan.summary}. Edit it, then: ostinato train${out === DEFAULT_CONFIG ? "" : ` ${out}`}`);
   if (options.json) terminal.json({ out, task: plan.task, target: plan.target, ...sketch });
   return 0;
+}
+
+/** What no setting mends, in a file that training would refuse. */
+const HOPELESS: readonly ErrorCode[] = ["OST_WINDOW", "OST_SPLIT", "OST_TARGET", "OST_ORDER"];
+
+/**
+ * Goes as far with a configuration as training does before it makes a network.
+ *
+ * @throws OST_WINDOW, OST_SPLIT, OST_TARGET, OST_ORDER where training would refuse the file. What a setting mends, such as a missing value
+ * that no policy fills, is left to training, which names it.
+ */
+async function wantTrainable(config: ExperimentConfig, sketch: DataSketch, read: Table): Promise<void> {
+  const { source } = read;
+  try {
+    const numbered = [config.data.entity, ...(config.task === "forecast" ? [] : config.data.target)].some((name) =>
+      read.columns.some((column) => column.name === name && column.texts === null),
+    );
+    const table = numbered ? (await readExperimentFiles(config)).table : read;
+    const { prepared } = prepareExperiment(config, table);
+    for (const part of ["train", "validation", "test"] as const) for (const _ of evaluationBatches(config, prepared, part)) break;
+  } catch (error) {
+    if (!(error instanceof OstinatoError) || !HOPELESS.includes(error.code)) return;
+    const { detail, code } = error;
+    const small = code === "OST_WINDOW" || code === "OST_SPLIT";
+    throw new OstinatoError(
+      code,
+      {
+        ...detail,
+        what: small ? `too few rows to train on, judge and test apart: ${detail.what}` : detail.what,
+        got: [describeSketch(sketch), detail.got].filter(Boolean).join("; "),
+        where: detail.where && detail.where !== source ? `${source}, ${detail.where}` : source,
+        repair: small
+          ? "record more rows; nothing was written"
+          : code === "OST_ORDER"
+            ? "sort the rows by time, or name the column that tells series apart id, device, unit or run; nothing was written"
+            : detail.repair,
+      },
+      { cause: error },
+    );
+  }
 }
 
 /** Looks at every column of a table. */
@@ -96,10 +143,12 @@ export function sketchData(table: Table): DataSketch {
       values: distinct(cells),
       constant: entity !== null && groups.every((rows) => rows.every((row) => cells[row] === cells[rows[0]])),
     }));
+  const labelled = new Set(labels.map(({ name }) => name));
   const numeric = rest
-    .filter(({ name, numbers }) => numbers !== null && name !== entity && !labels.some((label) => label.name === name))
+    .filter(({ name, numbers }) => numbers !== null && name !== entity && !labelled.has(name))
     .filter(({ numbers }) => table.rows === groups.length || !isIndex(numbers as Float64Array))
     .map(({ name }) => name);
+  const measured = new Set(numeric);
   const steps = times ? groups.flatMap((rows) => rows.slice(1).map((row, i) => times[row] - times[rows[i]])) : [];
   const sorted = Float64Array.from(steps).sort();
   const stepMs = sorted.length > 0 ? sorted[sorted.length >> 1] : null;
@@ -114,7 +163,7 @@ export function sketchData(table: Table): DataSketch {
     part,
     missing: rest.reduce(
       (sum, { name, numbers }) =>
-        sum + (numbers && numeric.includes(name) ? numbers.reduce((n, value) => n + (Number.isNaN(value) ? 1 : 0), 0) : 0),
+        sum + (numbers && measured.has(name) ? numbers.reduce((n, value) => n + (Number.isNaN(value) ? 1 : 0), 0) : 0),
       0,
     ),
     stepMs,
@@ -143,7 +192,8 @@ function distinct(cells: ArrayLike<unknown>): number {
 }
 
 /**
- * The column within whose values time rises: needed where times repeat or go back, and else only where a name says so.
+ * The column within whose values time rises: needed where times repeat or go back, and else only where a name says so. A column of texts,
+ * or of whole numbers that is named like one: any measurement whose values are rare enough would part the rows in the same way.
  */
 function findEntity(
   table: Table,
@@ -151,8 +201,9 @@ function findEntity(
   texts: readonly (Column & { texts: string[] })[],
   times: Float64Array | null,
 ): string | null {
-  const named = rest.find(({ name }) =>
-    /^(sequence|entity|series|series_id|run|id|unit|device|sensor|machine|subject|patient)$/i.test(name),
+  const candidates = rest.filter(
+    ({ name, numbers }) =>
+      (ENTITY_NAME.test(name) || CAMEL_ID.test(name)) && (numbers === null || numbers.every(Number.isInteger)),
   );
   const rises = (rows: readonly number[][]) =>
     times === null || rows.every((group) => group.every((row, i) => i === 0 || times[row] > times[group[i - 1]]));
@@ -160,10 +211,10 @@ function findEntity(
     const groups = groupRows(table, name);
     return groups.length >= 2 && groups.length <= table.rows / 2 && rises(groups);
   };
-  if (named && tells(named.name)) return named.name;
+  const named = candidates.find(({ name }) => tells(name));
+  if (named) return named.name;
   if (times === null || rises([Array.from({ length: table.rows }, (_, i) => i)])) return null;
-  const integers = rest.filter(({ numbers }) => numbers?.every(Number.isInteger));
-  return [...texts, ...integers].find(({ name }) => tells(name))?.name ?? null;
+  return texts.find(({ name }) => tells(name))?.name ?? null;
 }
 
 function groupRows(table: Table, name: string | null): number[][] {
@@ -214,7 +265,8 @@ function makePlan(sketch: DataSketch, task: TaskName, wanted: string | undefined
       repair: "correct the name",
     });
   }
-  const label = labels.filter(({ constant }) => task !== "classify" || constant || entity === null).at(-1)?.name;
+  const fitting = task === "classify" ? labels.filter(({ constant }) => constant) : labels;
+  const label = (fitting.at(-1) ?? labels.at(-1))?.name;
   const target = wanted ?? (task === "forecast" ? numeric.at(-1) : label);
   if (target === undefined) {
     throw new OstinatoError("OST_COLUMN", {
@@ -223,6 +275,16 @@ function makePlan(sketch: DataSketch, task: TaskName, wanted: string | undefined
       got: names.join(", "),
       where: table.source,
       repair: "name it with --target",
+    });
+  }
+  if (task === "classify") wantConstant(target, sketch, table);
+  if (task === "forecast" && table.columns.find(({ name }) => name === target)?.numbers === null) {
+    throw new OstinatoError("OST_COLUMN", {
+      what: "the column to forecast holds texts",
+      expected: "a column of numbers",
+      got: `"${target}"`,
+      where: "--target",
+      repair: "name a numeric column, or choose the task classify or tag",
     });
   }
   const features = task === "forecast" ? numeric : numeric.filter((name) => name !== target);
@@ -256,6 +318,26 @@ function makePlan(sketch: DataSketch, task: TaskName, wanted: string | undefined
     period,
     summary: `${aim}, split ${sketch.part && task !== "forecast" ? `by the column ${sketch.part}` : split}`,
   };
+}
+
+/** A class belongs to a whole sequence. @throws OST_TARGET naming the task that fits where the label changes within one. */
+function wantConstant(target: string, { entity }: DataSketch, table: Table): void {
+  const { texts, numbers } = table.columns.find(({ name }) => name === target) as Column;
+  const cells: ArrayLike<unknown> = texts ?? (numbers as Float64Array);
+  const changing = groupRows(table, entity).find((rows) => rows.some((row) => cells[row] !== cells[rows[0]]));
+  if (!changing && entity !== null) return;
+  throw new OstinatoError("OST_TARGET", {
+    what:
+      entity === null
+        ? "no column tells one sequence from another, and a class belongs to a whole sequence"
+        : "the label changes within a sequence",
+    expected: entity === null ? "a column of names, such as id, run or sequence" : `one "${target}" for each "${entity}"`,
+    got: changing
+      ? `"${target}" changes at row ${(changing.find((row) => cells[row] !== cells[changing[0]]) as number) + 1}`
+      : "one sequence",
+    where: table.source,
+    repair: "to label every step instead: ostinato init tag --data FILE",
+  });
 }
 
 /** The configuration with its comments. */

@@ -5,6 +5,7 @@ import picocolors from "picocolors";
 import { type ExitCode, nearest, OstinatoError } from "../core/errors.js";
 import { flushOutput, outputFault, surviveClosedOutput } from "./output.js";
 import { packageVersion } from "./package-root.js";
+import { jsonLine, printable } from "./printable.js";
 
 /** What an action returns. */
 type Outcome = ExitCode | 0;
@@ -15,9 +16,13 @@ async function run(argv: readonly string[]): Promise<Outcome> {
   const program = makeProgram((code) => {
     outcome = code;
   });
-  if (argv.length === 0) {
-    process.stderr.write(program.helpInformation());
-    return 2;
+  if (argv.includes("--version") && argv.includes("--json") && argv.every((word) => word.startsWith("-"))) {
+    process.stdout.write(`${JSON.stringify({ version: packageVersion() })}\n`);
+    return 0;
+  }
+  if (argv.every((word) => word === "--json" || word === "--debug")) {
+    program.outputHelp();
+    return 0;
   }
   try {
     await program.parseAsync(argv, { from: "user" });
@@ -98,6 +103,7 @@ function makeProgram(done: (outcome: Outcome) => void): Command {
   )
     .requiredOption("--data <file>", "the data; the target columns may be absent")
     .requiredOption("--out <file>", "the predictions: .csv or .ndjson")
+    .option("--force", "overwrite the predictions")
     .option("--quiet", "say nothing but errors")
     .action(lazily(async () => (await import("./predict.js")).predictCommand));
 
@@ -108,7 +114,7 @@ function makeProgram(done: (outcome: Outcome) => void): Command {
   )
     .option("--owner <key>", "whom the state belongs to; a snapshot opens for its owner only, here and on a server", "local")
     .option("--snapshot-in <file>", "begin with this state")
-    .option("--snapshot-out <file>", "write the state here at the end")
+    .option("--snapshot-out <file>", "write the state here at the end; an older one is replaced")
     .option("--skip-bad", "report bad lines and go on")
     .option("--quiet", "say nothing but errors")
     .action(lazily(async () => (await import("./stream.js")).streamCommand));
@@ -230,12 +236,12 @@ function reportError(error: unknown, argv: readonly string[]): ExitCode {
   const color = picocolors.createColors(
     process.stderr.isTTY === true && !process.env["NO_COLOR"] && process.env["TERM"] !== "dumb",
   );
-  process.stderr.write(`${known.message.replace(known.code, color.red(color.bold(known.code)))}\n`);
+  process.stderr.write(`${printable(known.message).replace(known.code, color.red(color.bold(known.code)))}\n`);
   if (argv.includes("--debug"))
     for (let at: unknown = error; at instanceof Error; at = at.cause)
-      process.stderr.write(`${color.dim(at.stack ?? at.message)}\n`);
+      process.stderr.write(`${color.dim(printable(at.stack ?? at.message))}\n`);
   if (argv.includes("--json"))
-    process.stdout.write(`${JSON.stringify({ error: { code: known.code, message: known.message, ...known.detail } })}\n`);
+    process.stdout.write(jsonLine({ error: { code: known.code, message: known.message, ...known.detail } }));
   return known.exit;
 }
 

@@ -5,9 +5,9 @@
  * run, reads its windows side by side.
  */
 import { once } from "node:events";
-import { createWriteStream } from "node:fs";
-import { mkdir, rename, rm } from "node:fs/promises";
-import { dirname, extname } from "node:path";
+import { createWriteStream, existsSync } from "node:fs";
+import { rename, rm } from "node:fs/promises";
+import { extname } from "node:path";
 import type { Batch } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
 import { applyPreprocessing, batches, lanes, type PreparedData, sequences, trailingWindows, windows } from "../data/index.js";
@@ -15,11 +15,14 @@ import { type LoadedModel, probabilities } from "../model/index.js";
 import { loadModel } from "../model/load-file.js";
 import { readModelInput } from "./data-file.js";
 import { predictorName } from "./model-file.js";
+import { fileError, wantWritable } from "./output-file.js";
 import { counted, Terminal, type TerminalOptions } from "./terminal.js";
 
 export interface PredictCommandOptions extends TerminalOptions {
   data: string;
   out: string;
+  /** Replaces the file. */
+  force?: boolean;
 }
 
 const BATCH_SIZE = 256;
@@ -46,6 +49,14 @@ export async function predictCommand(path: string, options: PredictCommandOption
       repair: "for example: --out predictions.csv",
     });
   }
+  if (existsSync(out) && !options.force) {
+    throw new OstinatoError("OST_USAGE", {
+      what: "the file exists, and nothing is overwritten",
+      where: `--out ${out}`,
+      repair: "choose another --out, or add --force",
+    });
+  }
+  wantWritable(out);
   const loaded = await loadModel(path);
   const { preprocessing } = loaded;
   const table = await readModelInput(data, preprocessing.roles, preprocessing.targetKind);
@@ -115,8 +126,22 @@ function* predictions(loaded: LoadedModel, prepared: PreparedData, layout: Layou
   for (const { place, output } of outputs(loaded, prepared)) {
     const { entity, row, time } = place;
     const own: Cell[] = layout.timed ? [entity, row, time === null ? null : new Date(time).toISOString()] : [entity, row];
-    for (const cells of layout.cells(output)) yield [...own, ...cells];
+    for (const cells of layout.cells(output)) {
+      if (cells.some((cell) => typeof cell === "number" && !Number.isFinite(cell))) throw notFinite(place, prepared);
+      yield [...own, ...cells];
+    }
   }
+}
+
+/** A prediction that is no number is a failure of the model or of its input, never an empty cell. */
+function notFinite({ entity, row }: Place, { preprocessing }: PreparedData): OstinatoError {
+  const series = preprocessing.roles.entity === null ? "" : ` of "${entity}"`;
+  return new OstinatoError("OST_NAN", {
+    what: "the model gave a prediction that is not finite; no file was written",
+    expected: "finite numbers",
+    where: `row ${row}${series}`,
+    repair: "check the values up to that row (ostinato inspect shows the range the model was trained in)",
+  });
 }
 
 /** The model's output at every step it predicts from, series by series. */
@@ -185,7 +210,7 @@ function* csvLines({ columns }: Layout, rows: Iterable<Cell[]>): Generator<strin
 }
 
 function csvCell(cell: Cell): string {
-  const text = cell === null || Number.isNaN(cell) ? "" : String(cell);
+  const text = cell === null ? "" : String(cell);
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
@@ -207,9 +232,8 @@ async function writeRows(path: string, lines: Iterable<string>, onRows: (count: 
   const beside = `${path}.${process.pid}.partial`;
   const csv = extname(path).toLowerCase() === ".csv";
   let count = csv ? -1 : 0;
+  const file = createWriteStream(beside);
   try {
-    await mkdir(dirname(path), { recursive: true });
-    const file = createWriteStream(beside);
     await once(file, "open");
     const failed = once(file, "error").then(([error]) => Promise.reject(error));
     failed.catch(() => {});
@@ -231,14 +255,8 @@ async function writeRows(path: string, lines: Iterable<string>, onRows: (count: 
     await rename(beside, path);
     return count;
   } catch (cause) {
+    file.destroy();
     await rm(beside, { force: true });
-    if (cause instanceof OstinatoError) throw cause;
-    const { code, syscall } = cause as NodeJS.ErrnoException;
-    if (syscall === undefined) throw cause;
-    throw new OstinatoError(
-      "OST_FILE",
-      { what: `the predictions cannot be written (${code})`, where: path, repair: "choose another --out, or free some space" },
-      { cause },
-    );
+    throw fileError(path, cause);
   }
 }

@@ -5,6 +5,7 @@ import { OstinatoError } from "../core/errors.js";
 import { type TelemetryRecord, telemetry, telemetryCsvHeader, telemetryCsvRow } from "../data/telemetry.js";
 import { takeInterrupts } from "./interrupt.js";
 import { writeOut } from "./output.js";
+import { unwritable } from "./output-file.js";
 import { counted, describeSeconds, Terminal, type TerminalOptions } from "./terminal.js";
 
 export interface RecordCommandOptions extends TerminalOptions {
@@ -107,13 +108,4 @@ function repairEnd(path: string, descriptor: number, text: string, header: strin
   }
   ftruncateSync(descriptor, Buffer.byteLength(text) - Buffer.byteLength(last));
   terminal.warn(`  The last row of ${path} was cut off; it was removed: ${last.slice(0, 60)}`);
-}
-
-function unwritable(path: string, cause: unknown): OstinatoError {
-  const { code } = cause as NodeJS.ErrnoException;
-  return new OstinatoError(
-    "OST_FILE",
-    { what: `the file cannot be written (${code ?? cause})`, where: path, repair: "choose another --out, or free some space" },
-    { cause },
-  );
 }

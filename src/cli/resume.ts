@@ -4,9 +4,10 @@ import { join } from "node:path";
 import { OstinatoError } from "../core/errors.js";
 import type { Kernels } from "../kernels/index.js";
 import type { CheckpointProgress } from "../train/checkpoint.js";
-import { checkpointFile, writeAtomically } from "../train/checkpoint-file.js";
+import { checkpointFile } from "../train/checkpoint-file.js";
 import { decodeCheckpoint, type RunLogEntry } from "../train/index.js";
 import { describeEngine } from "./experiment-view.js";
+import { writeWhole } from "./output-file.js";
 import { RUN_FILES } from "./run-folder.js";
 
 type Engine = Pick<Kernels, "name" | "detail">;
@@ -69,7 +70,7 @@ async function trimLog(path: string, { step, epoch }: Pick<CheckpointProgress, "
     kept.push(`${line}\n`);
   }
   const trimmed = kept.join("");
-  if (trimmed !== text) await writeAtomically(path, trimmed);
+  if (trimmed !== text) await writeWhole(path, trimmed);
 }
 
 function entryOf(line: string): RunLogEntry | undefined {

@@ -6,13 +6,13 @@
  *
  *     runs/<name>-<n>/  config.yaml  log.ndjson  checkpoint.safetensors  model.safetensors  baselines/*.safetensors  report.json  report.html
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import { OstinatoError } from "../core/errors.js";
 import { type Report, renderReportHtml, type Verdict } from "../evaluate/index.js";
 import type { ExperimentConfig, ExperimentResult, Metrics } from "../tasks/index.js";
-import { writeAtomically } from "../train/checkpoint-file.js";
+import { unwritable, writeWhole, writing } from "./output-file.js";
 
 /** What `train --json` prints. */
 export interface RunSummary {
@@ -50,9 +50,9 @@ export const RUN_FILES = {
 
 /** Makes `root/<name>-<n>` with the next free number. */
 export function makeRunFolder(root: string, name: string): string {
-  mkdirSync(root, { recursive: true });
+  writing(root, () => mkdirSync(root, { recursive: true }));
   const safe = fileSafe(name) || "run";
-  const numbers = readdirSync(root).flatMap((entry) =>
+  const numbers = writing(root, () => readdirSync(root)).flatMap((entry) =>
     entry.startsWith(`${safe}-`) && /^\d+$/.test(entry.slice(safe.length + 1)) ? [Number(entry.slice(safe.length + 1))] : [],
   );
   for (let n = Math.max(0, ...numbers) + 1; ; n++) {
@@ -61,7 +61,7 @@ export function makeRunFolder(root: string, name: string): string {
       mkdirSync(folder);
       return folder;
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw unwritable(folder, error);
     }
   }
 }
@@ -77,17 +77,24 @@ export function latestRunFolder(root: string, name: string): string | undefined 
   return numbers.length > 0 ? join(root, `${safe}-${Math.max(...numbers)}`) : undefined;
 }
 
-/** @throws OST_USAGE if the folder holds something already. */
+/** @throws OST_USAGE if the folder holds something already. @throws OST_FILE if it cannot be written. */
 export function claimFolder(folder: string): string {
-  if (existsSync(folder) && (!statSync(folder).isDirectory() || readdirSync(folder).length > 0)) {
-    const run = existsSync(join(folder, RUN_FILES.config));
+  const taken = writing(folder, () => {
+    const there = statSync(folder, { throwIfNoEntry: false });
+    return there !== undefined && (!there.isDirectory() || readdirSync(folder).length > 0);
+  });
+  if (taken) {
+    const run = existsSync(join(folder, RUN_FILES.checkpoint)) || existsSync(join(folder, RUN_FILES.report));
     throw new OstinatoError("OST_USAGE", {
       what: "the folder is not empty, and nothing is ever overwritten",
       where: `--out ${folder}`,
       repair: run ? `choose another folder, or go on with that run: add --resume` : "choose another folder, or leave --out out",
     });
   }
-  mkdirSync(folder, { recursive: true });
+  writing(folder, () => {
+    mkdirSync(folder, { recursive: true });
+    accessSync(folder, constants.W_OK);
+  });
   return folder;
 }
 
@@ -103,7 +110,7 @@ export function abandonFolder(folder: string): void {
 }
 
 export async function writeConfig(folder: string, config: ExperimentConfig): Promise<void> {
-  await writeAtomically(join(folder, RUN_FILES.config), `# As resolved, with every default.\n${stringify(config)}`);
+  await writeWhole(join(folder, RUN_FILES.config), `# As resolved, with every default.\n${stringify(config)}`);
 }
 
 export function summarize(folder: string, { task, training, metrics, baselines, report }: ExperimentResult): RunSummary {
@@ -120,9 +127,9 @@ export async function writeResult(
   const summary = summarize(folder, result);
   const files = baselineFiles([...result.rivalFiles.keys()]);
   for (const [name, bytes] of result.rivalFiles)
-    await writeAtomically(join(folder, RUN_FILES.baselines, files.get(name) as string), bytes);
-  await writeAtomically(join(folder, RUN_FILES.model), result.file);
-  await writeAtomically(join(folder, RUN_FILES.page), renderReportHtml(result.report, { title: result.name }));
+    await writeWhole(join(folder, RUN_FILES.baselines, files.get(name) as string), bytes);
+  await writeWhole(join(folder, RUN_FILES.model), result.file);
+  await writeWhole(join(folder, RUN_FILES.page), renderReportHtml(result.report, { title: result.name }));
   const whole: RunReport = {
     ...summary,
     name: result.name,
@@ -131,7 +138,7 @@ export async function writeResult(
     data: hashes,
     report: result.report,
   };
-  await writeAtomically(join(folder, RUN_FILES.report), `${JSON.stringify(whole, null, 2)}\n`);
+  await writeWhole(join(folder, RUN_FILES.report), `${JSON.stringify(whole, null, 2)}\n`);
   return summary;
 }
 

@@ -4,9 +4,10 @@ import { type ErrorCode, OstinatoError } from "../core/errors.js";
 import { openSession, type RawRecord, type StreamSession } from "../model/index.js";
 import { loadModel } from "../model/load-file.js";
 import { ownerOf } from "../serve/owner.js";
-import { writeAtomically } from "../train/checkpoint-file.js";
 import { takeInterrupts } from "./interrupt.js";
 import { writeOut } from "./output.js";
+import { wantWritable, writeWhole } from "./output-file.js";
+import { jsonLine } from "./printable.js";
 import { counted, Terminal, type TerminalOptions } from "./terminal.js";
 
 export interface StreamCommandOptions extends TerminalOptions {
@@ -21,23 +22,20 @@ const MAX_LINE_CHARACTERS = 1 << 20;
 
 export async function streamCommand(path: string, options: StreamCommandOptions): Promise<0> {
   const terminal = new Terminal({ json: true, quiet: options.quiet });
+  if (options.snapshotOut !== undefined) wantWritable(options.snapshotOut);
   const loaded = await loadModel(path);
   const snapshot = options.snapshotIn === undefined ? undefined : await readSnapshot(options.snapshotIn);
   const session = openSession(loaded, { owner: ownerOf(options.owner), snapshot });
-  const { entity } = loaded.preprocessing.roles;
   const startedAt = session.steps;
   let bad = 0;
   let unread = false;
   const interrupt = takeInterrupts({ exit: 0, onFirst: () => process.stdin.destroy() });
   try {
-    const guard = new OneSeries(entity);
     for await (const { text, number } of lines(process.stdin)) {
       let answer: string;
       try {
-        const record = parseRecord(text);
-        guard.check(record);
-        const predictions = session.push(record);
-        answer = `${JSON.stringify({ steps: session.steps, predictions })}\n`;
+        const predictions = session.push(parseRecord(text));
+        answer = jsonLine({ steps: session.steps, predictions });
       } catch (error) {
         const located = locate(error, number);
         if (!options.skipBad || located.code === "OST_NAN") throw located;
@@ -58,26 +56,6 @@ export async function streamCommand(path: string, options: StreamCommandOptions)
     `${counted(session.steps - startedAt, "record")} read${skipped}; the state is ${counted(session.steps, "step")} old.`,
   );
   return 0;
-}
-
-/** A session is one series; records of another would be read as its continuation. */
-class OneSeries {
-  #first: unknown;
-
-  constructor(readonly entity: string | null) {}
-
-  check(record: RawRecord): void {
-    if (this.entity === null || !Object.hasOwn(record, this.entity)) return;
-    const value = record[this.entity];
-    this.#first ??= value;
-    if (value === this.#first) return;
-    throw new OstinatoError("OST_RECORD", {
-      what: "the record belongs to another series",
-      expected: `"${this.entity}" ${JSON.stringify(this.#first)} throughout`,
-      got: JSON.stringify(value),
-      repair: "stream each series by itself, or serve the model and open one session for each",
-    });
-  }
 }
 
 function parseRecord(text: string): RawRecord {
@@ -156,5 +134,5 @@ async function readSnapshot(path: string): Promise<Uint8Array> {
 }
 
 async function saveSnapshot(path: string, session: StreamSession): Promise<void> {
-  await writeAtomically(path, session.snapshot());
+  await writeWhole(path, session.snapshot());
 }

@@ -6,6 +6,7 @@
 import type { WriteStream } from "node:tty";
 import picocolors from "picocolors";
 import type { TrainProgress } from "../train/index.js";
+import { jsonLine, printable } from "./printable.js";
 
 export interface TerminalOptions {
   /** stdout is for JSON. */
@@ -51,13 +52,13 @@ export class Terminal {
   print(text = ""): void {
     if (this.#quiet) return;
     this.clear();
-    this.#out.write(`${text}\n`);
+    this.#out.write(`${printable(text, { colors: this.color.isColorSupported })}\n`);
   }
 
   /** Something a person should know although it is not the result; shown with --quiet too, on stderr. */
   warn(text: string): void {
     this.clear();
-    process.stderr.write(`${text}\n`);
+    process.stderr.write(`${printable(text)}\n`);
   }
 
   /** Rewrites the live line, a few times a second at most; nothing where there is no terminal. */
@@ -66,7 +67,7 @@ export class Terminal {
     if (!this.live || (!always && now - this.#shownAt < LIVE_INTERVAL_MS)) return;
     this.#shownAt = now;
     this.#shown = true;
-    this.#out.write(`\r\x1b[2K${clipped(text, this.liveWidth)}`);
+    this.#out.write(`\r\x1b[2K${clipped(printable(text), this.liveWidth)}`);
   }
 
   /** Removes the live line. */
@@ -78,7 +79,7 @@ export class Terminal {
   /** One JSON object on one line of stdout. */
   json(value: unknown): void {
     this.clear();
-    process.stdout.write(`${JSON.stringify(value)}\n`);
+    process.stdout.write(jsonLine(value));
   }
 }
 

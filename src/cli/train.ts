@@ -1,5 +1,5 @@
 /** @file `ostinato train`: a configuration in, a run folder out. */
-import { appendFileSync, existsSync, readdirSync } from "node:fs";
+import { appendFileSync, existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { OstinatoError } from "../core/errors.js";
 import { defaultEngine } from "../kernels/index.js";
@@ -37,6 +37,7 @@ const RUNS = "runs";
 /** @returns the exit code: 3 when it was stopped by Ctrl-C. */
 export async function trainCommand(path: string | undefined, options: TrainCommandOptions): Promise<0 | 3> {
   const terminal = new Terminal(options);
+  if (options.resume && options.out !== undefined) wantBegun(options.out);
   const loaded = await loadConfig(path ?? resumedConfig(options), options);
   const { config, name } = loaded;
   let folder = options.resume ? resumedFolder(loaded, options) : options.out;
@@ -57,8 +58,7 @@ export async function trainCommand(path: string | undefined, options: TrainComma
     folder ??= makeRunFolder(RUNS, name);
     const at = folder;
     const fingerprint = fingerprintOf(config, hashes);
-    if (options.resume && existsSync(join(at, RUN_FILES.config)) && !(await takeUpRun(at, { fingerprint, engine })))
-      terminal.print(`  no checkpoint in ${at} yet: starting from the beginning\n`);
+    if (options.resume) await takeUpRun(at, { fingerprint, engine });
     await writeConfig(at, config);
     const view = new ExperimentView(terminal, config, table);
     const result = await runExperiment(portableConfig(config), table, {
@@ -122,16 +122,21 @@ function resumedFolder({ name }: LoadedConfig, { out }: TrainCommandOptions): st
       repair: "start one without --resume, or name its folder with --out",
     });
   }
-  if (existsSync(folder) && readdirSync(folder).length > 0 && !existsSync(join(folder, RUN_FILES.config))) {
-    throw new OstinatoError("OST_USAGE", {
-      what: "the folder holds no run",
-      expected: `a folder with ${RUN_FILES.config}`,
-      where: `--out ${folder}`,
-      repair: "name the folder of a run",
-    });
-  }
-  if (!existsSync(folder)) claimFolder(folder);
+  wantBegun(folder);
   return folder;
+}
+
+/** @throws OST_CHECKPOINT where no run has left a checkpoint or a report: to start anew there must never look like going on. */
+function wantBegun(folder: string): void {
+  if ([RUN_FILES.checkpoint, RUN_FILES.report].some((name) => existsSync(join(folder, name)))) return;
+  const empty = !existsSync(folder) || (statSync(folder).isDirectory() && readdirSync(folder).length === 0);
+  throw new OstinatoError("OST_CHECKPOINT", {
+    what: `nothing to resume in ${folder}`,
+    expected: `a folder with ${RUN_FILES.checkpoint}`,
+    got: existsSync(folder) ? (empty ? "an empty folder" : "a folder without one") : "no such folder",
+    where: "--resume",
+    repair: empty ? "leave --resume out" : "leave --resume out, and choose another --out or remove the folder",
+  });
 }
 
 /** @throws OST_CHECKPOINT if the finished run had another configuration or other data, or was judged in another way. */
@@ -169,10 +174,21 @@ async function alreadyFinished(
 }
 
 function stopped(terminal: Terminal, folder: string, { json }: TrainCommandOptions): 3 {
-  const resume = `ostinato train --resume --out ${/^[\w./-]+$/.test(folder) ? folder : JSON.stringify(folder)}`;
+  if (!existsSync(join(folder, RUN_FILES.checkpoint))) {
+    abandonFolder(folder);
+    terminal.warn("  Stopped before the first update; there is nothing to go on with.");
+    if (json) terminal.json({ stopped: true, checkpoint: null, resume: null });
+    return 3;
+  }
+  const resume = `ostinato train ${shellWord(join(folder, RUN_FILES.config))} --resume --out ${shellWord(folder)}`;
   terminal.warn(`  Stopped; the checkpoint is saved. Go on with:  ${resume}`);
   if (json) terminal.json({ stopped: true, checkpoint: join(folder, RUN_FILES.checkpoint), resume });
   return 3;
+}
+
+/** As a POSIX shell reads it. */
+function shellWord(text: string): string {
+  return /^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 /** Where the model is, the baseline that the verdict would rather ship, and what to do with them. */

@@ -12,7 +12,7 @@ export type ExitCode = 1 | 2 | 3;
 export const ERROR_CODES = {
   OST_USAGE: { exit: 2, meaning: "a command, flag or argument that does not exist or does not fit" },
   OST_CONFIG: { exit: 2, meaning: "the configuration file does not match its schema" },
-  OST_FILE: { exit: 2, meaning: "a file is missing, unreadable or empty" },
+  OST_FILE: { exit: 2, meaning: "a file is missing, unreadable or empty, or cannot be written" },
   OST_FORMAT: { exit: 2, meaning: "a data file is not in the format its name or the configuration promises" },
   OST_COLUMN: { exit: 2, meaning: "a column that the data does not have, or a duplicated column" },
   OST_VALUE: { exit: 2, meaning: "a cell holds something a column of its kind cannot hold" },

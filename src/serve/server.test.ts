@@ -413,6 +413,12 @@ describe("hostile requests", () => {
       expect([path, status, headers.get("allow"), body.error.code]).toEqual([path, 405, allow, "OST_REQUEST"]);
     }
     expect((await call("PUT", "/v1/sessions/target/steps/more")).status).toBe(404);
+    for (const method of ["HEAD", "OPTIONS", "PROPFIND", "PATCH"]) {
+      const { status, headers } = await fetch(`${url}/v1/models`, { method });
+      expect([method, status, headers.get("allow")]).toEqual([method, 405, "GET"]);
+    }
+    const bad = await call("GET", "/v1/sessions/%zz");
+    expect([bad.status, bad.body.error.repair]).toEqual([400, expect.stringMatching(/%XX/)]);
     await untouched();
   });
 

@@ -335,10 +335,13 @@ function answerError(reply: FastifyReply, error: unknown, metrics: ServerMetrics
   return status;
 }
 
-const REASONS: Record<string, { what: string }> = {
+const REASONS: Record<string, { what: string; repair?: string }> = {
   FST_ERR_CTP_INVALID_JSON_BODY: { what: "the body is not JSON, or holds a key that could change a prototype" },
-  FST_ERR_CTP_INVALID_CONTENT_LENGTH: { what: "the body is not as long as Content-Length says" },
-  FST_ERR_BAD_URL: { what: "the path is not a valid URL" },
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: {
+    what: "the body is not as long as Content-Length says",
+    repair: "send its length in bytes",
+  },
+  FST_ERR_BAD_URL: { what: "the path is not a valid URL", repair: "write a character that a URL cannot hold as %XX, in UTF-8" },
 };
 
 function modelFacts(name: string, model: StreamModel, engine: string | undefined): ModelFacts {

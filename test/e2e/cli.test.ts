@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -228,6 +228,16 @@ describe("from data to a stream", () => {
     expect(oneObject(later.stdout)["notes"].join(" ")).toMatch(
       /all 200 rows.*40 of the 200 rows are rows the model was trained or chosen with/,
     );
+    file(
+      "copied.csv",
+      loadCsv(300)
+        .split("\n")
+        .filter((_, i) => i < 100)
+        .join("\n"),
+    );
+    const copied = oneObject((await ostinato(["evaluate", model, "--data", "copied.csv", "--json"])).stdout)["notes"].join(" ");
+    expect(copied).toMatch(/all 99 rows of copied\.csv were scored as test data, but all of them are rows the model was trained/);
+    expect(copied).not.toMatch(/nothing was fitted|neither/);
   });
 
   it("judges a file by the default metric where the decision needs what the file cannot give, and says so", async () => {
@@ -294,6 +304,58 @@ describe("from data to a stream", () => {
     const forecasts = answers.flatMap(({ predictions }) => predictions.flatMap((one: Json) => one.forecast.load));
     expect(forecasts).toEqual(rows.slice(1).map((cells) => Number(cells[4])));
     expect(answers[6].predictions).toEqual([]);
+
+    const before = text("p.csv");
+    const again = await ostinato(["predict", model, "--data", "load.csv", "--out", "p.csv"]);
+    expect([again.code, again.stderr, text("p.csv")]).toEqual([2, expect.stringMatching(/OST_USAGE.*p\.csv.*--force/s), before]);
+    expect((await ostinato(["predict", model, "--data", "load.csv", "--out", "p.csv", "--force"])).code).toBe(0);
+    expect(text("p.csv")).toBe(before);
+  });
+
+  it("writes no prediction that is not finite, and leaves the file that was there", async () => {
+    const bytes = readFileSync(join(folder, model));
+    const { tensors } = readSafetensors(bytes);
+    for (const name of ["head.weight", "head.bias"]) {
+      const own = Buffer.from(tensors.get(name)?.data as Uint8Array);
+      const at = bytes.indexOf(own);
+      const rows = tensors.get(name)?.shape[0] as number;
+      // Three outputs of (1 + s), (1 - s) and (1 + s) times the largest number there is.
+      for (let i = 0; i < own.length / 4; i++) {
+        const row = name === "head.bias" ? i : Math.floor(i / (own.length / 4 / rows));
+        bytes.writeFloatLE(name === "head.weight" && row === 1 ? -3.4e38 : 3.4e38, at + 4 * i);
+      }
+    }
+    writeFileSync(join(folder, "huge.safetensors"), bytes);
+    for (const out of ["nan.csv", "nan.ndjson"]) {
+      const { code, stderr } = await ostinato(["predict", "huge.safetensors", "--data", "load.csv", "--out", out]);
+      expect([code, stderr, existsSync(join(folder, out))]).toEqual([3, expect.stringMatching(/OST_NAN.*row 8/), false]);
+    }
+    file("kept.csv", "mine\n");
+    const kept = await ostinato(["predict", "huge.safetensors", "--data", "load.csv", "--out", "kept.csv", "--force"]);
+    expect([kept.code, text("kept.csv"), readdirSync(folder).filter((name) => name.endsWith(".partial"))]).toEqual([
+      3,
+      "mine\n",
+      [],
+    ]);
+  });
+
+  it("refuses in the same words, in every command, a path that cannot be written", async () => {
+    file("plain", "");
+    const commands = [
+      ["train", "load.yaml", "--out", "plain/run"],
+      ["predict", model, "--data", "load.csv", "--out", "plain/p.csv"],
+      ["record", "--seconds", "0.2", "--out", "plain/r.csv"],
+      ["init", "--data", "load.csv", "--out", "plain/o.yaml"],
+      ["stream", model, "--snapshot-out", "plain/s.bin"],
+    ];
+    for (const args of commands) {
+      const { code, stderr } = await ostinato(args);
+      expect([args[0], code, stderr]).toEqual([
+        args[0],
+        2,
+        expect.stringMatching(/OST_FILE {2}plain\/\S+: it cannot be written: a part of the path is a file/),
+      ]);
+    }
   });
 
   it("predicts as it streams, carried, also a baseline; a snapshot goes on where it was taken", async () => {
@@ -322,7 +384,7 @@ describe("from data to a stream", () => {
       "runs/tags/baselines/MLP-window-8.safetensors",
     ]) {
       if (!existsSync(join(folder, path))) continue;
-      expect((await ostinato(["predict", path, "--data", "unlabelled.csv", "--out", "t.ndjson"])).code).toBe(0);
+      expect((await ostinato(["predict", path, "--data", "unlabelled.csv", "--out", "t.ndjson", "--force"])).code).toBe(0);
       const predicted = text("t.ndjson")
         .trimEnd()
         .split("\n")
@@ -367,7 +429,8 @@ describe("from data to a stream", () => {
   });
 
   it.skipIf(!existsSync("/dev/full"))("never calls done what could not be written", async () => {
-    for (const line of [`inspect ${model} --json`, "runs", "--version"]) {
+    const train = "train load.yaml --set evaluation.rivals=false --set train.epochs=1 --out full/run --json";
+    for (const line of [`inspect ${model}`, `inspect ${model} --json`, "runs", "--version", train]) {
       const { exit, stderr } = await shell(`ostinato ${line} > /dev/full`);
       expect([line, exit, stderr]).toEqual([line, "2", expect.stringMatching(/OST_FILE.*ENOSPC/s)]);
     }
@@ -550,13 +613,34 @@ describe("a stopped run", () => {
   it("by Ctrl-C says how to go on, and resumed ends with the same weights, bit for bit", async () => {
     const child = start(["train", "load.yaml", ...long, "--out", "runs/stopped"]);
     const stopped = await ended(child, { until: [/epoch 3\/40/, () => child.kill("SIGINT")] });
-    expect([stopped.code, stopped.stderr]).toEqual([3, expect.stringContaining("ostinato train --resume --out runs/stopped")]);
+    expect([stopped.code, stopped.stderr]).toEqual([
+      3,
+      expect.stringContaining("ostinato train runs/stopped/config.yaml --resume --out runs/stopped\n"),
+    ]);
     expect(existsSync(join(folder, "runs/stopped/model.safetensors"))).toBe(false);
     expect((await ostinato(["runs", "--json"])).stdout).toMatch(/"run":"stopped","state":"unfinished"/);
     const resumed = await ostinato(["train", "--resume", "--out", "runs/stopped", "--json"]);
     expect([resumed.code, oneObject(resumed.stdout)["epochs"]]).toEqual([0, 40]);
     expect(resumed.stderr).not.toMatch(/epoch 2\/40/);
     expect(weights("runs/stopped/model.safetensors")).toEqual(weights("runs/whole/model.safetensors"));
+  });
+
+  it("is never begun anew by --resume", async () => {
+    mkdirSync(join(folder, "hollow"));
+    mkdirSync(join(folder, "begun"));
+    file("begun/config.yaml", FORECAST.replace("load.csv", join(folder, "load.csv")));
+    for (const [out, repair] of [
+      ["nowhere", /leave --resume out\n/],
+      ["hollow", /leave --resume out\n/],
+      ["begun", /remove the folder/],
+    ] as const) {
+      for (const config of [[], ["load.yaml"]]) {
+        const { code, stderr } = await ostinato(["train", ...config, "--resume", "--out", out]);
+        expect([out, code, stderr]).toEqual([out, 3, expect.stringMatching(`OST_CHECKPOINT.*nothing to resume in ${out}`)]);
+        expect(stderr).toMatch(repair);
+      }
+    }
+    expect([existsSync(join(folder, "nowhere")), readdirSync(join(folder, "hollow"))]).toEqual([false, []]);
   });
 
   it("by a kill loses nothing but the steps since its checkpoint", async () => {
@@ -581,7 +665,7 @@ describe("a stopped run", () => {
     const stopped = await ended(child);
     expect([stopped.code, oneObject(stopped.stdout)]).toMatchObject([
       3,
-      { stopped: true, resume: "ostinato train --resume --out runs/other" },
+      { stopped: true, resume: "ostinato train runs/other/config.yaml --resume --out runs/other" },
     ]);
     const refused = await ostinato(["train", "load.yaml", ...long, "--set", "train.seed=8", "--out", "runs/other", "--resume"]);
     expect([refused.code, refused.stderr]).toEqual([3, expect.stringContaining("OST_CHECKPOINT")]);
@@ -638,6 +722,9 @@ describe("usage", () => {
       expect([help.code, help.stdout]).toEqual([0, expect.stringMatching(/Example:\n {2}\$ .*ostinato /)]);
     const version = await ostinato(["--version"]);
     expect([version.code, version.stdout]).toEqual([0, expect.stringMatching(/^\d+\.\d+\.\d+\n$/)]);
+    const inJson = await ostinato(["--version", "--json"]);
+    expect([inJson.code, oneObject(inJson.stdout)]).toEqual([0, { version: version.stdout.trim() }]);
+    expect(await ostinato([])).toEqual({ code: 0, stdout, stderr: "" });
   });
 
   it("records telemetry, appends whole rows and refuses a file of something else", async () => {
@@ -677,6 +764,35 @@ describe("usage", () => {
       expect.stringMatching(/^time,cpuUser/),
       expect.stringMatching(/rows? in/),
     ]);
+  });
+
+  it("writes no configuration that training would refuse", async () => {
+    const cases: [string, string[], number, RegExp][] = [
+      [loadCsv(8), [], 2, /OST_(WINDOW|SPLIT).*too few rows.*8 rows/s],
+      [loadCsv(1), [], 2, /OST_(WINDOW|SPLIT).*1 row/s],
+      [loadCsv(80).replace("\n2026-01-01T00", "\n2026-01-03T00"), [], 2, /OST_ORDER.*sort the rows/s],
+      [tagsCsv(), ["classify"], 2, /OST_TARGET.*"state" changes at row.*ostinato init tag/s],
+      [
+        loadCsv(80)
+          .replaceAll(/(\n2026[^\n]*)/g, "$1,on")
+          .replace("load", "load,state")
+          .replace(",on", ",off"),
+        ["classify"],
+        2,
+        /OST_(TARGET|COLUMN)/,
+      ],
+      [loadCsv(120), [], 0, /^$/],
+    ];
+    for (const [data, task, code, message] of cases) {
+      file("given.csv", data);
+      rmSync(join(folder, "given.yaml"), { force: true });
+      const made = await ostinato(["init", ...task, "--data", "given.csv", "--out", "given.yaml"]);
+      expect([made.code, made.stderr, existsSync(join(folder, "given.yaml"))]).toEqual([
+        code,
+        expect.stringMatching(message),
+        code === 0,
+      ]);
+    }
   });
 
   it("begins with init, which never overwrites", async () => {
