@@ -2,7 +2,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { OstinatoError } from "../core/errors.js";
-import { describeArchitecture, type LoadedModel } from "../model/index.js";
+import { countParameters, describeArchitecture, type LoadedModel } from "../model/index.js";
 import { loadModel } from "../model/load-file.js";
 import { type Entrant, type ExperimentConfig, parseConfig } from "../tasks/index.js";
 import { loadConfig } from "./config-file.js";
@@ -40,8 +40,9 @@ export function predictorName({ header, predictor }: LoadedModel): string {
   return header.architecture.type === "baseline" ? predictor.name : describeArchitecture(header.architecture);
 }
 
-export function parameterCount({ network }: LoadedModel): number | null {
-  return network ? network.parameters().reduce((sum, { size }) => sum + size, 0) : null;
+/** Null for a baseline. */
+export function parameterCount({ header: { architecture } }: LoadedModel): number | null {
+  return architecture.type === "baseline" ? null : countParameters(architecture);
 }
 
 /** Ready to be judged beside `first`. */

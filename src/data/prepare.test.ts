@@ -197,33 +197,36 @@ describe("prepare refuses", () => {
 
 const data = process.env.OSTINATO_DATA ?? fileURLToPath(new URL("../../../shared/data", import.meta.url));
 const etth1 = join(data, "forecast-etth1", "ETTh1.csv");
-it.skipIf(!existsSync(etth1))("ETTh1: 2,857 test windows, and repeating yesterday has the known error of 0.424", async () => {
-  const names = ["HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT"];
-  const prepared = prepare(await readTable(etth1), {
-    targetKind: "values",
-    time: "date",
-    features: names,
-    target: names,
-    split: { by: "time", rows: [8640, 2880, 2880] },
-  });
-  const test = windows(prepared, { length: 96, horizon: 24, part: "test" });
-  expect(test.count).toBe(2857);
-  let sum = 0;
-  let count = 0;
-  for (const { batchSize, x, values } of batches(test, { batchSize: 256 })) {
-    for (let b = 0; b < batchSize; b++) {
-      for (let j = 0; j < 24 * 7; j++) {
-        sum += (values![b * 24 * 7 + j] - x[(b * 96 + 72) * 7 + j]) ** 2;
-        count++;
+it.skipIf(!existsSync(etth1))(
+  "ETTh1: 2,857 test windows, and repeating yesterday has the known error of 0.424 (needs OSTINATO_DATA or ../shared/data)",
+  async () => {
+    const names = ["HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT"];
+    const prepared = prepare(await readTable(etth1), {
+      targetKind: "values",
+      time: "date",
+      features: names,
+      target: names,
+      split: { by: "time", rows: [8640, 2880, 2880] },
+    });
+    const test = windows(prepared, { length: 96, horizon: 24, part: "test" });
+    expect(test.count).toBe(2857);
+    let sum = 0;
+    let count = 0;
+    for (const { batchSize, x, values } of batches(test, { batchSize: 256 })) {
+      for (let b = 0; b < batchSize; b++) {
+        for (let j = 0; j < 24 * 7; j++) {
+          sum += (values![b * 24 * 7 + j] - x[(b * 96 + 72) * 7 + j]) ** 2;
+          count++;
+        }
       }
     }
-  }
-  expect(sum / count).toBeCloseTo(0.424, 3);
-});
+    expect(sum / count).toBeCloseTo(0.424, 3);
+  },
+);
 
 const vowels = join(data, "class-japanese-vowels");
 it.skipIf(!existsSync(vowels))(
-  "JapaneseVowels: the official parts, with validation taken from training speakers evenly",
+  "JapaneseVowels: the official parts, with validation taken from training speakers evenly (needs OSTINATO_DATA or ../shared/data)",
   async () => {
     const table = await readTable(
       { train: join(vowels, "JapaneseVowels_TRAIN.ts"), test: join(vowels, "JapaneseVowels_TEST.ts") },

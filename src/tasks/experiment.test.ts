@@ -5,8 +5,9 @@ import { tableFromRecords } from "../data/index.js";
 import { maseScale } from "../evaluate/index.js";
 import { networkPredictor, openModel, openSession, type RawRecord } from "../model/index.js";
 import { type ExperimentConfigInput, parseConfig } from "./config.js";
-import { type ExperimentEvent, judgeEntrants, prepareExperiment, runExperiment, scoringOptions, VERSION } from "./experiment.js";
+import { type ExperimentEvent, prepareExperiment, runExperiment, VERSION } from "./experiment.js";
 import { evaluationBatches, fitNetwork } from "./fit-network.js";
+import { judgeEntrants, scoringOptions } from "./judgement.js";
 
 type Cells = Record<string, string | number | null>;
 

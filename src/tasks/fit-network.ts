@@ -14,8 +14,6 @@ import { type LossOptions, taskOf, wholeLanes } from "./task.js";
 export interface FitOptions extends Pick<TrainOptions<Batch>, "onLog" | "onProgress" | "signal" | "resume" | "fingerprint"> {
   checkpoint?: CheckpointStore;
   engine?: Kernels;
-  /** Called with the fresh network before its training. */
-  onNetwork?: (network: SequenceModel) => void;
 }
 
 export interface FittedNetwork {
@@ -29,12 +27,11 @@ export async function fitNetwork(
   prepared: PreparedData,
   spec: ExampleSpec,
   architecture: Architecture,
-  { engine, onNetwork, ...options }: FitOptions = {},
+  { engine, ...options }: FitOptions = {},
 ): Promise<FittedNetwork> {
   const { train: settings, mode } = config;
   const task = taskOf(config);
   const network = buildNetwork(architecture, { rng: seedRng(settings.seed), engine });
-  onNetwork?.(network);
   const optimizer = makeOptimizer(settings, network);
   const lossOptions: LossOptions = {
     loss: settings.loss,

@@ -141,16 +141,19 @@ it("hashes a file with SHA-256", async () => {
 
 const data = process.env.OSTINATO_DATA ?? fileURLToPath(new URL("../../../../shared/data", import.meta.url));
 const vowels = join(data, "class-japanese-vowels");
-it.skipIf(!existsSync(vowels))("JapaneseVowels has 270 and 370 cases of 12 dimensions, 7 to 29 steps and 9 classes", async () => {
-  const table = await readTable(
-    { train: join(vowels, "JapaneseVowels_TRAIN.ts"), test: join(vowels, "JapaneseVowels_TEST.ts") },
-    { text: ["label"] },
-  );
-  const lengths = new Map<string, number>();
-  for (const sequence of columnOf(table, "sequence").texts!) lengths.set(sequence, (lengths.get(sequence) ?? 0) + 1);
-  expect([...lengths.keys()].filter((name) => name.startsWith("train-"))).toHaveLength(270);
-  expect(lengths.size).toBe(640);
-  expect([Math.min(...lengths.values()), Math.max(...lengths.values())]).toEqual([7, 29]);
-  expect(new Set(columnOf(table, "label").texts).size).toBe(9);
-  expect(table.columns.filter(({ name, numbers }) => name.startsWith("dim") && numbers)).toHaveLength(12);
-});
+it.skipIf(!existsSync(vowels))(
+  "JapaneseVowels has 270 and 370 cases of 12 dimensions, 7 to 29 steps and 9 classes (needs OSTINATO_DATA or ../shared/data)",
+  async () => {
+    const table = await readTable(
+      { train: join(vowels, "JapaneseVowels_TRAIN.ts"), test: join(vowels, "JapaneseVowels_TEST.ts") },
+      { text: ["label"] },
+    );
+    const lengths = new Map<string, number>();
+    for (const sequence of columnOf(table, "sequence").texts!) lengths.set(sequence, (lengths.get(sequence) ?? 0) + 1);
+    expect([...lengths.keys()].filter((name) => name.startsWith("train-"))).toHaveLength(270);
+    expect(lengths.size).toBe(640);
+    expect([Math.min(...lengths.values()), Math.max(...lengths.values())]).toEqual([7, 29]);
+    expect(new Set(columnOf(table, "label").texts).size).toBe(9);
+    expect(table.columns.filter(({ name, numbers }) => name.startsWith("dim") && numbers)).toHaveLength(12);
+  },
+);

@@ -1,0 +1,171 @@
+/**
+ * @file Judges predictors, networks and baselines alike, on the test part of an experiment: scores, what the report must say of the split,
+ * comparisons and verdict.
+ */
+import type { Batch, ExampleSpec, Part } from "../core/batch.js";
+import { OstinatoError } from "../core/errors.js";
+import { seed as seedRng } from "../core/rng.js";
+import { type PreparedData, partCode, runsOf } from "../data/index.js";
+import { type Contender, evaluate, judgeStepwise, maseScale, type Report } from "../evaluate/index.js";
+import type { Predictor } from "../model/index.js";
+import type { ExperimentConfig } from "./config.js";
+import { evaluationBatches } from "./fit-network.js";
+import { lengthReport } from "./length-report.js";
+import { hasNarrowRival, noNarrowRival } from "./rival.js";
+import { taskOf } from "./task.js";
+
+/** Prepared data and what the model must know of its examples. */
+export interface ExperimentData {
+  prepared: PreparedData;
+  spec: ExampleSpec;
+}
+
+/** A predictor that is to be judged. */
+export interface Entrant {
+  name: string;
+  kind: "model" | "baseline";
+  predictor: Predictor;
+  /** Whether it is cheaper to run than the first. */
+  cheaper: boolean;
+}
+
+export interface Judgement {
+  report: Report;
+  model: Contender;
+  rivals: Contender[];
+}
+
+/**
+ * Scores predictors on the test part, and on the validation part where there is one, and judges the first against the others.
+ * Null when `signal` ended it.
+ */
+export async function judgeEntrants(
+  config: ExperimentConfig,
+  { prepared, spec }: ExperimentData,
+  entrants: readonly Entrant[],
+  { signal }: { signal?: AbortSignal } = {},
+): Promise<Judgement | null> {
+  const scoring = scoringOptions(config, prepared);
+  const contenders: Contender[] = [];
+  for (const { name, kind, cheaper, predictor } of entrants) {
+    await turn();
+    if (signal?.aborted) return null;
+    const score = (part: Part, predict = (batch: Batch): Float32Array => predictor.predict(batch)) =>
+      evaluate(predict, evaluationBatches(config, prepared, part), spec, scoring);
+    const validation = prepared.split.validation > 0 ? score("validation") : undefined;
+    let steps = 0;
+    let milliseconds = 0;
+    const timed = (batch: Batch) => {
+      const start = performance.now();
+      const prediction = predictor.predict(batch);
+      milliseconds += performance.now() - start;
+      for (const length of batch.lengths) steps += length;
+      return prediction;
+    };
+    const test = score("test", timed);
+    contenders.push({ name, kind, test, validation, cheaper, microsecondsPerStep: (1000 * milliseconds) / Math.max(1, steps) });
+  }
+  const [model, ...rivals] = contenders;
+  const steps = judgeStepwise(model, rivals, {
+    rng: seedRng(config.train.seed),
+    decision: config.decision,
+    span: spec.length + spec.horizon,
+    resamples: config.evaluation.resamples,
+    unit: taskOf(config).unit,
+    clusterOf: groupsOf(prepared),
+    separation: separationOf(prepared),
+    notes: [
+      ...splitNotes(config, prepared),
+      ...(config.evaluation.rivals && !hasNarrowRival(config.model) ? [noNarrowRival(config)] : []),
+    ],
+    lengthShift: lengthReport(config, prepared, spec, entrants[0].predictor) ?? undefined,
+  });
+  let step = steps.next();
+  while (!step.done) {
+    await turn();
+    if (signal?.aborted) return null;
+    step = steps.next();
+  }
+  return { report: step.value, model, rivals };
+}
+
+/** Lets signals and timers have their turn between two long synchronous stretches. */
+export function turn(): Promise<void> {
+  return new Promise((resume) => setTimeout(resume, 0));
+}
+
+/** Where the split is by group: per series the number of its group. */
+function groupsOf({ series }: PreparedData): Int32Array | undefined {
+  if (series.some(({ group }) => group === null)) return undefined;
+  const numbers = new Map<string, number>();
+  return Int32Array.from(series, ({ group }) => {
+    const name = group as string;
+    if (!numbers.has(name)) numbers.set(name, numbers.size);
+    return numbers.get(name) as number;
+  });
+}
+
+/** How the test rows lie to those the model was trained and chosen with; undefined where there are none of those. */
+function separationOf({ series, split }: PreparedData): Report["separation"] {
+  if (split.train + split.validation === 0) return undefined;
+  const test = partCode("test");
+  const shared = series.filter(({ part, copy }) => !copy && part.includes(test) && part.some((code) => code > 0 && code < test));
+  if (shared.length === 0) return "series";
+  const isLater = (part: Uint8Array) => !part.subarray(part.indexOf(test)).some((code) => code > 0 && code < test);
+  return shared.every(({ part }) => isLater(part)) ? "later" : "interleaved";
+}
+
+/** A split by time cuts each series by its own order, so that one may be learned from at times that another is tested at. */
+export function splitNotes({ data }: ExperimentConfig, { series }: PreparedData): string[] {
+  if (data.split.by !== "time") return [];
+  let learned = { entity: "", at: Number.NEGATIVE_INFINITY };
+  let tested = { entity: "", at: Number.POSITIVE_INFINITY };
+  for (const { entity, time, part, copy } of series) {
+    if (copy || !time) continue;
+    for (let i = 0; i < part.length; i++) {
+      const isTest = part[i] === partCode("test");
+      if (!isTest && part[i] > 0 && time[i] > learned.at) learned = { entity, at: time[i] };
+      if (isTest && time[i] < tested.at) tested = { entity, at: time[i] };
+    }
+  }
+  if (learned.at < tested.at) return [];
+  const told = (at: number) => new Date(at).toISOString();
+  return [
+    `Each series was cut by its own order: the training and validation rows of "${learned.entity}" go on to ${told(learned.at)}, ` +
+      `the test rows of "${tested.entity}" begin at ${told(tested.at)}. Where series share events, the test part is not new; ` +
+      "a column that names the parts (split.by: column:NAME) can cut all at one time.",
+  ];
+}
+
+/** Errors in original units, MASE where the training part gives it a scale, and what the decision needs. */
+export function scoringOptions(config: ExperimentConfig, prepared: PreparedData) {
+  const { decision } = config;
+  const scaler = prepared.preprocessing.targetScaler;
+  if (!scaler) return { decision };
+  const maseScales = orNothing(() => trainingScales(config, prepared));
+  return { decision, original: (value: number, k: number) => scaler.invert(value, k), ...(maseScales && { maseScales }) };
+}
+
+/** The denominator of MASE for each target. @throws OST_WINDOW, OST_TARGET where the training part gives none. */
+export function trainingScales({ evaluation }: ExperimentConfig, { preprocessing, series }: PreparedData): number[] {
+  const width = preprocessing.roles.target.length;
+  const training = (k: number) =>
+    series
+      .filter(({ copy }) => !copy)
+      .flatMap(({ values, part }) =>
+        runsOf(part, partCode("train")).map(([from, to]) =>
+          Float32Array.from({ length: to - from }, (_, i) => (values as Float32Array)[(from + i) * width + k]),
+        ),
+      );
+  return Array.from({ length: width }, (_, k) => maseScale(training(k), { period: evaluation.period ?? 1 }));
+}
+
+/** Undefined where a series is too short or constant, so that MASE has no scale. */
+function orNothing<T>(run: () => T): T | undefined {
+  try {
+    return run();
+  } catch (error) {
+    if (error instanceof OstinatoError && (error.code === "OST_WINDOW" || error.code === "OST_TARGET")) return undefined;
+    throw error;
+  }
+}
