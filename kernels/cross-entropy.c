@@ -8,7 +8,8 @@
  * A target of -1 leaves its row out: loss 0, no gradient, and its logits are not read. Rows are independent; the sums of a row run in
  * float over spans of SPAN vectors and in double over spans, in a fixed order.
  */
-#include "vector.h"
+#include "call.h"
+#include "parallel.h"
 
 enum { SPAN = 32 };
 
@@ -42,7 +43,7 @@ static float maximum(int classes, const float *x) {
   vec most = splat(-__builtin_inff());
   for (int c = 0; c < classes; c += VECTOR_WIDTH) {
     const vec v = load_filled(x + c, classes - c, -__builtin_inff());
-    most = select(less(v, most), most, v);
+    most = choose(less(v, most), most, v);
   }
   float max = most[0];
   for (int lane = 1; lane < VECTOR_WIDTH; lane++) max = most[lane] < max ? max : most[lane];
@@ -69,51 +70,90 @@ static double sum_of_weights(int classes, const float *weights) {
   return sum;
 }
 
-/* losses [rows] from logits [rows, classes], targets [rows], class_weights [classes] or NULL. */
-EXPORT(cross_entropy_forward)
-void cross_entropy_forward(int rows, int classes, const float *logits, const int32_t *targets, const float *class_weights, double smoothing,
-                           float *losses) {
-  const double spread = smoothing / classes, total_weight = sum_of_weights(classes, class_weights);
-  for (int row = 0; row < rows; row++) {
-    const float *x = logits + (size_t)row * classes;
-    const int target = targets[row];
+typedef struct {
+  int rows, classes;
+  const float *logits;
+  const int32_t *targets;
+  const float *class_weights; /* [classes] or NULL */
+  double smoothing;
+  float *losses;         /* [rows] */
+  const float *d_losses; /* [rows] */
+  float *d_logits;       /* [rows, classes], += */
+} CrossEntropy;
+
+static CrossEntropy read_cross_entropy(Call *call) {
+  CrossEntropy e = {.rows = next_int(call), .classes = 0};
+  e.classes = next_int(call);
+  e.logits = next_floats(call), e.targets = next_ints(call), e.class_weights = next_floats(call);
+  e.smoothing = next_double(call);
+  return e;
+}
+
+static int worthwhile_threads(const Call *call, const CrossEntropy *e) {
+  return threads_for(call->threads, (double)e->rows * e->classes, 1 << 14);
+}
+
+static void forward_body(void *context, int index, int count) {
+  const CrossEntropy *e = context;
+  const int classes = e->classes;
+  const float *weights = e->class_weights;
+  const Share share = share_of(e->rows, 1, index, count);
+  const double spread = e->smoothing / classes, total_weight = sum_of_weights(classes, weights);
+  for (int row = share.from; row < share.to; row++) {
+    const float *x = e->logits + (size_t)row * classes;
+    const int target = e->targets[row];
     if (target < 0) {
-      losses[row] = 0.0f;
+      e->losses[row] = 0.0f;
       continue;
     }
     const float max = maximum(classes, x);
     const double log_sum = logarithm(sum_of_exps(classes, x, max));
-    double loss = (1.0 - smoothing) * (class_weights ? class_weights[target] : 1.0f) * (log_sum - ((double)x[target] - max));
-    if (smoothing > 0) {
+    double loss = (1.0 - e->smoothing) * (weights ? weights[target] : 1.0f) * (log_sum - ((double)x[target] - max));
+    if (e->smoothing > 0) {
       double weighted = 0;
-      for (int c = 0; c < classes; c++) weighted += (class_weights ? class_weights[c] : 1.0f) * ((double)x[c] - max);
+      for (int c = 0; c < classes; c++) weighted += (weights ? weights[c] : 1.0f) * ((double)x[c] - max);
       loss += spread * (total_weight * log_sum - weighted);
     }
-    losses[row] = (float)loss;
+    e->losses[row] = (float)loss;
   }
 }
 
-/* d_logits [rows, classes] += the gradient, from d_losses [rows]. */
-EXPORT(cross_entropy_backward)
-void cross_entropy_backward(int rows, int classes, const float *logits, const int32_t *targets, const float *class_weights, double smoothing,
-                            const float *d_losses, float *d_logits) {
-  const double spread = smoothing / classes, total_weight = sum_of_weights(classes, class_weights);
-  for (int row = 0; row < rows; row++) {
-    const float *x = logits + (size_t)row * classes;
-    float *d = d_logits + (size_t)row * classes;
-    const int target = targets[row];
+size_t cross_entropy_forward_kernel(Call *call) {
+  CrossEntropy e = read_cross_entropy(call);
+  e.losses = next_floats(call);
+  parallel(worthwhile_threads(call, &e), forward_body, &e);
+  return 0;
+}
+
+static void backward_body(void *context, int index, int count) {
+  const CrossEntropy *e = context;
+  const int classes = e->classes;
+  const float *weights = e->class_weights;
+  const Share share = share_of(e->rows, 1, index, count);
+  const double spread = e->smoothing / classes, total_weight = sum_of_weights(classes, weights);
+  for (int row = share.from; row < share.to; row++) {
+    const float *x = e->logits + (size_t)row * classes;
+    float *d = e->d_logits + (size_t)row * classes;
+    const int target = e->targets[row];
     if (target < 0) continue;
-    const double target_mass = (1.0 - smoothing) * (class_weights ? class_weights[target] : 1.0f);
-    const double slope = d_losses[row];
+    const double target_mass = (1.0 - e->smoothing) * (weights ? weights[target] : 1.0f);
+    const double slope = e->d_losses[row];
     const float max = maximum(classes, x);
-    const float share = (float)(slope * (target_mass + spread * total_weight) / sum_of_exps(classes, x, max));
+    const float part = (float)(slope * (target_mass + spread * total_weight) / sum_of_exps(classes, x, max));
     const float spread_slope = (float)(slope * spread);
     for (int c = 0; c < classes; c += VECTOR_WIDTH) {
       const int lanes = classes - c;
       const vec p = exp_negative(load_filled(x + c, lanes, -__builtin_inff()) - max);
-      const vec q = class_weights ? load_lanes(class_weights + c, lanes) * spread_slope : splat(spread_slope);
-      store_lanes(d + c, load_lanes(d + c, lanes) + flush(p * share - q), lanes);
+      const vec q = weights ? load_lanes(weights + c, lanes) * spread_slope : splat(spread_slope);
+      store_lanes(d + c, load_lanes(d + c, lanes) + flush(p * part - q), lanes);
     }
     d[target] -= (float)(slope * target_mass);
   }
+}
+
+size_t cross_entropy_backward_kernel(Call *call) {
+  CrossEntropy e = read_cross_entropy(call);
+  e.d_losses = next_floats(call), e.d_logits = next_floats(call);
+  parallel(worthwhile_threads(call, &e), backward_body, &e);
+  return 0;
 }

@@ -5,100 +5,105 @@
  *     c' = f c + i g                        h' = o tanh(c')
  *
  * Hochreiter & Schmidhuber 1997, Neural Computation 9(8); forget gate: Gers, Schmidhuber & Cummins 2000.
- *
- * Law: every pre-activation is one chain: b_ih + b_hh, then the inputs in order, then the hidden units in order; so a row's bits depend
- * neither on the batch nor on how the sequence is cut into calls.
  */
 #include "recurrent.h"
 
-enum { GATES = 4, TILE_ROWS = 2 }; /* 2 rows x 4 gates = 8 accumulators */
+enum { GATES = 4 };
 
-static int panels(int hidden_size) { return (hidden_size + VECTOR_WIDTH - 1) / VECTOR_WIDTH; }
-static size_t panel_floats(const Sequence *s) { return (size_t)GATES * VECTOR_WIDTH * (1 + s->input_size + s->hidden_size); }
-
-EXPORT(lstm_packed_bytes) int lstm_packed_bytes(int input_size, int hidden_size) {
-  return panels(hidden_size) * GATES * VECTOR_WIDTH * (1 + input_size + hidden_size) * (int)sizeof(float);
-}
+static size_t one_panel(int I, int H) { return (size_t)GATES * VECTOR_WIDTH * (1 + I + H); }
+static size_t panel_floats(int I, int H) { return (H + VECTOR_WIDTH - 1) / VECTOR_WIDTH * one_panel(I, H); }
 
 /* Panels of VECTOR_WIDTH hidden units: bias [4 gates], then [I][4 gates], then [H][4 gates], each a vector; units beyond H are zeros. */
-EXPORT(lstm_pack)
-void lstm_pack(int input_size, int hidden_size, const float *weight_ih, const float *weight_hh, const float *bias_ih, const float *bias_hh,
-               float *packed) {
-  for (int j = 0; j < hidden_size; j += VECTOR_WIDTH) {
+static void pack(const Weights *w, float *packed) {
+  const int H = w->hidden_size;
+  for (int j = 0; j < H; j += VECTOR_WIDTH) {
     int first[GATES], lanes[GATES];
     for (int gate = 0; gate < GATES; gate++) {
-      first[gate] = gate * hidden_size + j;
-      lanes[gate] = smaller(hidden_size - j, VECTOR_WIDTH);
+      first[gate] = gate * H + j;
+      lanes[gate] = smaller(H - j, VECTOR_WIDTH);
     }
-    packed = pack_biases(bias_ih, bias_hh, GATES, first, lanes, packed);
-    packed = pack_weights(weight_ih, input_size, GATES, first, lanes, packed);
-    packed = pack_weights(weight_hh, hidden_size, GATES, first, lanes, packed);
+    packed = pack_biases(w->bias_ih, w->bias_hh, GATES, first, lanes, packed);
+    packed = pack_weights(w->weight_ih, w->input_size, GATES, first, lanes, packed);
+    packed = pack_weights(w->weight_hh, H, GATES, first, lanes, packed);
   }
 }
 
-/* Hidden units j .. j+VECTOR_WIDTH of some rows, from pre-activations to h and c, all in registers. */
-INLINE void step_tile(const int rows, const Sequence *s, const Row *row, const float *w, int j) {
-  vec sum[TILE_ROWS * GATES];
-  const float *x[TILE_ROWS], *h[TILE_ROWS];
+/* From the pre-activations of hidden units j .. j+VECTOR_WIDTH of one row to h and c. */
+INLINE void finish(const Row *row, const vec *sum, int H, int j) {
+  const int lanes = H - j;
+  const vec input = vector_sigmoid(sum[0]), forget = vector_sigmoid(sum[1]);
+  const vec candidate = vector_tanh(sum[2]), output = vector_sigmoid(sum[3]);
+  const vec c = flush(multiply_add(forget, load_lanes(row->c + j, lanes), input * candidate));
+  store_lanes(row->cell + j, c, lanes);
+  store_lanes(row->output + j, flush(output * vector_tanh(c)), lanes);
+  if (row->gates) {
+    float *const gates = row->gates + j;
+    store_lanes(gates, input, lanes);
+    store_lanes(gates + H, forget, lanes);
+    store_lanes(gates + 2 * H, candidate, lanes);
+    store_lanes(gates + 3 * H, output, lanes);
+  }
+}
+
+/* `rows` rows and `panels` panels from hidden unit j on, from pre-activations to h and c, all in registers. */
+INLINE void tile(const int rows, const int panels, const Sequence *s, const Row *row, const float *w, int j) {
+  const int H = s->hidden_size;
+  const size_t panel = one_panel(s->input_size, H);
+  vec sum[QUAD_ROWS * GATES > SOLO_PANELS * GATES ? QUAD_ROWS * GATES : SOLO_PANELS * GATES];
+  const float *x[QUAD_ROWS], *h[QUAD_ROWS];
   UNROLL for (int i = 0; i < rows; i++) {
     x[i] = row[i].x;
     h[i] = row[i].h;
-    UNROLL for (int gate = 0; gate < GATES; gate++) sum[i * GATES + gate] = load(w + gate * VECTOR_WIDTH);
   }
-  w = accumulate(rows, GATES, GATES, s->input_size, x, w + GATES * VECTOR_WIDTH, sum);
-  accumulate(rows, GATES, GATES, s->hidden_size, h, w, sum);
-  const int H = s->hidden_size, lanes = H - j;
+  if (row->projected) {
+    UNROLL for (int i = 0; i < rows; i++) {
+      UNROLL for (int p = 0; p < panels; p++) {
+        UNROLL for (int gate = 0; gate < GATES; gate++) {
+          const int at = j + p * VECTOR_WIDTH;
+          sum[(i * panels + p) * GATES + gate] = load_lanes(row[i].projected + gate * H + at, H - at);
+        }
+      }
+    }
+    w += GATES * VECTOR_WIDTH * (1 + s->input_size);
+  } else {
+    UNROLL for (int i = 0; i < rows; i++) {
+      UNROLL for (int p = 0; p < panels; p++) {
+        UNROLL for (int gate = 0; gate < GATES; gate++) sum[(i * panels + p) * GATES + gate] = load(w + p * panel + gate * VECTOR_WIDTH);
+      }
+    }
+    w = accumulate(rows, panels, panel, GATES, GATES, s->input_size, x, w + GATES * VECTOR_WIDTH, sum);
+  }
+  accumulate(rows, panels, panel, GATES, GATES, H, h, w, sum);
   UNROLL for (int i = 0; i < rows; i++) {
-    const vec input = vector_sigmoid(sum[i * GATES]), forget = vector_sigmoid(sum[i * GATES + 1]);
-    const vec candidate = vector_tanh(sum[i * GATES + 2]), output = vector_sigmoid(sum[i * GATES + 3]);
-    const vec c = flush(multiply_add(forget, load_lanes(row[i].c + j, lanes), input * candidate));
-    store_lanes(row[i].cell + j, c, lanes);
-    store_lanes(row[i].output + j, flush(output * vector_tanh(c)), lanes);
-    if (row[i].gates) {
-      float *const gates = row[i].gates + j;
-      store_lanes(gates, input, lanes);
-      store_lanes(gates + H, forget, lanes);
-      store_lanes(gates + 2 * H, candidate, lanes);
-      store_lanes(gates + 3 * H, output, lanes);
+    UNROLL for (int p = 0; p < panels; p++) finish(row + i, sum + (i * panels + p) * GATES, H, j + p * VECTOR_WIDTH);
+  }
+}
+
+typedef void Tile(const Sequence *s, const Row *row, const float *w, int j);
+#define TILE(ROWS) static NOINLINE void tile_##ROWS(const Sequence *s, const Row *row, const float *w, int j) { tile(ROWS, 1, s, row, w, j); }
+#define NAME(ROWS) tile_##ROWS
+EACH_QUAD(TILE)
+static Tile *const TILE_OF[] = QUAD_TABLE(NAME);
+static NOINLINE void solo_tile(const Sequence *s, const Row *row, const float *w, int j) { tile(1, SOLO_PANELS, s, row, w, j); }
+
+static void step(const Forward *f, const Row *rows, int count, int from, int to) {
+  const Sequence *s = &f->s;
+  const size_t panel = one_panel(s->input_size, s->hidden_size);
+  const float *w = f->packed + from * panel;
+  if (count == 1) {
+    for (; from + SOLO_PANELS <= to; from += SOLO_PANELS, w += SOLO_PANELS * panel) solo_tile(s, rows, w, from * VECTOR_WIDTH);
+  }
+  for (; from < to; from++, w += panel) {
+    for (int i = 0, m; i < count; i += m) {
+      m = next_rows(count - i, QUAD_ROWS);
+      TILE_OF[m - 1](s, rows + i, w, from * VECTOR_WIDTH);
     }
   }
 }
 
-static NOINLINE void step_tile_1(const Sequence *s, const Row *row, const float *w, int j) { step_tile(1, s, row, w, j); }
-static NOINLINE void step_tile_2(const Sequence *s, const Row *row, const float *w, int j) { step_tile(2, s, row, w, j); }
-
-static void step(const Forward *f, const Row *rows, int count) {
-  const float *w = f->packed;
-  for (int j = 0; j < f->s.hidden_size; j += VECTOR_WIDTH, w += panel_floats(&f->s)) {
-    int i = 0;
-    for (; i + 2 <= count; i += 2) step_tile_2(&f->s, rows + i, w, j);
-    if (i < count) step_tile_1(&f->s, rows + i, w, j);
-  }
-}
-
-/* The bytes of scratch for one `lstm_forward`. */
-EXPORT(lstm_forward_scratch) int lstm_forward_scratch(const Forward *f) {
-  Scratch count = {NULL};
-  forward_scratch(&f->s, 0, &count);
-  return (int)(size_t)count.next;
-}
-
-EXPORT(lstm_forward) void lstm_forward(const Forward *f) {
-  Scratch memory = {f->scratch};
-  ForwardScratch scratch = forward_scratch(&f->s, 0, &memory);
-  begin_forward(f, &scratch);
-  int active = f->s.batch;
-  for (int t = 0; (active = rows_at(&f->s, t, scratch.order, active, f->cN, scratch.rows)) > 0; t++) {
-    step(f, scratch.rows, active);
-  }
-  finish_forward(f);
-}
-
-/* The bytes of scratch for one `lstm_backward`. */
-EXPORT(lstm_backward_scratch) int lstm_backward_scratch(const Backward *b) {
-  Scratch count = {NULL};
-  backward_scratch(&b->s, GATES, &count);
-  return (int)(size_t)count.next;
+static void begin_backward(const Backward *b, BackwardScratch *k) {
+  const int H = b->s.hidden_size;
+  pack_matrix(GATES * H, H, (Operand){.base = b->weight_hh, .step = H, .stride = 1}, k->weights);
 }
 
 /* Gradients by the pre-activations of one row and step; dc becomes the gradient by the c before. */
@@ -121,26 +126,36 @@ static void differentiate(int H, const Row *row, const float *d_output, const fl
   }
 }
 
-EXPORT(lstm_backward) void lstm_backward(const Backward *b) {
+static void step_backward(const Backward *b, const Row *rows, int count, int first, BackwardScratch *k) {
   const Sequence *s = &b->s;
   const int H = s->hidden_size;
-  Scratch memory = {b->scratch};
-  BackwardScratch scratch = backward_scratch(s, GATES, &memory);
-  const int longest = begin_backward(b, GATES, &scratch);
-  pack_matrix(GATES * H, H, (Operand){.base = b->weight_hh, .step = H, .stride = 1}, scratch.weights);
-  int active = 0;
-  for (int t = longest - 1; t >= 0; t--) {
-    active = rows_at(s, t, scratch.order, active, NULL, scratch.rows);
-    for (int i = 0; i < active; i++) {
-      const Row *row = scratch.rows + i;
-      const size_t at = (size_t)row->batch * s->time + row->time, state = (size_t)row->batch * H;
-      float *d_gates = b->d_gates + at * GATES * H;
-      differentiate(H, row, b->d_output ? b->d_output + at * s->output_stride : NULL, b->d_h0 + state, b->d_c0 + state, d_gates);
-      scratch.from[i] = d_gates;
-      scratch.to[i] = b->d_h0 + state;
-    }
-    multiply_rows(active, scratch.from, GATES * H, scratch.weights, H, scratch.to, 0);
+  const float **from = k->from + first;
+  float **to = k->to + first;
+  for (int i = 0; i < count; i++) {
+    const Row *row = rows + i;
+    const size_t at = (size_t)row->batch * s->time + row->time, state = (size_t)row->batch * H;
+    float *d_gates = b->d_gates + at * GATES * H;
+    differentiate(H, row, b->d_output ? b->d_output + at * s->output_stride : NULL, b->d_h0 + state, b->d_c0 + state, d_gates);
+    from[i] = d_gates;
+    to[i] = b->d_h0 + state;
   }
-  add_input_gradients(b, GATES, &scratch);
-  add_hidden_gradients(b, 0, GATES * H, 0, scratch.h, 0, &scratch);
+  multiply_rows(count, from, GATES * H, k->weights, H, to, 0);
 }
+
+static void hidden_gradients(const Backward *b, int index, int count, BackwardScratch *k) {
+  add_hidden_gradients(b, 0, GATES * b->s.hidden_size, 0, k->h, 0, index, count, k);
+}
+
+const Cell LSTM = {
+    .gates = GATES,
+    .saved = 4,
+    .panel_units = VECTOR_WIDTH,
+    .panels_apart = 1,
+    .chains = GATES,
+    .panel_floats = panel_floats,
+    .pack = pack,
+    .step = step,
+    .begin_backward = begin_backward,
+    .step_backward = step_backward,
+    .hidden_gradients = hidden_gradients,
+};

@@ -9,18 +9,34 @@
  * and are never stored.
  */
 #include "matmul.h"
+#include "call.h"
+#include "parallel.h"
 
+/* Tiles fill the registers of the target: 24 accumulators of 32 with AVX-512, 12 of 16 with AVX2, 8 of 16 at width 4, where a compiler
+ * that allocates them in one pass would spill more. */
 enum {
-  TILE_ROWS = 4,                       /* with two vectors: 8 accumulators; more would spill where there are 16 registers */
+#if VECTOR_WIDTH == 16
+  TILE_ROWS = 6,
+  TILE_VECTORS = 4,
+  INNER_BLOCK = 256,
+  COLUMN_BLOCK = 512,
+#elif VECTOR_WIDTH == 8
+  TILE_ROWS = 6,
   TILE_VECTORS = 2,
+  INNER_BLOCK = 384,
+  COLUMN_BLOCK = 256,
+#else
+  TILE_ROWS = 4,
+  TILE_VECTORS = 2,
+  INNER_BLOCK = 256,
+  COLUMN_BLOCK = 256,
+#endif
   PANEL = TILE_VECTORS * VECTOR_WIDTH, /* columns of a tile */
-  INNER_BLOCK = 256,                   /* k per block: 8 KB a panel at width 4 */
-  ROW_BLOCK = 96,                      /* rows of A packed at once: 96 KB */
-  COLUMN_BLOCK = 32 * PANEL            /* columns of B packed at once: 256 KB at width 4 */
+  ROW_BLOCK = 96                       /* rows of A packed at once */
 };
 
 static int at_most(int value, int limit) { return value < limit ? value : limit; }
-static int panels_of(int columns) { return (columns + PANEL - 1) / PANEL; }
+static int vectors_of(int columns) { return (columns + VECTOR_WIDTH - 1) / VECTOR_WIDTH; }
 
 /* Rows of the next tile, of `left`: tiles as even as possible, so that none is left with a single row. */
 static int tile_rows(int left) {
@@ -28,67 +44,85 @@ static int tile_rows(int left) {
   return (left + tiles - 1) / tiles;
 }
 
-/* One tile: rows x PANEL elements of C, of which the first `columns` columns exist. `fresh` starts from zero instead of C. */
-INLINE void tile(const int rows, int inner, const float *const *a, const float *panel, float *const *c, int columns, int fresh) {
+/* One tile: `rows` rows and `vectors` vectors of C, of which the first `columns` columns exist. `fresh` starts from zero instead of C. */
+INLINE void tile(const int rows, const int vectors, int inner, const float *const *a, const float *panel, float *const *c, int columns,
+                 int fresh) {
   vec sum[TILE_ROWS * TILE_VECTORS];
   const float *from[TILE_ROWS];
+  const int whole = columns >= vectors * VECTOR_WIDTH;
   UNROLL for (int i = 0; i < rows; i++) {
     from[i] = a[i];
-    UNROLL for (int v = 0; v < TILE_VECTORS; v++) {
-      const int left = columns - v * VECTOR_WIDTH;
-      sum[i * TILE_VECTORS + v] = fresh || left <= 0 ? splat(0.0f) : load_lanes(c[i] + v * VECTOR_WIDTH, left);
+    UNROLL for (int v = 0; v < vectors; v++) {
+      const float *at = c[i] + v * VECTOR_WIDTH;
+      sum[i * TILE_VECTORS + v] = fresh ? splat(0.0f) : whole ? load(at) : load_lanes(at, columns - v * VECTOR_WIDTH);
     }
   }
   for (int k = 0; k < inner; k++) {
     vec w[TILE_VECTORS];
-    UNROLL for (int v = 0; v < TILE_VECTORS; v++) w[v] = load(panel + v * VECTOR_WIDTH);
-    panel += PANEL;
+    UNROLL for (int v = 0; v < vectors; v++) w[v] = load(panel + v * VECTOR_WIDTH);
+    panel += vectors * VECTOR_WIDTH;
     UNROLL for (int i = 0; i < rows; i++) {
       const vec factor = splat(from[i][k]);
-      UNROLL for (int v = 0; v < TILE_VECTORS; v++) sum[i * TILE_VECTORS + v] = multiply_add(factor, w[v], sum[i * TILE_VECTORS + v]);
+      UNROLL for (int v = 0; v < vectors; v++) sum[i * TILE_VECTORS + v] = multiply_add(factor, w[v], sum[i * TILE_VECTORS + v]);
     }
   }
   UNROLL for (int i = 0; i < rows; i++) {
-    UNROLL for (int v = 0; v < TILE_VECTORS; v++) {
-      const int left = columns - v * VECTOR_WIDTH;
-      if (left > 0) store_lanes(c[i] + v * VECTOR_WIDTH, sum[i * TILE_VECTORS + v], left);
+    UNROLL for (int v = 0; v < vectors; v++) {
+      float *at = c[i] + v * VECTOR_WIDTH;
+      if (whole) store(at, sum[i * TILE_VECTORS + v]);
+      else store_lanes(at, sum[i * TILE_VECTORS + v], columns - v * VECTOR_WIDTH);
     }
   }
 }
 
-#define TILE(ROWS)                                                                                                                      \
-  static NOINLINE void tile_##ROWS(int inner, const float *const *a, const float *panel, float *const *c, int columns, int fresh) {    \
-    tile(ROWS, inner, a, panel, c, columns, fresh);                                                                                     \
-  }
-TILE(1) TILE(2) TILE(3) TILE(4)
+typedef void Tile(int inner, const float *const *a, const float *panel, float *const *c, int columns, int fresh);
 
-static void any_tile(int rows, int inner, const float *const *a, const float *panel, float *const *c, int columns, int fresh) {
-  switch (rows) {
-    case 1: tile_1(inner, a, panel, c, columns, fresh); break;
-    case 2: tile_2(inner, a, panel, c, columns, fresh); break;
-    case 3: tile_3(inner, a, panel, c, columns, fresh); break;
-    default: tile_4(inner, a, panel, c, columns, fresh);
+#define TILE(ROWS, VECTORS)                                                                                                             \
+  static NOINLINE void tile_##ROWS##_##VECTORS(int inner, const float *const *a, const float *panel, float *const *c, int columns,      \
+                                               int fresh) {                                                                             \
+    tile(ROWS, VECTORS, inner, a, panel, c, columns, fresh);                                                                            \
   }
-}
+#if VECTOR_WIDTH == 16
+#define TILES(ROWS) TILE(ROWS, 1) TILE(ROWS, 2) TILE(ROWS, 3) TILE(ROWS, 4)
+#define NAMES(ROWS) {tile_##ROWS##_1, tile_##ROWS##_2, tile_##ROWS##_3, tile_##ROWS##_4}
+#else
+#define TILES(ROWS) TILE(ROWS, 1) TILE(ROWS, 2)
+#define NAMES(ROWS) {tile_##ROWS##_1, tile_##ROWS##_2}
+#endif
+TILES(1) TILES(2) TILES(3) TILES(4)
+#if VECTOR_WIDTH > 4
+TILES(5) TILES(6)
+#endif
+static Tile *const TILE_OF[TILE_ROWS][TILE_VECTORS] = {NAMES(1), NAMES(2), NAMES(3), NAMES(4),
+#if VECTOR_WIDTH > 4
+                                                       NAMES(5), NAMES(6),
+#endif
+};
 
 static const float *operand_row(const Operand *o, int k) { return (o->rows ? o->rows[k] : o->base + (size_t)k * o->step) + o->offset; }
 
-/* Packs k0 .. k0+inner and j0 .. j0+columns of B: panel after panel, each [inner][PANEL], the last one filled up with zeros. */
+/* Packs k0 .. k0+inner and j0 .. j0+columns of B: panel after panel, each [inner][its vectors], lanes that do not exist zero. */
 static void pack_block(int k0, int inner, int j0, int columns, const Operand *b, float *packed) {
   for (int j = 0; j < columns; j += PANEL) {
-    const int count = at_most(columns - j, PANEL);
-    for (int k = 0; k < inner; k++, packed += PANEL) {
-      const float *row = operand_row(b, k0 + k) + (size_t)(j0 + j) * b->stride;
-      if (b->stride == 1 && count == PANEL) {
-        UNROLL for (int v = 0; v < TILE_VECTORS; v++) store(packed + v * VECTOR_WIDTH, load(row + v * VECTOR_WIDTH));
-      } else {
-        for (int lane = 0; lane < PANEL; lane++) packed[lane] = lane < count ? row[lane * b->stride] : 0.0f;
+    const int count = at_most(columns - j, PANEL), width = vectors_of(count) * VECTOR_WIDTH;
+    if (b->stride == 1) {
+      for (int k = 0; k < inner; k++, packed += width) {
+        const float *row = operand_row(b, k0 + k) + j0 + j;
+        for (int lane = 0; lane < width; lane += VECTOR_WIDTH) store(packed + lane, load_lanes(row + lane, count - lane));
       }
+    } else {
+      /* A column of B is contiguous here, or nearly: read along it. */
+      for (int lane = 0; lane < width; lane++) {
+        for (int k = 0; k < inner; k++) {
+          packed[(size_t)k * width + lane] = lane < count ? operand_row(b, k0 + k)[(size_t)(j0 + j + lane) * b->stride] : 0.0f;
+        }
+      }
+      packed += (size_t)inner * width;
     }
   }
 }
 
-size_t packed_matrix_floats(int inner, int columns) { return (size_t)inner * panels_of(columns) * PANEL; }
+size_t packed_matrix_floats(int inner, int columns) { return (size_t)inner * vectors_of(columns) * VECTOR_WIDTH; }
 
 void pack_matrix(int inner, int columns, Operand b, float *packed) {
   for (int k = 0; k < inner; k += INNER_BLOCK) {
@@ -98,23 +132,31 @@ void pack_matrix(int inner, int columns, Operand b, float *packed) {
   }
 }
 
+/* The tiles of rows i0 .. i0+height against one panel. */
+INLINE void panel_of_tiles(int i0, int height, const float *const *a, int k, int depth, const float *panel, float *const *c, int j,
+                           int columns, int fresh) {
+  const int vectors = vectors_of(at_most(columns - j, PANEL));
+  for (int i = i0, m; i < i0 + height; i += m) {
+    m = tile_rows(i0 + height - i);
+    const float *from[TILE_ROWS];
+    float *to[TILE_ROWS];
+    for (int row = 0; row < m; row++) {
+      from[row] = a[i + row] + k;
+      to[row] = c[i + row] + j;
+    }
+    TILE_OF[m - 1][vectors - 1](depth, from, panel, to, columns - j, fresh);
+  }
+}
+
 void multiply_rows(int rows, const float *const *a, int inner, const float *packed, int columns, float *const *c, int accumulate) {
   for (int i0 = 0; i0 < rows; i0 += ROW_BLOCK) {
     const int height = at_most(rows - i0, ROW_BLOCK);
-    const float *block = packed;
+    const float *panel = packed;
     for (int k = 0; k < inner; k += INNER_BLOCK) {
       const int depth = at_most(inner - k, INNER_BLOCK);
-      for (int j = 0; j < columns; j += PANEL, block += (size_t)depth * PANEL) {
-        for (int i = i0, m; i < i0 + height; i += m) {
-          m = tile_rows(i0 + height - i);
-          const float *from[TILE_ROWS];
-          float *to[TILE_ROWS];
-          for (int row = 0; row < m; row++) {
-            from[row] = a[i + row] + k;
-            to[row] = c[i + row] + j;
-          }
-          any_tile(m, depth, from, block, to, columns - j, !accumulate && k == 0);
-        }
+      for (int j = 0; j < columns; j += PANEL) {
+        panel_of_tiles(i0, height, a, k, depth, panel, c, j, columns, !accumulate && k == 0);
+        panel += packed_matrix_floats(depth, at_most(columns - j, PANEL));
       }
     }
   }
@@ -125,9 +167,11 @@ size_t multiply_scratch_floats(int rows, int columns, int inner) {
   return packed_matrix_floats(depth, at_most(columns, COLUMN_BLOCK)) + (size_t)at_most(rows, ROW_BLOCK) * depth;
 }
 
-void multiply(int rows, int columns, int inner, Operand a, Operand b, float *c, int accumulate, float *scratch) {
+void multiply(int rows, int columns, int inner, Operand a, Operand b, float *c, size_t c_step, int accumulate, float *scratch) {
   if (inner == 0 && !accumulate) {
-    for (size_t i = 0; i < (size_t)rows * columns; i++) c[i] = 0.0f;
+    for (int i = 0; i < rows; i++) {
+      for (int j = 0; j < columns; j++) c[i * c_step + j] = 0.0f;
+    }
     return;
   }
   const int contiguous = !a.rows && a.step == 1;
@@ -140,40 +184,73 @@ void multiply(int rows, int columns, int inner, Operand a, Operand b, float *c, 
       pack_block(k0, depth, j0, width, &b, packed_b);
       for (int i0 = 0; i0 < rows; i0 += ROW_BLOCK) {
         const int height = at_most(rows - i0, ROW_BLOCK);
+        const float *from[ROW_BLOCK];
+        float *to[ROW_BLOCK];
+        for (int i = 0; i < height; i++) {
+          from[i] = contiguous ? a.base + a.offset + (size_t)(i0 + i) * a.stride + k0 : packed_a + (size_t)i * depth;
+          to[i] = c + (size_t)(i0 + i) * c_step + j0;
+        }
         if (!contiguous) {
           for (int k = 0; k < depth; k++) {
             const float *row = operand_row(&a, k0 + k) + (size_t)i0 * a.stride;
             for (int i = 0; i < height; i++) packed_a[(size_t)i * depth + k] = row[(size_t)i * a.stride];
           }
         }
-        for (int i = 0, m; i < height; i += m) {
-          m = tile_rows(height - i);
-          const float *from[TILE_ROWS];
-          float *to[TILE_ROWS];
-          for (int row = 0; row < m; row++) {
-            from[row] = contiguous ? a.base + a.offset + (size_t)(i0 + i + row) * a.stride + k0 : packed_a + (size_t)(i + row) * depth;
-            to[row] = c + (size_t)(i0 + i + row) * columns + j0;
-          }
-          for (int j = 0; j < width; j += PANEL) {
-            any_tile(m, depth, from, packed_b + (size_t)j * depth, to, width - j, !accumulate && k0 == 0);
-            for (int row = 0; row < m; row++) to[row] += PANEL;
-          }
+        const float *panel = packed_b;
+        for (int j = 0; j < width; j += PANEL) {
+          panel_of_tiles(0, height, from, 0, depth, panel, to, j, width, !accumulate && k0 == 0);
+          panel += packed_matrix_floats(depth, at_most(width - j, PANEL));
         }
       }
     }
   }
 }
 
-/* The bytes of scratch for one `matmul`. */
-EXPORT(matmul_scratch) int matmul_scratch(int rows, int columns, int inner) {
-  return (int)(multiply_scratch_floats(rows, columns, inner) * sizeof(float));
+/* ---- The kernels ---- */
+
+enum { ENOUGH = 1 << 18 }; /* multiply-adds that pay for waking a thread */
+
+typedef struct {
+  int rows, columns, inner, accumulate;
+  Operand a, b;
+  float *c, *scratch;
+  size_t scratch_floats; /* of one member */
+} Product;
+
+/* Shares out rows or columns of C, whichever are more: each member packs what it needs. */
+static void product_body(void *context, int index, int count) {
+  const Product *p = context;
+  float *scratch = p->scratch + index * p->scratch_floats;
+  Operand a = p->a, b = p->b;
+  if (p->rows >= p->columns) {
+    const Share share = share_of(p->rows, TILE_ROWS, index, count);
+    a.offset += (size_t)share.from * a.stride;
+    float *c = p->c + (size_t)share.from * p->columns;
+    multiply(share.to - share.from, p->columns, p->inner, a, b, c, p->columns, p->accumulate, scratch);
+  } else {
+    const Share share = share_of(p->columns, PANEL, index, count);
+    b.offset += (size_t)share.from * b.stride;
+    multiply(p->rows, share.to - share.from, p->inner, a, b, p->c + share.from, p->columns, p->accumulate, scratch);
+  }
 }
 
 /* C [rows, columns] (+)= A [rows, inner] * B [inner, columns]; A and B read through strides, C dense and apart from both. */
-EXPORT(matmul)
-void matmul(int rows, int columns, int inner, const float *a, int a_row_stride, int a_column_stride, const float *b, int b_row_stride,
-            int b_column_stride, float *c, int accumulate, float *scratch) {
-  const Operand left = {.base = a, .step = a_column_stride, .stride = a_row_stride};
-  const Operand right = {.base = b, .step = b_row_stride, .stride = b_column_stride};
-  multiply(rows, columns, inner, left, right, c, accumulate, scratch);
+size_t matmul_kernel(Call *call) {
+  Product p;
+  p.rows = next_int(call), p.columns = next_int(call), p.inner = next_int(call);
+  const float *a = next_floats(call);
+  const int a_row_stride = next_int(call), a_column_stride = next_int(call);
+  const float *b = next_floats(call);
+  const int b_row_stride = next_int(call), b_column_stride = next_int(call);
+  p.a = (Operand){.base = a, .step = a_column_stride, .stride = a_row_stride};
+  p.b = (Operand){.base = b, .step = b_row_stride, .stride = b_column_stride};
+  p.c = next_floats(call);
+  p.accumulate = next_int(call);
+  const int threads = threads_for(call->threads, (double)p.rows * p.columns * p.inner, ENOUGH);
+  p.scratch_floats = (multiply_scratch_floats(p.rows, p.columns, p.inner) + 15) & ~(size_t)15;
+  const size_t wanted = threads * p.scratch_floats * sizeof(float);
+  if (wanted > call->scratch_bytes) return wanted;
+  p.scratch = (float *)call->scratch;
+  parallel(threads, product_body, &p);
+  return 0;
 }

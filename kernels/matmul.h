@@ -1,4 +1,4 @@
-/* Matrix products: what matmul.c offers to the recurrent kernels. */
+/* Matrix products: what matmul.c offers to the other kernels. */
 #ifndef OSTINATO_MATMUL_H
 #define OSTINATO_MATMUL_H
 
@@ -27,8 +27,8 @@ void multiply_rows(int rows, const float *const *a, int inner, const float *pack
 /* Floats of scratch that `multiply` needs. */
 size_t multiply_scratch_floats(int rows, int columns, int inner);
 
-/* C [rows, columns] (+)= A * B with A's element (i, k) = a.row(k)[a.offset + i * a.stride]; C is dense and overlaps neither. Same element
- * order. */
-void multiply(int rows, int columns, int inner, Operand a, Operand b, float *c, int accumulate, float *scratch);
+/* C [rows, columns] (+)= A * B with A's element (i, k) = a.row(k)[a.offset + i * a.stride]; row i of C is c + i * c_step and overlaps
+ * neither. Same element order. */
+void multiply(int rows, int columns, int inner, Operand a, Operand b, float *c, size_t c_step, int accumulate, float *scratch);
 
 #endif

@@ -1,9 +1,9 @@
 /* The vector type of all kernels, and the functions of one vector that they share.
  *
- * Everything a target decides stands in this file: the width, the square root and the fused multiply-add. The rest of the sources is
- * plain C99 with GCC's vector extensions (clang has them too), so the same sources serve WebAssembly and native builds.
+ * What a target decides about arithmetic stands in this file: the width, the square root and the fused multiply-add. The rest of the
+ * sources is plain C99 with GCC's vector extensions (clang has them too), so the same sources serve WebAssembly and native builds.
  *
- * VECTOR_WIDTH counts floats: 4 WebAssembly and NEON, 8 AVX2, 16 AVX-512.
+ * VECTOR_WIDTH counts floats: 4 WebAssembly, NEON and SSE2, 8 AVX2, 16 AVX-512.
  *
  * Build without -ffast-math: it assumes that no value is NaN, and here NaN has to pass through everything.
  */
@@ -21,7 +21,12 @@
 #include <wasm_simd128.h>
 #define EXPORT(name) __attribute__((export_name(#name)))
 #else
-#define EXPORT(name) __attribute__((visibility("default")))
+#define EXPORT(name)
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
@@ -38,9 +43,13 @@ typedef float vec __attribute__((vector_size(VECTOR_WIDTH * 4)));
 typedef uint32_t bits __attribute__((vector_size(VECTOR_WIDTH * 4)));
 
 INLINE vec splat(float x) {
-  vec v;
-  UNROLL for (int lane = 0; lane < VECTOR_WIDTH; lane++) v[lane] = x;
-  return v;
+#if VECTOR_WIDTH == 16
+  return (vec)_mm512_set1_ps(x);
+#elif VECTOR_WIDTH == 8
+  return (vec)_mm256_set1_ps(x);
+#else
+  return (vec){x, x, x, x};
+#endif
 }
 
 INLINE vec load(const float *p) {
@@ -74,9 +83,16 @@ INLINE void store_lanes(float *p, vec v, int lanes) {
   else store_some(p, v, lanes);
 }
 
-/* a * b + c. Every inner product of the kernels is a chain of these, so that a build rounds all of them alike. */
+/* a * b + c. Every inner product of the kernels is a chain of these, so that a build rounds all of them alike: once where the target has a
+ * fused multiply-add, else twice (simd128, SSE2). */
 INLINE vec multiply_add(vec a, vec b, vec c) {
-#if defined(__wasm_relaxed_simd__)
+#if VECTOR_WIDTH == 16
+  return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif VECTOR_WIDTH == 8
+  return (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#elif defined(__aarch64__)
+  return (vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+#elif defined(__wasm_relaxed_simd__)
   return (vec)wasm_f32x4_relaxed_madd((v128_t)a, (v128_t)b, (v128_t)c);
 #else
   return a * b + c;
@@ -84,16 +100,21 @@ INLINE vec multiply_add(vec a, vec b, vec c) {
 }
 
 INLINE vec square_root(vec v) {
-#if defined(__wasm__)
+#if VECTOR_WIDTH == 16
+  return (vec)_mm512_sqrt_ps((__m512)v);
+#elif VECTOR_WIDTH == 8
+  return (vec)_mm256_sqrt_ps((__m256)v);
+#elif defined(__wasm__)
   return (vec)wasm_f32x4_sqrt((v128_t)v);
+#elif defined(__x86_64__)
+  return (vec)_mm_sqrt_ps((__m128)v);
 #else
-  UNROLL for (int lane = 0; lane < VECTOR_WIDTH; lane++) v[lane] = __builtin_sqrtf(v[lane]);
-  return v;
+  return (vec)vsqrtq_f32((float32x4_t)v);
 #endif
 }
 
 /* Per lane: where `where` has all bits set a, where it has none b. */
-INLINE vec select(bits where, vec a, vec b) { return (vec)(((bits)a & where) | ((bits)b & ~where)); }
+INLINE vec choose(bits where, vec a, vec b) { return (vec)(((bits)a & where) | ((bits)b & ~where)); }
 
 INLINE bits less(vec a, vec b) { return (bits)(a < b); }
 
@@ -136,7 +157,7 @@ INLINE vec exp_negative(vec x) {
  * and e/(1+e) left of it: both are at most 1, and both halves use the same e. */
 INLINE vec vector_sigmoid(vec x) {
   const vec e = exp_negative(-absolute(x));
-  return select(less(x, splat(0.0f)), e, splat(1.0f)) / (e + 1.0f);
+  return choose(less(x, splat(0.0f)), e, splat(1.0f)) / (e + 1.0f);
 }
 
 /* tanh(x), relative error below 2.5e-7; zero for |x| < TINY. With m = exp(-2|x|) - 1 in [-1, 0] it is -m / (2 + m), which does not cancel
@@ -145,7 +166,7 @@ INLINE vec vector_tanh(vec x) {
   const vec size = absolute(flush(x));
   vec scale, fraction;
   exp_parts(size * -2.0f, &scale, &fraction);
-  const vec m = select(less(splat(10.0f), size), splat(-1.0f), multiply_add(scale, fraction, scale - 1.0f));
+  const vec m = choose(less(splat(10.0f), size), splat(-1.0f), multiply_add(scale, fraction, scale - 1.0f));
   const vec y = -m / (m + 2.0f);
   return (vec)(((bits)y & 0x7fffffffu) | ((bits)x & 0x80000000u));
 }

@@ -1,6 +1,7 @@
 /** @file The public list of `ostinato/kernels`. */
 export { defaultEngine } from "./engine.js";
 export {
+  type AdamParameter,
   type AdamStep,
   type CellKind,
   type CrossEntropy,
@@ -8,13 +9,16 @@ export {
   type CrossEntropyForward,
   type Embedding,
   type Kernels,
+  type LinearForward,
   type Matmul,
   NULL,
   type Pointer,
+  type Program,
   type RecurrentBackward,
   type RecurrentForward,
   type RecurrentPack,
 } from "./kernels.js";
 export { type FloatArray, type FloatType, Memory } from "./memory.js";
+export { NativeKernels } from "./native.js";
 export { ReferenceKernels } from "./reference.js";
 export { WasmKernels, type WasmVariant } from "./wasm.js";

@@ -12,7 +12,7 @@
  *   A row of length 0 ends in its initial state.
  * - `NaN` and infinities pass through; nothing traps. Values below 1e-30 in magnitude may be flushed to zero.
  * - Gradients marked "+=" are added to what is there; all other outputs are overwritten.
- * - A kernel may take scratch from the memory for the length of its call, and the memory may grow with it: take views after a call.
+ * - A kernel may make the memory grow: take views after a call. Its scratch is not counted in `bytesInUse`.
  *
  * Legend: B batch, T time, I inputSize, H hiddenSize, G gates per cell (RNN 1, GRU 3, LSTM 4).
  */
@@ -154,14 +154,32 @@ export interface Embedding {
   indices: Pointer;
 }
 
-/** One AdamW update (Kingma & Ba 2015; decoupled decay: Loshchilov & Hutter 2019) of `count` values in place. */
-export interface AdamStep {
+/** y [rows, outputs] = x [rows, inputs] W^T + b, from weights packed once by `linearPack`. */
+export interface LinearForward {
+  rows: number;
+  inputs: number;
+  outputs: number;
+  x: Pointer;
+  /** Made by `linearPack` from weight [outputs, inputs]. */
+  packed: Pointer;
+  /** [outputs] or NULL */
+  bias: Pointer;
+  y: Pointer;
+}
+
+/** One parameter of an Adam update; four arrays of `count` values, none overlapping another. */
+export interface AdamParameter {
   count: number;
   parameter: Pointer;
   gradient: Pointer;
   firstMoment: Pointer;
   secondMoment: Pointer;
-  /** The gradient is read as gradient * gradientScale (clipping without a pass of its own). */
+}
+
+/** One AdamW update (Kingma & Ba 2015; decoupled decay: Loshchilov & Hutter 2019) of several parameters in place. */
+export interface AdamStep {
+  parameters: readonly AdamParameter[];
+  /** Gradients are read as gradient * gradientScale (clipping without a pass of its own). */
   gradientScale: number;
   learningRate: number;
   beta1: number;
@@ -174,20 +192,44 @@ export interface AdamStep {
   correction2: number;
 }
 
+/** Kernel calls that were recorded: the same pointers, every time it runs. */
+export interface Program {
+  run(): void;
+  /** Gives the memory of the recorded calls back; it cannot run any more. */
+  free(): void;
+}
+
 export interface Kernels {
-  /** "reference" or "wasm" (and later "native"). */
+  /** "reference", "wasm" or "native". */
   readonly name: string;
-  /** What it runs on, for the log: for example "simd128", "relaxed SIMD", "float64". */
+  /** The instruction set the kernels were built for: "avx512vnni", "avx512", "avx2", "x86-64", "neon", "relaxed-simd", "simd128"; "none" for
+   *  the reference. */
+  readonly isa: string;
+  /** What it runs on and why no faster engine does, for the log: for example "avx512, 2 threads" or "relaxed-simd; native: not built". */
   readonly detail: string;
   readonly memory: Memory;
+  /** Most threads one call may use, the caller's included. No bit of any result depends on it. Engines without threads keep it at 1. */
+  threads: number;
 
   matmul(args: Matmul): void;
+  /** Bytes that `linearPack` writes. */
+  linearPackedBytes(inputs: number, outputs: number): number;
+  /** weight [outputs, inputs] in the engine's own layout. */
+  linearPack(args: { inputs: number; outputs: number; weight: Pointer; packed: Pointer }): void;
+  /** Each element is one chain: bias, then the inputs in order. */
+  linearForward(args: LinearForward): void;
   /** y = tanh(x), elementwise; y may be x. */
   tanh(count: number, x: Pointer, y: Pointer): void;
   /** y = 1 / (1 + exp(-x)), elementwise; y may be x. */
   sigmoid(count: number, x: Pointer, y: Pointer): void;
-  /** Sum of x*x in float64 and in a fixed order. */
-  sumOfSquares(count: number, x: Pointer): number;
+  /** y += x, elementwise. */
+  add(count: number, x: Pointer, y: Pointer): void;
+  /** y [columns] += the sum of x [rows, columns] over its rows, in order. */
+  addColumnSums(rows: number, columns: number, x: Pointer, y: Pointer): void;
+  /** Sum of x*x over all arrays, in float64 and in a fixed order. */
+  sumOfSquares(arrays: readonly { count: number; pointer: Pointer }[]): number;
+  /** The int32 at `result` becomes 1 if every value of x is finite, else 0. */
+  allFinite(count: number, x: Pointer, result: Pointer): void;
 
   /** Bytes that `recurrentPack` writes. */
   packedBytes(cell: CellKind, inputSize: number, hiddenSize: number): number;
@@ -202,4 +244,10 @@ export interface Kernels {
   /** dTable[indices] += dOutput, rows in order. */
   embeddingBackward(args: Embedding & { dTable: Pointer; dOutput: Pointer }): void;
   adamStep(args: AdamStep): void;
+
+  /**
+   * Notes the calls that `calls` makes instead of running them. A fast engine then runs all of them in one crossing, and nothing about them
+   * is worked out again. Only for calls that overwrite their results: a program may run a part of itself twice.
+   */
+  record(calls: () => void): Program;
 }

@@ -27,6 +27,9 @@ export class Memory {
   #bytesInUse = 0;
   #peakBytesInUse = 0;
   readonly #free: Pointer[][] = [];
+  #bytes!: Uint8Array;
+  #scratch: Pointer = 0;
+  #scratchBytes = 0;
 
   /** @param options `reservedBytes`: the first bytes, kept for the engine's own data and stack. */
   constructor(
@@ -48,6 +51,11 @@ export class Memory {
   /** The whole memory as int32; element i lies at byte 4i. */
   get ints(): Int32Array {
     return this.#ints;
+  }
+
+  /** The whole memory as bytes. */
+  get bytes(): Uint8Array {
+    return this.#bytes;
   }
 
   /** A view of `count` floats at a pointer, valid until the next allocation. */
@@ -74,6 +82,25 @@ export class Memory {
   /** Bytes the memory occupies, free blocks included. */
   get byteLength(): number {
     return this.wasm.buffer.byteLength;
+  }
+
+  /** Size of the block that kernels work in; kept from call to call, and apart from `bytesInUse`. */
+  get scratchBytes(): number {
+    return this.#scratchBytes;
+  }
+
+  /** The block kernels work in, at least so large; its content is lost when it has to move. */
+  scratch(bytes: number): Pointer {
+    if (bytes > this.#scratchBytes) {
+      const inUse = this.#bytesInUse;
+      const peak = this.#peakBytesInUse;
+      if (this.#scratch !== 0) this.free(this.#scratch);
+      this.#scratch = this.allocate(bytes);
+      this.#scratchBytes = classBytes(classOf(bytes));
+      this.#bytesInUse = inUse;
+      this.#peakBytesInUse = peak;
+    }
+    return this.#scratch;
   }
 
   resetPeak(): void {
@@ -149,6 +176,7 @@ export class Memory {
     const buffer = this.wasm.buffer;
     this.#floats = this.floatType === "float32" ? new Float32Array(buffer) : new Float64Array(buffer);
     this.#ints = new Int32Array(buffer);
+    this.#bytes = new Uint8Array(buffer);
   }
 }
 

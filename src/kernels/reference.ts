@@ -11,9 +11,11 @@ import {
   type CrossEntropyForward,
   type Embedding,
   type Kernels,
+  type LinearForward,
   type Matmul,
   NULL,
   type Pointer,
+  type Program,
   type RecurrentBackward,
   type RecurrentForward,
   type RecurrentPack,
@@ -26,15 +28,27 @@ import { embeddingBackward, embeddingForward } from "./reference/embedding.js";
 import { gru, gruResetBefore } from "./reference/gru.js";
 import { lstm } from "./reference/lstm.js";
 import { matmul } from "./reference/matmul.js";
-import { backwardSequence, type Cell, type CellWeights, forwardSequence, type SequenceViews } from "./reference/recurrent.js";
+import {
+  backwardSequence,
+  type Cell,
+  type CellWeights,
+  forwardSequence,
+  product,
+  type SequenceViews,
+} from "./reference/recurrent.js";
 import { rnnRelu, rnnTanh } from "./reference/rnn.js";
 
 const CELLS: Record<CellKind, Cell> = { rnnTanh, rnnRelu, lstm, gru, gruResetBefore };
 
 export class ReferenceKernels implements Kernels {
   readonly name = "reference";
+  readonly isa = "none";
   readonly detail: string;
   readonly memory: Memory;
+  /** Always 1: plain loops. */
+  threads = 1;
+  /** Calls of the program that is being recorded, or null. */
+  #recording: (() => void)[] | null = null;
 
   /** @param reason why this engine stands in for a faster one; goes into `detail`. */
   constructor(floatType: FloatType = "float64", reason?: string) {
@@ -51,6 +65,31 @@ export class ReferenceKernels implements Kernels {
     matmul(rows, columns, inner, a, b, this.#floats(args.c, rows * columns), args.accumulate);
   }
 
+  /** The packed layout is a plain copy. */
+  linearPackedBytes(inputs: number, outputs: number): number {
+    return inputs * outputs * this.memory.bytesPerFloat;
+  }
+
+  linearPack({ inputs, outputs, weight, packed }: { inputs: number; outputs: number; weight: Pointer; packed: Pointer }): void {
+    this.#floats(packed, inputs * outputs).set(this.#floats(weight, inputs * outputs));
+  }
+
+  linearForward(args: LinearForward): void {
+    if (this.#later(() => this.linearForward(args))) return;
+    const { rows, inputs, outputs } = args;
+    const [x, weight, y] = [
+      this.#floats(args.x, rows * inputs),
+      this.#floats(args.packed, inputs * outputs),
+      this.#floats(args.y, rows * outputs),
+    ];
+    const bias = this.#optional(args.bias, outputs);
+    for (let row = 0; row < rows; row++) {
+      for (let o = 0; o < outputs; o++) {
+        y[row * outputs + o] = product(weight, o, x.subarray(row * inputs, (row + 1) * inputs), bias?.[o] ?? 0);
+      }
+    }
+  }
+
   tanh(count: number, x: Pointer, y: Pointer): void {
     activate(Math.tanh, this.#floats(x, count), this.#floats(y, count));
   }
@@ -59,8 +98,23 @@ export class ReferenceKernels implements Kernels {
     activate(sigmoid, this.#floats(x, count), this.#floats(y, count));
   }
 
-  sumOfSquares(count: number, x: Pointer): number {
-    return sumOfSquares(this.#floats(x, count));
+  add(count: number, x: Pointer, y: Pointer): void {
+    const [from, to] = [this.#floats(x, count), this.#floats(y, count)];
+    for (let i = 0; i < count; i++) to[i] += from[i];
+  }
+
+  addColumnSums(rows: number, columns: number, x: Pointer, y: Pointer): void {
+    const [from, to] = [this.#floats(x, rows * columns), this.#floats(y, columns)];
+    for (let row = 0; row < rows; row++) for (let j = 0; j < columns; j++) to[j] += from[row * columns + j];
+  }
+
+  sumOfSquares(arrays: readonly { count: number; pointer: Pointer }[]): number {
+    return arrays.reduce((total, { count, pointer }) => total + sumOfSquares(this.#floats(pointer, count)), 0);
+  }
+
+  allFinite(count: number, x: Pointer, result: Pointer): void {
+    if (this.#later(() => this.allFinite(count, x, result))) return;
+    this.memory.ints[result / 4] = this.#floats(x, count).every(Number.isFinite) ? 1 : 0;
   }
 
   packedBytes(cell: CellKind, inputSize: number, hiddenSize: number): number {
@@ -78,6 +132,7 @@ export class ReferenceKernels implements Kernels {
   }
 
   recurrentForward(args: RecurrentForward): void {
+    if (this.#later(() => this.recurrentForward(args))) return;
     const { cell, batch, inputSize, hiddenSize } = args;
     const weights = this.#packedWeights(cell, inputSize, hiddenSize, args.packed);
     const hN = this.#floats(args.hN, batch * hiddenSize);
@@ -149,9 +204,35 @@ export class ReferenceKernels implements Kernels {
     embeddingBackward(size, this.memory.intsAt(indices, rows), this.#floats(dOutput, rows * size), this.#rest(dTable));
   }
 
-  adamStep({ count, parameter, gradient, firstMoment, secondMoment, ...options }: AdamStep): void {
-    const [p, g, m, v] = [parameter, gradient, firstMoment, secondMoment].map((pointer) => this.#floats(pointer, count));
-    adamStep(p, g, m, v, options);
+  adamStep({ parameters, ...options }: AdamStep): void {
+    for (const { count, parameter, gradient, firstMoment, secondMoment } of parameters) {
+      const [p, g, m, v] = [parameter, gradient, firstMoment, secondMoment].map((pointer) => this.#floats(pointer, count));
+      adamStep(p, g, m, v, options);
+    }
+  }
+
+  record(calls: () => void): Program {
+    const recorded: (() => void)[] = [];
+    this.#recording = recorded;
+    try {
+      calls();
+    } finally {
+      this.#recording = null;
+    }
+    return {
+      run: () => {
+        for (const call of recorded) call();
+      },
+      free: () => {
+        recorded.length = 0;
+      },
+    };
+  }
+
+  /** True if the call was noted for a program instead. */
+  #later(call: () => void): boolean {
+    this.#recording?.push(call);
+    return this.#recording !== null;
   }
 
   #floats(pointer: Pointer, count: number): FloatArray {

@@ -36,26 +36,33 @@ export class Adam extends BufferedOptimizer {
     this.weightDecay = weightDecay;
   }
 
-  protected override update(i: number, parameter: Parameter, gradient: RawBuffer, gradientScale: number): void {
-    if (this.weightDecay > 0) {
-      const decayed = emptyBuffer(parameter.engine, parameter.shape);
-      const [p, g, to] = [parameter.floats(), gradient.floats(), decayed.floats()];
-      for (let k = 0; k < p.length; k++) to[k] = g[k] * gradientScale + this.weightDecay * p[k];
-      this.adamStep(i, parameter, decayed, 1, 0);
-      release(decayed.storage);
-    } else {
-      this.adamStep(i, parameter, gradient, gradientScale, 0);
+  protected override update(gradients: readonly RawBuffer[], gradientScale: number): void {
+    if (this.weightDecay === 0) {
+      this.adamStep(gradients, gradientScale, 0);
+      return;
     }
+    const decayed = this.parameters.map((parameter, i) => {
+      const buffer = emptyBuffer(parameter.engine, parameter.shape);
+      const [p, g, to] = [parameter.floats(), gradients[i].floats(), buffer.floats()];
+      for (let k = 0; k < p.length; k++) to[k] = g[k] * gradientScale + this.weightDecay * p[k];
+      return buffer;
+    });
+    this.adamStep(decayed, 1, 0);
+    for (const { storage } of decayed) release(storage);
   }
 
-  protected adamStep(i: number, parameter: Parameter, gradient: RawBuffer, gradientScale: number, decoupledDecay: number): void {
+  protected adamStep(gradients: readonly RawBuffer[], gradientScale: number, decoupledDecay: number): void {
     const [beta1, beta2] = this.betas;
-    parameter.engine.adamStep({
-      count: parameter.size,
-      parameter: parameter.pointer,
-      gradient: gradient.pointer,
-      firstMoment: (this.buffers.get("firstMoment") as RawBuffer[])[i].pointer,
-      secondMoment: (this.buffers.get("secondMoment") as RawBuffer[])[i].pointer,
+    const first = this.buffers.get("firstMoment") as RawBuffer[];
+    const second = this.buffers.get("secondMoment") as RawBuffer[];
+    this.parameters[0].engine.adamStep({
+      parameters: this.parameters.map((parameter, i) => ({
+        count: parameter.size,
+        parameter: parameter.pointer,
+        gradient: gradients[i].pointer,
+        firstMoment: first[i].pointer,
+        secondMoment: second[i].pointer,
+      })),
       gradientScale,
       learningRate: this.learningRate,
       beta1,
@@ -73,7 +80,7 @@ export class AdamW extends Adam {
     super(parameters, { ...options, weightDecay });
   }
 
-  protected override update(i: number, parameter: Parameter, gradient: RawBuffer, gradientScale: number): void {
-    this.adamStep(i, parameter, gradient, gradientScale, this.weightDecay);
+  protected override update(gradients: readonly RawBuffer[], gradientScale: number): void {
+    this.adamStep(gradients, gradientScale, this.weightDecay);
   }
 }

@@ -11,10 +11,8 @@ export interface ClipResult {
 
 /** Measures the gradients; nothing is scaled here, the optimizer reads them through `gradientScale`. clipNorm Infinity turns clipping off. */
 export function clipByGlobalNorm(parameters: readonly Parameter[], clipNorm: number): ClipResult {
-  let total = 0;
-  for (const { grad, engine } of parameters) {
-    if (grad) total += engine.sumOfSquares(grad.size, grad.pointer);
-  }
+  const arrays = parameters.flatMap(({ grad }) => (grad ? [{ count: grad.size, pointer: grad.pointer }] : []));
+  const total = parameters.length > 0 ? parameters[0].engine.sumOfSquares(arrays) : 0;
   const gradNorm = Math.sqrt(total);
   const clipped = gradNorm > clipNorm;
   return { gradNorm, gradientScale: clipped ? clipNorm / gradNorm : 1, clipped };

@@ -43,17 +43,18 @@ export abstract class BufferedOptimizer implements Optimizer {
     this.buffers = new Map(bufferNames.map((name) => [name, parameters.map(zerosLike)]));
   }
 
-  /** Updates parameter i; `gradient` is its accumulated gradient. */
-  protected abstract update(i: number, parameter: Parameter, gradient: RawBuffer, gradientScale: number): void;
+  /** Updates all parameters; gradients[i] is the accumulated gradient of parameter i. */
+  protected abstract update(gradients: readonly RawBuffer[], gradientScale: number): void;
 
   step({ gradientScale = 1 }: { gradientScale?: number } = {}): void {
     this.steps++;
-    this.parameters.forEach((parameter, i) => {
+    const gradients = this.parameters.map((parameter) => {
       // A parameter that no loss has reached yet is treated like one whose gradient is zero, as it will be ever after.
       parameter.grad ??= zerosLike(parameter);
-      this.update(i, parameter, parameter.grad, gradientScale);
-      parameter.version++;
+      return parameter.grad;
     });
+    this.update(gradients, gradientScale);
+    for (const parameter of this.parameters) parameter.version++;
   }
 
   zeroGrad(): void {

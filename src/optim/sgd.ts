@@ -23,14 +23,16 @@ export class SGD extends BufferedOptimizer {
     this.weightDecay = weightDecay;
   }
 
-  protected override update(i: number, parameter: Parameter, gradient: RawBuffer, gradientScale: number): void {
-    const p = parameter.floats();
-    const g = gradient.floats();
-    const v = this.buffers.get("velocity")?.[i].floats();
-    for (let k = 0; k < p.length; k++) {
-      let change = g[k] * gradientScale + this.weightDecay * p[k];
-      if (v) change = v[k] = this.momentum * v[k] + change;
-      p[k] -= this.learningRate * change;
-    }
+  protected override update(gradients: readonly RawBuffer[], gradientScale: number): void {
+    this.parameters.forEach((parameter, i) => {
+      const p = parameter.floats();
+      const g = gradients[i].floats();
+      const v = this.buffers.get("velocity")?.[i].floats();
+      for (let k = 0; k < p.length; k++) {
+        let change = g[k] * gradientScale + this.weightDecay * p[k];
+        if (v) change = v[k] = this.momentum * v[k] + change;
+        p[k] -= this.learningRate * change;
+      }
+    });
   }
 }

@@ -294,7 +294,7 @@ function checkActivations(check: Check): void {
   for (const count of [0, 1, 3, 4, 1001]) {
     const x = check.normals(count, 100);
     const sum = (bench: Workbench) => {
-      const result = bench.kernels.sumOfSquares(count, bench.put(x));
+      const result = bench.kernels.sumOfSquares([{ count, pointer: bench.put(x) }]);
       bench.release();
       return Float64Array.of(result);
     };
@@ -316,7 +316,7 @@ function checkAdam(check: Check): void {
         const gradient = bench.put(poison ? values.map((v, j) => (j === 0 ? Number.NaN : v)) : values);
         const corrections = { correction1: 1 - 0.9 ** (i + 1), correction2: 1 - 0.999 ** (i + 1) };
         const rates = { gradientScale: 0.5, learningRate: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.1 };
-        bench.kernels.adamStep({ count, gradient, ...pointers, ...corrections, ...rates });
+        bench.kernels.adamStep({ parameters: [{ count, gradient, ...pointers }], ...corrections, ...rates });
       }
       const result = Float64Array.from(Object.values(pointers).flatMap((pointer) => [...bench.read(pointer, count)]));
       bench.release();

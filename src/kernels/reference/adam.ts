@@ -11,7 +11,7 @@
 import type { AdamStep } from "../kernels.js";
 import type { FloatArray } from "../memory.js";
 
-export type AdamOptions = Omit<AdamStep, "count" | "parameter" | "gradient" | "firstMoment" | "secondMoment">;
+export type AdamOptions = Omit<AdamStep, "parameters">;
 
 /** Updates the parameters and both moments in place. */
 export function adamStep(
