@@ -10,6 +10,7 @@ export { Module, type StateDictEntry } from "./module.js";
 export { type RecurrentCellName, RecurrentNetwork, type RecurrentNetworkSpec } from "./network.js";
 export { Recurrent } from "./recurrent.js";
 export { type RecurrentInit, RecurrentLayer, type RecurrentOptions } from "./recurrent-layer.js";
+export type { Recompute } from "./recurrent-segment.js";
 export { type Nonlinearity, RNN, RNNCell } from "./rnn.js";
 export {
   detachState,

@@ -9,6 +9,7 @@ import { LSTM } from "./lstm.js";
 import type { ForwardOptions, ForwardResult, SequenceModel } from "./model.js";
 import { Module } from "./module.js";
 import type { RecurrentInit, RecurrentLayer } from "./recurrent-layer.js";
+import type { Recompute } from "./recurrent-segment.js";
 import { type Nonlinearity, RNN } from "./rnn.js";
 import type { State, StateSpec } from "./state.js";
 
@@ -37,18 +38,20 @@ export interface RecurrentNetworkSpec {
 export class RecurrentNetwork extends Module implements SequenceModel {
   readonly recurrent: RecurrentLayer;
   readonly head: Linear;
-  readonly #dropout: number;
+  /** Before the head; between layers it is the layer's own. */
+  readonly dropout: number;
 
-  constructor(spec: RecurrentNetworkSpec, { rng, engine }: { rng: Rng; engine?: Kernels }) {
+  /** @param options `recompute`: as {@link RecurrentLayer.recompute}. */
+  constructor(spec: RecurrentNetworkSpec, { rng, engine, recompute }: { rng: Rng; engine?: Kernels; recompute?: Recompute }) {
     super();
     const { cell, inputSize, hiddenSize, outputSize, numLayers, bidirectional, init, resetAfter, nonlinearity } = spec;
-    const options = { rng, engine, numLayers, bidirectional, dropout: spec.dropout, init };
+    const options = { rng, engine, numLayers, bidirectional, dropout: spec.dropout, init, recompute };
     if (cell === "lstm")
       this.recurrent = new LSTM(inputSize, hiddenSize, { ...options, forgetBias: spec.forgetBias ?? undefined });
     else if (cell === "gru") this.recurrent = new GRU(inputSize, hiddenSize, { ...options, resetAfter });
     else this.recurrent = new RNN(inputSize, hiddenSize, { ...options, nonlinearity });
     this.head = new Linear(this.recurrent.outputSize, outputSize, { rng, engine });
-    this.#dropout = spec.dropout;
+    this.dropout = spec.dropout;
   }
 
   get causal(): boolean {
@@ -67,7 +70,7 @@ export class RecurrentNetwork extends Module implements SequenceModel {
   forward(x: Tensor, options: ForwardOptions = {}): ForwardResult {
     const { output, last, state } = this.recurrent.forward(x, options);
     const { rng } = options;
-    const decide = (hidden: Tensor) => this.head.forward(rng && this.#dropout > 0 ? dropout(hidden, this.#dropout, rng) : hidden);
+    const decide = (hidden: Tensor) => this.head.forward(rng && this.dropout > 0 ? dropout(hidden, this.dropout, rng) : hidden);
     return lazyResult(
       () => decide(output),
       () => decide(last),

@@ -15,6 +15,7 @@ import { glorotInit, orthogonalInit, uniformInit } from "./init.js";
 import type { ForwardOptions, ForwardResult, SequenceModel } from "./model.js";
 import { Module } from "./module.js";
 import { PackedWeights, recurrent, resolveLengths } from "./recurrent-op.js";
+import type { Recompute } from "./recurrent-segment.js";
 import { type State, type StateSpec, wantState, zeroState } from "./state.js";
 
 /**
@@ -35,6 +36,8 @@ export interface RecurrentOptions {
   bias?: boolean;
   /** Default "uniform". */
   init?: RecurrentInit;
+  /** As {@link RecurrentLayer.recompute}. */
+  recompute?: Recompute;
   engine?: Kernels;
 }
 
@@ -47,10 +50,11 @@ export abstract class RecurrentLayer extends Module implements SequenceModel {
   readonly bias: boolean;
   readonly cell: CellKind;
   readonly #packed = new Map<string, PackedWeights>();
+  #recompute: Recompute | undefined;
 
   protected constructor(cell: CellKind, gates: number, inputSize: number, hiddenSize: number, options: RecurrentOptions) {
     super();
-    const { rng, numLayers = 1, bidirectional = false, dropout = 0, bias = true, init = "uniform", engine } = options;
+    const { rng, numLayers = 1, bidirectional = false, dropout = 0, bias = true, init = "uniform", recompute, engine } = options;
     wantCount("inputSize", inputSize);
     wantCount("hiddenSize", hiddenSize);
     wantCount("numLayers", numLayers);
@@ -69,6 +73,7 @@ export abstract class RecurrentLayer extends Module implements SequenceModel {
     this.bidirectional = bidirectional;
     this.dropout = dropout;
     this.bias = bias;
+    this.recompute = recompute;
     const own = this as unknown as Record<string, Parameter>;
     const rows = gates * hiddenSize;
     const bound = 1 / Math.sqrt(hiddenSize);
@@ -87,6 +92,23 @@ export abstract class RecurrentLayer extends Module implements SequenceModel {
       }
       this.#packed.set(suffix, new PackedWeights());
     }
+  }
+
+  /**
+   * Training in less memory: instead of gates and cells of every step, the backward pass finds the states between segments of this many
+   * steps (at least 1; "auto": the square root of the sequence's steps) and computes each segment again. Outputs are the same bits, weight
+   * gradients the same sums in another order, and an update takes one more forward pass. Undefined keeps everything. It belongs to the
+   * run and not to the model: it may be changed between calls and is not saved.
+   *
+   * @throws OST_RANGE for anything else.
+   */
+  get recompute(): Recompute | undefined {
+    return this.#recompute;
+  }
+
+  set recompute(value: Recompute | undefined) {
+    if (value !== undefined && value !== "auto") wantCount("recompute", value);
+    this.#recompute = value;
   }
 
   get causal(): boolean {
@@ -161,6 +183,7 @@ export abstract class RecurrentLayer extends Module implements SequenceModel {
       reverse: suffix.endsWith("_reverse"),
       lengths,
       packed: this.#packed.get(suffix) as PackedWeights,
+      recompute: this.#recompute,
     });
     carried.forEach((name, i) => {
       next[name] = finals[i];

@@ -1,10 +1,14 @@
-/** @file The fused recurrence as one operation: a whole sequence forward, and backward through time, in one kernel call each. */
+/**
+ * @file The fused recurrence as one operation: a whole sequence forward, and backward through time, in one kernel call each, or in several
+ * where activations are recomputed.
+ */
 import { OstinatoError } from "../core/errors.js";
 import { describeShape, type Shape } from "../core/shape.js";
 import { type CellKind, type Kernels, NULL, type Pointer } from "../kernels/index.js";
 import { emptyBuffer, integers, type Op, Parameter, type RawBuffer, type Tensor } from "../tensor/index.js";
 import { wantFloat } from "../tensor/op.js";
 import { allocate, release, type Storage } from "../tensor/storage.js";
+import { backwardInSegments, forwardInSegments, GATES_KEPT, type Recompute, segmentSteps } from "./recurrent-segment.js";
 
 export interface RecurrentAttrs {
   cell: CellKind;
@@ -13,6 +17,8 @@ export interface RecurrentAttrs {
   /** int32 [batch] */
   lengths: RawBuffer;
   packed: PackedWeights;
+  /** Keeps the states between segments of so many steps instead of gates and cells; absent keeps everything. */
+  recompute?: Recompute;
 }
 
 /**
@@ -28,28 +34,22 @@ export const recurrent: Op<RecurrentAttrs> = {
     const shapes: Shape[] = [[batch, time, hiddenSize], state];
     return attrs.cell === "lstm" ? [...shapes, state] : shapes;
   },
-  saved(inputs, { cell }) {
-    const { batch, time, hiddenSize } = sizes(inputs);
-    if (cell === "lstm") {
-      return [
-        [batch, time, 4 * hiddenSize],
-        [batch, time, hiddenSize],
-      ];
-    }
-    return cell === "gru" || cell === "gruResetBefore" ? [[batch, time, 4 * hiddenSize]] : [];
+  saved(inputs, { cell, recompute }) {
+    return savedShapes({ cell, recompute, ...sizes(inputs) });
   },
   forward(engine, [output, hN, cN], inputs, saved, attrs) {
     const parts = named(inputs, attrs);
-    const packed = attrs.packed.refresh(engine, attrs, parts);
-    engine.recurrentForward({
+    const args = {
       ...common(inputs, parts, attrs),
-      packed,
+      packed: attrs.packed.refresh(engine, attrs, parts),
       output: output.pointer,
       hN: hN.pointer,
       cN: cN?.pointer ?? NULL,
-      gates: saved?.[0]?.pointer ?? NULL,
-      cells: saved?.[1]?.pointer ?? NULL,
-    });
+    };
+    const [first, second] = [saved?.[0]?.pointer ?? NULL, saved?.[1]?.pointer ?? NULL];
+    const steps = segmentSteps(attrs.recompute, args.time);
+    if (saved === null || steps === null) engine.recurrentForward({ ...args, gates: first, cells: second });
+    else forwardInSegments(engine, { ...args, gates: NULL, cells: NULL }, { steps, borders: { h: first, c: second } });
   },
   backward(engine, dInputs, [dOutput, dHN, dCN], inputs, [output], saved, attrs) {
     const parts = named(inputs, attrs);
@@ -60,20 +60,23 @@ export const recurrent: Op<RecurrentAttrs> = {
       scratch.push(buffer);
       return buffer;
     };
-    const dGates = saved[0] ?? temporary(output.shape);
+    const [first, second] = [saved[0]?.pointer ?? NULL, saved[1]?.pointer ?? NULL];
+    const whole = common(inputs, parts, attrs);
+    const steps = segmentSteps(attrs.recompute, whole.time);
+    const dGates = steps !== null ? NULL : (saved[0] ?? temporary(output.shape)).pointer;
     const dH0 = temporary(parts.h0.shape);
     const dC0 = parts.c0 ? temporary(parts.c0.shape) : null;
-    engine.recurrentBackward({
-      ...common(inputs, parts, attrs),
+    const args = {
+      ...whole,
       weightIh: parts.weightIh.pointer,
       weightHh: parts.weightHh.pointer,
       output: output.pointer,
-      gates: saved[0]?.pointer ?? NULL,
-      cells: saved[1]?.pointer ?? NULL,
+      gates: steps === null ? first : NULL,
+      cells: steps === null ? second : NULL,
       dOutput: dOutput?.pointer ?? NULL,
       dHN: dHN?.pointer ?? NULL,
       dCN: dCN?.pointer ?? NULL,
-      dGates: dGates.pointer,
+      dGates,
       dX: gradients.x?.pointer ?? NULL,
       dWeightIh: gradients.weightIh?.pointer ?? NULL,
       dWeightHh: gradients.weightHh?.pointer ?? NULL,
@@ -81,12 +84,35 @@ export const recurrent: Op<RecurrentAttrs> = {
       dBiasHh: gradients.biasHh?.pointer ?? NULL,
       dH0: dH0.pointer,
       dC0: dC0?.pointer ?? NULL,
-    });
+    };
+    if (steps === null) engine.recurrentBackward(args);
+    else {
+      const packed = attrs.packed.refresh(engine, attrs, parts);
+      backwardInSegments(engine, args, { steps, borders: { h: first, c: second }, packed });
+    }
     if (gradients.h0) addTo(gradients.h0, dH0);
     if (gradients.c0 && dC0) addTo(gradients.c0, dC0);
     for (const buffer of scratch) release(buffer.storage);
   },
 };
+
+/** What the operation keeps for its backward pass beside inputs and outputs: gates and cells, or the states between segments. */
+export function savedShapes({
+  cell,
+  recompute,
+  batch,
+  time,
+  hiddenSize,
+}: Pick<RecurrentAttrs, "cell" | "recompute"> & { batch: number; time: number; hiddenSize: number }): Shape[] {
+  const steps = segmentSteps(recompute, time);
+  if (steps !== null) {
+    const borders = [Math.ceil(time / steps) - 1, batch, hiddenSize];
+    return cell === "lstm" ? [borders, borders] : [borders];
+  }
+  if (GATES_KEPT[cell] === 0) return [];
+  const gates = [batch, time, GATES_KEPT[cell] * hiddenSize];
+  return cell === "lstm" ? [gates, [batch, time, hiddenSize]] : [gates];
+}
 
 function named<B extends RawBuffer | null>(inputs: readonly B[], { bias, cell }: RecurrentAttrs) {
   const rest = inputs.slice(bias ? 5 : 3);

@@ -124,6 +124,10 @@ const train = z.strictObject({
     .nullable()
     .default(1)
     .describe("largest norm of all gradients together; null turns clipping off"),
+  recompute: z
+    .union([z.literal("auto"), count])
+    .optional()
+    .describe("steps of a segment whose activations the backward pass computes again, to save memory; auto: sqrt of the steps"),
   seed: seedNumber.default(7),
   earlyStopping: z
     .strictObject({ patience: z.number().int().min(0).default(3) })

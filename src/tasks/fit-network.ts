@@ -1,10 +1,11 @@
 /** @file Trains one network on prepared data: batches or carried lanes, objective, validation loss, schedule and optimizer from the configuration. */
 import type { Batch, ExampleSpec, Part } from "../core/batch.js";
 import { type Rng, seed as seedRng } from "../core/rng.js";
-import { batches, lanes, type PreparedData, partCode } from "../data/index.js";
+import { batches, type Examples, lanes, type PreparedData, partCode } from "../data/index.js";
+import { estimateMemory, type MemoryEstimate } from "../diagnose/memory-estimate.js";
 import type { Kernels } from "../kernels/index.js";
 import { type Architecture, buildNetwork, forwardBatch } from "../model/index.js";
-import { resetRows, type SequenceModel } from "../nn/index.js";
+import { RecurrentNetwork, resetRows, type SequenceModel } from "../nn/index.js";
 import { Adam, AdamW, constant, type Optimizer, plateau, type Schedule, SGD, stepDecay, warmupCosine } from "../optim/index.js";
 import { inference } from "../tensor/index.js";
 import { type CheckpointStore, type TrainOptions, type TrainResult, train } from "../train/index.js";
@@ -32,6 +33,7 @@ export async function fitNetwork(
   const { train: settings, mode } = config;
   const task = taskOf(config);
   const network = buildNetwork(architecture, { rng: seedRng(settings.seed), engine });
+  if (network instanceof RecurrentNetwork) network.recurrent.recompute = settings.recompute;
   const optimizer = makeOptimizer(settings, network);
   const lossOptions: LossOptions = {
     loss: settings.loss,
@@ -42,6 +44,7 @@ export async function fitNetwork(
   const validationBatches = () => evaluationBatches(config, prepared, "validation", { thinned: THINNED_VALIDATION });
   const result = await train<Batch>(network, {
     ...options,
+    memory: network instanceof RecurrentNetwork ? memoryOfStep(config, prepared, spec, network) : undefined,
     optimizer,
     data: (_, rng) => trainBatches(rng),
     objective: (batch, { rng, state }) => {
@@ -89,6 +92,23 @@ function trainingBatches(config: ExperimentConfig, prepared: PreparedData): (rng
   return (rng) => batches(examples, { batchSize: settings.batchSize, rng, normalize: window.normalize });
 }
 
+/** What an update takes on the longest batch there is. */
+function memoryOfStep(
+  config: ExperimentConfig,
+  prepared: PreparedData,
+  { targetKind, everyStep }: ExampleSpec,
+  network: RecurrentNetwork,
+): MemoryEstimate {
+  const { train: settings, window } = config;
+  return estimateMemory(network, {
+    batch: settings.batchSize,
+    time: window.length ?? longestOf(taskOf(config).examples(prepared, config, "train")),
+    reads: targetKind === "tags" || everyStep ? "output" : "last",
+    loss: targetKind === "values" ? "pointwise" : "crossEntropy",
+    moments: settings.optimizer === "sgd" ? Math.sign(settings.momentum) : 2,
+  });
+}
+
 /** Long series are cut so that they fill the lanes, into pieces of at least eight chunks. */
 function laneLength({ train: { batchSize }, window }: ExperimentConfig, prepared: PreparedData): number {
   const chunk = window.length as number;
@@ -126,10 +146,16 @@ export function evaluationBatches(
       : config.task === "tag" && thinned !== undefined
         ? Math.max(1, Math.min(Math.ceil((window.length ?? 1) / 4), Math.floor(prepared.split[part] / thinned)))
         : undefined;
-  return batches(taskOf(config).examples(prepared, config, part, { stride, served: true }), {
-    batchSize: 256,
-    normalize: window.normalize,
-  });
+  const examples = taskOf(config).examples(prepared, config, part, { stride, served: true });
+  const rows = Math.floor(EVALUATED_STEPS / Math.max(1, longestOf(examples)));
+  return batches(examples, { batchSize: Math.max(1, Math.min(256, rows)), normalize: window.normalize });
+}
+
+/** Most steps, over all rows of a batch together, that are predicted at once: the memory of judging does not grow with the sequences. */
+const EVALUATED_STEPS = 65_536;
+
+function longestOf({ length }: Examples): number {
+  return length.reduce((most, steps) => Math.max(most, steps), 0);
 }
 
 function countBatches(trainBatches: (rng: Rng) => Iterable<Batch>): number {

@@ -6,6 +6,7 @@
  */
 import { OstinatoError } from "../core/errors.js";
 import { Rng, seed as seedRng } from "../core/rng.js";
+import type { MemoryEstimate } from "../diagnose/memory-estimate.js";
 import type { SequenceModel, State } from "../nn/index.js";
 import { constant, type Optimizer, type Schedule } from "../optim/index.js";
 import { type Parameter, tensor } from "../tensor/index.js";
@@ -40,6 +41,8 @@ export interface TrainOptions<B> {
   /** Updates between entries of the run log; default 50. */
   logEvery?: number;
   onLog?: (entry: RunLogEntry) => void;
+  /** What an update is expected to take; the first entry of the run log. */
+  memory?: MemoryEstimate;
   /** Called after every update. */
   onProgress?: (progress: TrainProgress) => void;
   /** Aborting saves a checkpoint and ends the run with `stopped: "aborted"`. */
@@ -62,6 +65,7 @@ export interface TrainProgress {
 }
 
 export type RunLogEntry =
+  | ({ kind: "memory"; step: number } & MemoryEstimate)
   | {
       kind: "step";
       epoch: number;
@@ -127,6 +131,7 @@ async function runEpochs<B>(model: SequenceModel, options: TrainOptions<B>, base
     const bytes = await checkpoint.load();
     if (bytes) run.restore(decodeCheckpoint(bytes), { model, optimizer, schedule, fingerprint });
   }
+  if (options.memory && run.step === 0) options.onLog?.({ kind: "memory", step: 0, ...options.memory });
   const startedAt = performance.now() - run.seconds * 1000;
   const save = async () => {
     wantFinite(parameters, run.step);
@@ -382,7 +387,7 @@ function valuesOf(parameters: ReadonlyMap<string, Parameter>): Map<string, Float
 /** An update may overflow a weight although loss and gradient were finite. @throws OST_NAN naming the parameter. */
 function wantFinite(parameters: ReadonlyMap<string, Parameter>, step: number): void {
   for (const [name, { engine, size, pointer }] of parameters) {
-    if (Number.isFinite(engine.sumOfSquares(size, pointer))) continue;
+    if (Number.isFinite(engine.sumOfSquares([{ count: size, pointer }]))) continue;
     throw new OstinatoError("OST_NAN", {
       what: `an update left parameter "${name}" not finite; it was not saved`,
       where: `step ${step}`,
@@ -416,7 +421,7 @@ function layerNorms(parameters: ReadonlyMap<string, Parameter>, before: Readonly
     const { grad, engine } = parameter;
     const parameterNorm = Math.sqrt(norm);
     layers[name] = {
-      gradNorm: grad ? Math.sqrt(engine.sumOfSquares(grad.size, grad.pointer)) : 0,
+      gradNorm: grad ? Math.sqrt(engine.sumOfSquares([{ count: grad.size, pointer: grad.pointer }])) : 0,
       parameterNorm,
       updateRatio: parameterNorm > 0 ? Math.sqrt(change) / parameterNorm : 0,
     };
