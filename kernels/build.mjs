@@ -4,6 +4,8 @@
  *     node kernels/build.mjs            rebuild
  *     node kernels/build.mjs --check    rebuild, compare with what is committed, exit 1 on a difference
  *
+ * Beside the modules stands the fingerprint of the sources: native addons built from others are refused.
+ *
  * The compiler is pinned exactly in kernels/package.json (install it with `npm ci` in kernels/), so that the output is the same
  * everywhere, byte for byte. Two modules: `simd128` runs wherever WebAssembly SIMD does; `relaxed` also uses the fused multiply-add of
  * relaxed SIMD. Both import their memory, need no libc, and hold the stack below their constants; `__heap_base` is the first byte that
@@ -12,6 +14,7 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { FINGERPRINT_MODULE, fingerprintModule, fingerprintOf, readSources } from "./fingerprint.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const target = join(here, "../src/kernels/wasm");
@@ -51,5 +54,15 @@ for (const [variant, features] of Object.entries(variants)) {
     writeFileSync(path, text);
     console.log(`${variant}: ${wasm.length} bytes${same ? ", unchanged" : ""}`);
   }
+}
+const fingerprint = fingerprintOf(readSources());
+const text = fingerprintModule(fingerprint);
+const same = existsSync(FINGERPRINT_MODULE) && readFileSync(FINGERPRINT_MODULE, "utf8") === text;
+if (check) {
+  if (!same) differences++;
+  console.log(`fingerprint: ${same ? "as committed" : "differs from what is committed"} (${fingerprint})`);
+} else {
+  writeFileSync(FINGERPRINT_MODULE, text);
+  console.log(`fingerprint: ${fingerprint}${same ? ", unchanged" : ""}`);
 }
 process.exitCode = differences > 0 ? 1 : 0;

@@ -32,8 +32,7 @@ static void pack_after(const Weights *weights, float *packed) {
   }
 }
 
-INLINE void finish_after(const Row *row, const vec *sum, int H, int j) {
-  const int lanes = H - j;
+INLINE void finish_after(const Row *row, const vec *sum, int H, int j, int lanes) {
   const vec r = vector_sigmoid(sum[1]), z = vector_sigmoid(sum[2]), q = sum[3];
   const vec n = vector_tanh(multiply_add(r, q, sum[0]));
   store_lanes(row->output + j, flush(multiply_add(z, load_lanes(row->h + j, lanes) - n, n)), lanes);
@@ -45,6 +44,8 @@ INLINE void finish_after(const Row *row, const vec *sum, int H, int j) {
     store_lanes(gates + 3 * H, flush(q), lanes);
   }
 }
+
+INLINE void finish_after_panel(const Row *row, const vec *sum, int H, int j) { FOR_LANES(H - j, finish_after(row, sum, H, j, lanes)); }
 
 INLINE void after_tile(const int rows, const int panels, const Sequence *s, const Row *row, const float *w, int j) {
   const int H = s->hidden_size;
@@ -74,7 +75,7 @@ INLINE void after_tile(const int rows, const int panels, const Sequence *s, cons
   }
   accumulate(rows, panels, panel, 3, 4, H, h, w, sum + 1);
   UNROLL for (int i = 0; i < rows; i++) {
-    UNROLL for (int p = 0; p < panels; p++) finish_after(row + i, sum + (i * panels + p) * 4, H, j + p * VECTOR_WIDTH);
+    UNROLL for (int p = 0; p < panels; p++) finish_after_panel(row + i, sum + (i * panels + p) * 4, H, j + p * VECTOR_WIDTH);
   }
 }
 
@@ -151,32 +152,40 @@ INLINE void before_sums(const int rows, const Sequence *s, const Row *row, int c
   accumulate(rows, 1, 0, 2, 2, s->hidden_size, hidden, w, sum);
 }
 
+/* r, z and q = r h of one row, hidden units j .. j+VECTOR_WIDTH. */
+INLINE void finish_gates(const Row *row, const vec *sum, int H, int j) {
+  const int lanes = H - j;
+  const vec r = vector_sigmoid(sum[0]), z = vector_sigmoid(sum[1]);
+  float *const gates = row->gates + j;
+  store_lanes(gates, r, lanes);
+  store_lanes(gates + H, z, lanes);
+  store_lanes(gates + 3 * H, flush(r * load_lanes(row->h + j, lanes)), lanes);
+}
+
+/* n and h' of one row, hidden units j .. j+2*VECTOR_WIDTH. */
+INLINE void finish_candidate(const Row *row, const vec *sum, int H, int j) {
+  UNROLL for (int v = 0; v < 2; v++) {
+    const int at = j + v * VECTOR_WIDTH, lanes = H - at;
+    if (lanes > 0) {
+      const vec n = vector_tanh(sum[v]), z = load_lanes(row->gates + H + at, lanes);
+      store_lanes(row->gates + 2 * H + at, n, lanes);
+      store_lanes(row->output + at, flush(multiply_add(z, load_lanes(row->h + at, lanes) - n, n)), lanes);
+    }
+  }
+}
+
 INLINE void gates_tile(const int rows, const Sequence *s, const Row *row, const float *w, int j) {
   vec sum[PAIR_ROWS * 2];
   const int H = s->hidden_size, count = H - j, first[2] = {j, H + j}, lanes[2] = {count, count};
   before_sums(rows, s, row, 0, w, first, lanes, sum);
-  UNROLL for (int i = 0; i < rows; i++) {
-    const vec r = vector_sigmoid(sum[i * 2]), z = vector_sigmoid(sum[i * 2 + 1]);
-    store_lanes(row[i].gates + j, r, count);
-    store_lanes(row[i].gates + H + j, z, count);
-    store_lanes(row[i].gates + 3 * H + j, flush(r * load_lanes(row[i].h + j, count)), count);
-  }
+  UNROLL for (int i = 0; i < rows; i++) finish_gates(row + i, sum + i * 2, H, j);
 }
 
 INLINE void candidate_tile(const int rows, const Sequence *s, const Row *row, const float *w, int j) {
   vec sum[PAIR_ROWS * 2];
   const int H = s->hidden_size, first[2] = {2 * H + j, 2 * H + j + VECTOR_WIDTH}, left[2] = {H - j, H - j - VECTOR_WIDTH};
   before_sums(rows, s, row, 1, w, first, left, sum);
-  UNROLL for (int i = 0; i < rows; i++) {
-    UNROLL for (int v = 0; v < 2; v++) {
-      const int at = j + v * VECTOR_WIDTH, lanes = H - at;
-      if (lanes > 0) {
-        const vec n = vector_tanh(sum[i * 2 + v]), z = load_lanes(row[i].gates + H + at, lanes);
-        store_lanes(row[i].gates + 2 * H + at, n, lanes);
-        store_lanes(row[i].output + at, flush(multiply_add(z, load_lanes(row[i].h + at, lanes) - n, n)), lanes);
-      }
-    }
-  }
+  UNROLL for (int i = 0; i < rows; i++) finish_candidate(row + i, sum + i * 2, H, j);
 }
 
 #define BEFORE_TILE(ROWS)                                                                                                                \
@@ -215,23 +224,25 @@ static void begin_backward(const Backward *b, BackwardScratch *k) {
 
 /* Gradients by the pre-activations r z n, and fourth by q (after) or q itself (before, where r is still to come); d_h becomes its direct
  * share d z. */
-static void differentiate(int H, int reset_before, const Row *row, const float *d_output, float *d_h, float *d_gates) {
+INLINE void differentiate_units(int H, const int reset_before, const Row *row, const float *d_output, float *d_h, float *d_gates, int j,
+                                int lanes) {
   const float *gates = row->gates;
-  for (int j = 0; j < H; j += VECTOR_WIDTH) {
-    const int lanes = H - j;
-    const vec r = load_lanes(gates + j, lanes), z = load_lanes(gates + H + j, lanes);
-    const vec n = load_lanes(gates + 2 * H + j, lanes), q = load_lanes(gates + 3 * H + j, lanes);
-    vec dh = load_lanes(d_h + j, lanes);
-    if (d_output) dh += load_lanes(d_output + j, lanes);
-    dh = flush(dh);
-    const vec dn = flush(dh * (1.0f - z) * (1.0f - n * n));
-    const vec dz = flush(dh * (load_lanes(row->h + j, lanes) - n) * z * (1.0f - z));
-    store_lanes(d_gates + j, reset_before ? r : flush(dn * q * r * (1.0f - r)), lanes);
-    store_lanes(d_gates + H + j, dz, lanes);
-    store_lanes(d_gates + 2 * H + j, dn, lanes);
-    store_lanes(d_gates + 3 * H + j, reset_before ? q : flush(dn * r), lanes);
-    store_lanes(d_h + j, flush(dh * z), lanes);
-  }
+  const vec r = load_lanes(gates + j, lanes), z = load_lanes(gates + H + j, lanes);
+  const vec n = load_lanes(gates + 2 * H + j, lanes), q = load_lanes(gates + 3 * H + j, lanes);
+  vec dh = load_lanes(d_h + j, lanes);
+  if (d_output) dh += load_lanes(d_output + j, lanes);
+  dh = flush(dh);
+  const vec dn = flush(dh * (1.0f - z) * (1.0f - n * n));
+  const vec dz = flush(dh * (load_lanes(row->h + j, lanes) - n) * z * (1.0f - z));
+  store_lanes(d_gates + j, reset_before ? r : flush(dn * q * r * (1.0f - r)), lanes);
+  store_lanes(d_gates + H + j, dz, lanes);
+  store_lanes(d_gates + 2 * H + j, dn, lanes);
+  store_lanes(d_gates + 3 * H + j, reset_before ? q : flush(dn * r), lanes);
+  store_lanes(d_h + j, flush(dh * z), lanes);
+}
+
+INLINE void differentiate(int H, const int reset_before, const Row *row, const float *d_output, float *d_h, float *d_gates) {
+  for (int j = 0; j < H; j += VECTOR_WIDTH) FOR_LANES(H - j, differentiate_units(H, reset_before, row, d_output, d_h, d_gates, j, lanes));
 }
 
 /* Reset before, once d_q = W_hn' dn is known: the gradient by the reset gate's pre-activation, whose place still holds r. */
@@ -289,6 +300,20 @@ static void hidden_gradients_before(const Backward *b, int index, int count, Bac
   add_hidden_gradients(b, 2 * H, H, 2 * H, k->gradient, 3 * H, index, count, k);
 }
 
+static const Pass AFTER = {.chains = 4, .inputs = 3, .hidden = 3, .units = VECTOR_WIDTH, .gate = {2, 0, 1, 2}, .finish = finish_after_panel};
+
+static const Pass BEFORE[] = {
+    {.chains = 2, .inputs = 2, .hidden = 2, .units = VECTOR_WIDTH, .gate = {0, 1}, .finish = finish_gates},
+    {.chains = 2,
+     .inputs = 2,
+     .hidden = 2,
+     .units = 2 * VECTOR_WIDTH,
+     .gate = {2, 2},
+     .unit = {0, VECTOR_WIDTH},
+     .from_gates = 1,
+     .finish = finish_candidate},
+};
+
 const Cell GRU = {
     .gates = GATES,
     .saved = SAVED,
@@ -301,6 +326,8 @@ const Cell GRU = {
     .begin_backward = begin_backward,
     .step_backward = step_backward_after,
     .hidden_gradients = hidden_gradients_after,
+    .passes = &AFTER,
+    .pass_count = 1,
 };
 
 const Cell GRU_RESET_BEFORE = {
@@ -315,4 +342,6 @@ const Cell GRU_RESET_BEFORE = {
     .begin_backward = begin_backward,
     .step_backward = step_backward_before,
     .hidden_gradients = hidden_gradients_before,
+    .passes = BEFORE,
+    .pass_count = 2,
 };

@@ -28,9 +28,8 @@ static void pack(const Weights *w, float *packed) {
   }
 }
 
-/* From the pre-activations of hidden units j .. j+VECTOR_WIDTH of one row to h and c. */
-INLINE void finish(const Row *row, const vec *sum, int H, int j) {
-  const int lanes = H - j;
+/* From the pre-activations of hidden units j .. j+lanes of one row to h and c. */
+INLINE void finish(const Row *row, const vec *sum, int H, int j, int lanes) {
   const vec input = vector_sigmoid(sum[0]), forget = vector_sigmoid(sum[1]);
   const vec candidate = vector_tanh(sum[2]), output = vector_sigmoid(sum[3]);
   const vec c = flush(multiply_add(forget, load_lanes(row->c + j, lanes), input * candidate));
@@ -44,6 +43,8 @@ INLINE void finish(const Row *row, const vec *sum, int H, int j) {
     store_lanes(gates + 3 * H, output, lanes);
   }
 }
+
+INLINE void finish_panel(const Row *row, const vec *sum, int H, int j) { FOR_LANES(H - j, finish(row, sum, H, j, lanes)); }
 
 /* `rows` rows and `panels` panels from hidden unit j on, from pre-activations to h and c, all in registers. */
 INLINE void tile(const int rows, const int panels, const Sequence *s, const Row *row, const float *w, int j) {
@@ -75,7 +76,7 @@ INLINE void tile(const int rows, const int panels, const Sequence *s, const Row 
   }
   accumulate(rows, panels, panel, GATES, GATES, H, h, w, sum);
   UNROLL for (int i = 0; i < rows; i++) {
-    UNROLL for (int p = 0; p < panels; p++) finish(row + i, sum + (i * panels + p) * GATES, H, j + p * VECTOR_WIDTH);
+    UNROLL for (int p = 0; p < panels; p++) finish_panel(row + i, sum + (i * panels + p) * GATES, H, j + p * VECTOR_WIDTH);
   }
 }
 
@@ -106,24 +107,26 @@ static void begin_backward(const Backward *b, BackwardScratch *k) {
   pack_matrix(GATES * H, H, (Operand){.base = b->weight_hh, .step = H, .stride = 1}, k->weights);
 }
 
-/* Gradients by the pre-activations of one row and step; dc becomes the gradient by the c before. */
-static void differentiate(int H, const Row *row, const float *d_output, const float *d_h, float *d_c, float *d_gates) {
+/* Gradients by the pre-activations of hidden units j .. j+lanes of one row and step; d_c becomes the gradient by the c before. */
+INLINE void differentiate_units(int H, const Row *row, const float *d_output, const float *d_h, float *d_c, float *d_gates, int j, int lanes) {
   const float *gates = row->gates;
-  for (int j = 0; j < H; j += VECTOR_WIDTH) {
-    const int lanes = H - j;
-    const vec input = load_lanes(gates + j, lanes), forget = load_lanes(gates + H + j, lanes);
-    const vec candidate = load_lanes(gates + 2 * H + j, lanes), output = load_lanes(gates + 3 * H + j, lanes);
-    const vec tanh_c = vector_tanh(load_lanes(row->cell + j, lanes));
-    vec dh = load_lanes(d_h + j, lanes);
-    if (d_output) dh += load_lanes(d_output + j, lanes);
-    dh = flush(dh);
-    const vec dc = flush(load_lanes(d_c + j, lanes) + dh * output * (1.0f - tanh_c * tanh_c));
-    store_lanes(d_gates + j, flush(dc * candidate * input * (1.0f - input)), lanes);
-    store_lanes(d_gates + H + j, flush(dc * load_lanes(row->c + j, lanes) * forget * (1.0f - forget)), lanes);
-    store_lanes(d_gates + 2 * H + j, flush(dc * input * (1.0f - candidate * candidate)), lanes);
-    store_lanes(d_gates + 3 * H + j, flush(dh * tanh_c * output * (1.0f - output)), lanes);
-    store_lanes(d_c + j, flush(dc * forget), lanes);
-  }
+  const vec input = load_lanes(gates + j, lanes), forget = load_lanes(gates + H + j, lanes);
+  const vec candidate = load_lanes(gates + 2 * H + j, lanes), output = load_lanes(gates + 3 * H + j, lanes);
+  const vec tanh_c = vector_tanh(load_lanes(row->cell + j, lanes));
+  vec dh = load_lanes(d_h + j, lanes);
+  if (d_output) dh += load_lanes(d_output + j, lanes);
+  dh = flush(dh);
+  const vec dc = flush(load_lanes(d_c + j, lanes) + dh * output * (1.0f - tanh_c * tanh_c));
+  const vec d_forget = flush(dc * load_lanes(row->c + j, lanes) * forget * (1.0f - forget));
+  store_lanes(d_gates + j, flush(dc * candidate * input * (1.0f - input)), lanes);
+  store_lanes(d_gates + H + j, d_forget, lanes);
+  store_lanes(d_gates + 2 * H + j, flush(dc * input * (1.0f - candidate * candidate)), lanes);
+  store_lanes(d_gates + 3 * H + j, flush(dh * tanh_c * output * (1.0f - output)), lanes);
+  store_lanes(d_c + j, flush(dc * forget), lanes);
+}
+
+static void differentiate(int H, const Row *row, const float *d_output, const float *d_h, float *d_c, float *d_gates) {
+  for (int j = 0; j < H; j += VECTOR_WIDTH) FOR_LANES(H - j, differentiate_units(H, row, d_output, d_h, d_c, d_gates, j, lanes));
 }
 
 static void step_backward(const Backward *b, const Row *rows, int count, int first, BackwardScratch *k) {
@@ -146,6 +149,8 @@ static void hidden_gradients(const Backward *b, int index, int count, BackwardSc
   add_hidden_gradients(b, 0, GATES * b->s.hidden_size, 0, k->h, 0, index, count, k);
 }
 
+static const Pass PASS = {.chains = GATES, .inputs = GATES, .hidden = GATES, .units = VECTOR_WIDTH, .gate = {0, 1, 2, 3}, .finish = finish_panel};
+
 const Cell LSTM = {
     .gates = GATES,
     .saved = 4,
@@ -158,4 +163,6 @@ const Cell LSTM = {
     .begin_backward = begin_backward,
     .step_backward = step_backward,
     .hidden_gradients = hidden_gradients,
+    .passes = &PASS,
+    .pass_count = 1,
 };

@@ -44,9 +44,10 @@ static int tile_rows(int left) {
   return (left + tiles - 1) / tiles;
 }
 
-/* One tile: `rows` rows and `vectors` vectors of C, of which the first `columns` columns exist. `fresh` starts from zero instead of C. */
-INLINE void tile(const int rows, const int vectors, int inner, const float *const *a, const float *panel, float *const *c, int columns,
-                 int fresh) {
+/* One tile: `rows` rows and `vectors` vectors of C, of which the first `columns` columns exist, from A's elements (i, k) = a[i][k * a_step].
+ * `fresh` starts from zero instead of C. */
+INLINE void tile(const int rows, const int vectors, int inner, const float *const *a, size_t a_step, const float *panel, float *const *c,
+                 int columns, int fresh) {
   vec sum[TILE_ROWS * TILE_VECTORS];
   const float *from[TILE_ROWS];
   const int whole = columns >= vectors * VECTOR_WIDTH;
@@ -57,7 +58,7 @@ INLINE void tile(const int rows, const int vectors, int inner, const float *cons
       sum[i * TILE_VECTORS + v] = fresh ? splat(0.0f) : whole ? load(at) : load_lanes(at, columns - v * VECTOR_WIDTH);
     }
   }
-  for (int k = 0; k < inner; k++) {
+  for (size_t k = 0, end = inner * a_step; k < end; k += a_step) {
     vec w[TILE_VECTORS];
     UNROLL for (int v = 0; v < vectors; v++) w[v] = load(panel + v * VECTOR_WIDTH);
     panel += vectors * VECTOR_WIDTH;
@@ -75,12 +76,12 @@ INLINE void tile(const int rows, const int vectors, int inner, const float *cons
   }
 }
 
-typedef void Tile(int inner, const float *const *a, const float *panel, float *const *c, int columns, int fresh);
+typedef void Tile(int inner, const float *const *a, size_t a_step, const float *panel, float *const *c, int columns, int fresh);
 
 #define TILE(ROWS, VECTORS)                                                                                                             \
-  static NOINLINE void tile_##ROWS##_##VECTORS(int inner, const float *const *a, const float *panel, float *const *c, int columns,      \
-                                               int fresh) {                                                                             \
-    tile(ROWS, VECTORS, inner, a, panel, c, columns, fresh);                                                                            \
+  static NOINLINE void tile_##ROWS##_##VECTORS(int inner, const float *const *a, size_t a_step, const float *panel, float *const *c,    \
+                                               int columns, int fresh) {                                                                \
+    tile(ROWS, VECTORS, inner, a, a_step, panel, c, columns, fresh);                                                                    \
   }
 #if VECTOR_WIDTH == 16
 #define TILES(ROWS) TILE(ROWS, 1) TILE(ROWS, 2) TILE(ROWS, 3) TILE(ROWS, 4)
@@ -113,8 +114,15 @@ static void pack_block(int k0, int inner, int j0, int columns, const Operand *b,
     } else {
       /* A column of B is contiguous here, or nearly: read along it. */
       for (int lane = 0; lane < width; lane++) {
-        for (int k = 0; k < inner; k++) {
-          packed[(size_t)k * width + lane] = lane < count ? operand_row(b, k0 + k)[(size_t)(j0 + j + lane) * b->stride] : 0.0f;
+        const size_t column = (size_t)(j0 + j + lane) * b->stride;
+        float *to = packed + lane;
+        if (lane >= count) {
+          for (int k = 0; k < inner; k++) to[(size_t)k * width] = 0.0f;
+        } else if (b->rows) {
+          for (int k = 0; k < inner; k++) to[(size_t)k * width] = operand_row(b, k0 + k)[column];
+        } else {
+          const float *from = b->base + b->offset + (size_t)k0 * b->step + column;
+          for (int k = 0; k < inner; k++) to[(size_t)k * width] = from[(size_t)k * b->step];
         }
       }
       packed += (size_t)inner * width;
@@ -144,7 +152,7 @@ INLINE void panel_of_tiles(int i0, int height, const float *const *a, int k, int
       from[row] = a[i + row] + k;
       to[row] = c[i + row] + j;
     }
-    TILE_OF[m - 1][vectors - 1](depth, from, panel, to, columns - j, fresh);
+    TILE_OF[m - 1][vectors - 1](depth, from, 1, panel, to, columns - j, fresh);
   }
 }
 
@@ -162,9 +170,33 @@ void multiply_rows(int rows, const float *const *a, int inner, const float *pack
   }
 }
 
+/* ---- A whole product, A packed where its k is not contiguous: strips of a tile's rows, each [depth][rows] ---- */
+
+/* Where strip number `strip` begins. Copies of SPILL floats may run over the end of a strip. */
+enum { SPILL = 8 };
+static size_t strip_at(int strip, int depth) { return (size_t)strip * (TILE_ROWS * depth + SPILL); }
+
+/* Packs rows i0 .. i0+height of A, k0 .. k0+depth. Each row of the source, contiguous along i, is read once. */
+static void pack_strips(int i0, int height, int k0, int depth, const Operand *a, float *packed) {
+  int rows_of[ROW_BLOCK / TILE_ROWS + 1], strips = 0;
+  for (int i = 0; i < height; i += rows_of[strips++]) rows_of[strips] = tile_rows(height - i);
+  for (int k = 0; k < depth; k++) {
+    const float *row = operand_row(a, k0 + k) + (size_t)i0 * a->stride;
+    for (int i = 0, strip = 0; strip < strips; i += rows_of[strip++]) {
+      const int m = rows_of[strip];
+      float *to = packed + strip_at(strip, depth) + (size_t)k * m;
+      if (a->stride == 1 && i + SPILL <= height) {
+        __builtin_memcpy(to, row + i, SPILL * sizeof(float));
+      } else {
+        for (int lane = 0; lane < m; lane++) to[lane] = row[(size_t)(i + lane) * a->stride];
+      }
+    }
+  }
+}
+
 size_t multiply_scratch_floats(int rows, int columns, int inner) {
-  const int depth = at_most(inner, INNER_BLOCK);
-  return packed_matrix_floats(depth, at_most(columns, COLUMN_BLOCK)) + (size_t)at_most(rows, ROW_BLOCK) * depth;
+  const int depth = at_most(inner, INNER_BLOCK), strips = (at_most(rows, ROW_BLOCK) + TILE_ROWS - 1) / TILE_ROWS;
+  return packed_matrix_floats(depth, at_most(columns, COLUMN_BLOCK)) + strip_at(strips, depth);
 }
 
 void multiply(int rows, int columns, int inner, Operand a, Operand b, float *c, size_t c_step, int accumulate, float *scratch) {
@@ -180,25 +212,25 @@ void multiply(int rows, int columns, int inner, Operand a, Operand b, float *c, 
   for (int j0 = 0; j0 < columns; j0 += COLUMN_BLOCK) {
     const int width = at_most(columns - j0, COLUMN_BLOCK);
     for (int k0 = 0; k0 < inner; k0 += INNER_BLOCK) {
-      const int depth = at_most(inner - k0, INNER_BLOCK);
+      const int depth = at_most(inner - k0, INNER_BLOCK), fresh = !accumulate && k0 == 0;
       pack_block(k0, depth, j0, width, &b, packed_b);
       for (int i0 = 0; i0 < rows; i0 += ROW_BLOCK) {
         const int height = at_most(rows - i0, ROW_BLOCK);
-        const float *from[ROW_BLOCK];
-        float *to[ROW_BLOCK];
-        for (int i = 0; i < height; i++) {
-          from[i] = contiguous ? a.base + a.offset + (size_t)(i0 + i) * a.stride + k0 : packed_a + (size_t)i * depth;
-          to[i] = c + (size_t)(i0 + i) * c_step + j0;
-        }
-        if (!contiguous) {
-          for (int k = 0; k < depth; k++) {
-            const float *row = operand_row(&a, k0 + k) + (size_t)i0 * a.stride;
-            for (int i = 0; i < height; i++) packed_a[(size_t)i * depth + k] = row[(size_t)i * a.stride];
-          }
-        }
+        if (!contiguous) pack_strips(i0, height, k0, depth, &a, packed_a);
         const float *panel = packed_b;
         for (int j = 0; j < width; j += PANEL) {
-          panel_of_tiles(0, height, from, 0, depth, panel, to, j, width, !accumulate && k0 == 0);
+          const int vectors = vectors_of(at_most(width - j, PANEL));
+          int strip = 0;
+          for (int i = 0, m; i < height; i += m, strip++) {
+            m = tile_rows(height - i);
+            const float *from[TILE_ROWS];
+            float *to[TILE_ROWS];
+            for (int row = 0; row < m; row++) {
+              from[row] = contiguous ? a.base + a.offset + (size_t)(i0 + i + row) * a.stride + k0 : packed_a + strip_at(strip, depth) + row;
+              to[row] = c + (size_t)(i0 + i + row) * c_step + j0 + j;
+            }
+            TILE_OF[m - 1][vectors - 1](depth, from, contiguous ? 1 : (size_t)m, panel, to, width - j, fresh);
+          }
           panel += packed_matrix_floats(depth, at_most(width - j, PANEL));
         }
       }

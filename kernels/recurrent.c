@@ -6,6 +6,7 @@
  */
 #include "recurrent.h"
 #include "kernels.h"
+#include "small-weights.h"
 
 static const Cell *const CELLS[] = {&RNN_TANH, &RNN_RELU, &LSTM, &GRU, &GRU_RESET_BEFORE};
 
@@ -35,11 +36,15 @@ static double step_work(const Cell *cell, const Sequence *s) {
 /* ---- Packing: the cell's panels, then what hoisting needs: the biases [G*H] and weight_ih as the right factor of a product ---- */
 
 float *pack_weights(const float *weights, int count, int vectors, const int *first, const int *lanes, float *packed) {
-  for (int v = 0; v < vectors; v++) {
-    for (int lane = 0; lane < VECTOR_WIDTH; lane++) {
-      const float *row = weights + (size_t)(first[v] + lane) * count;
-      float *to = packed + v * VECTOR_WIDTH + lane;
-      for (int k = 0; k < count; k++) to[(size_t)k * vectors * VECTOR_WIDTH] = lane < lanes[v] ? row[k] : 0.0f;
+  /* A cache line of every row at a time, so that what is written stays near too. */
+  for (int from = 0; from < count; from += 16) {
+    const int to = smaller(from + 16, count);
+    for (int v = 0; v < vectors; v++) {
+      for (int lane = 0; lane < VECTOR_WIDTH; lane++) {
+        const float *row = weights + (size_t)(first[v] + lane) * count;
+        float *place = packed + v * VECTOR_WIDTH + lane;
+        for (int k = from; k < to; k++) place[(size_t)k * vectors * VECTOR_WIDTH] = lane < lanes[v] ? row[k] : 0.0f;
+      }
     }
   }
   return packed + (size_t)count * vectors * VECTOR_WIDTH;
@@ -59,18 +64,24 @@ static size_t bias_floats(const Cell *cell, int hidden_size) {
   return (size_t)(cell->gates * hidden_size + VECTOR_WIDTH - 1) / VECTOR_WIDTH * VECTOR_WIDTH;
 }
 
-/* Words: cell, input_size, hidden_size, then either the place for the bytes that packing writes and 0, or the weights, biases and packed. */
+/* Words: cell, type of weights, input_size, hidden_size, then either the place for the bytes that packing writes and 0, or the weights, biases and packed. */
 size_t recurrent_pack_kernel(Call *call) {
   const Cell *cell = CELLS[next_int(call)];
+  const SmallWeights *small = SMALL_WEIGHTS[next_int(call)];
   Weights w;
   const int I = w.input_size = next_int(call), H = w.hidden_size = next_int(call), G = cell->gates;
   int32_t *bytes = next_ints(call);
   if (bytes) {
-    *bytes = (int32_t)((cell->panel_floats(I, H) + bias_floats(cell, H) + packed_matrix_floats(I, G * H)) * sizeof(float));
+    if (small) *bytes = (int32_t)small_packed_bytes(small, cell, I, H);
+    else *bytes = (int32_t)((cell->panel_floats(I, H) + bias_floats(cell, H) + packed_matrix_floats(I, G * H)) * sizeof(float));
     return 0;
   }
   w.weight_ih = next_floats(call), w.weight_hh = next_floats(call), w.bias_ih = next_floats(call), w.bias_hh = next_floats(call);
   float *packed = next_floats(call);
+  if (small) {
+    small_pack(small, cell, &w, (char *)packed);
+    return 0;
+  }
   cell->pack(&w, packed);
   packed += cell->panel_floats(I, H);
   for (int j = 0; j < G * H; j++) {
@@ -156,8 +167,10 @@ static int rows_at(const Walk *w, int step, int active, Row *rows) {
 typedef struct {
   Forward f;
   const Cell *cell;
+  const SmallWeights *small; /* NULL: the weights are float32 */
   int32_t *order, *counts;
   Row *rows;          /* [B]; per member where they share panels */
+  char *activations;  /* small weights' scratch for each of `rows` */
   float *gates;       /* [B, 4H]: the gates of one step, for a cell that needs them where none are kept */
   float *projected;   /* [block, B, G*H]: hoisted input projections where no gates are kept */
   const float **from; /* [block, B] */
@@ -169,11 +182,14 @@ typedef struct {
   Barrier barrier;
 } ForwardWalk;
 
-/* When hoisting pays: a single row or few turn the projection from vector products into a matrix product, which reads the weights once per
- * tile of rows instead of once per row; with enough rows the step does that already. See bench/kernels.ts. */
-static int hoisted_steps(const Cell *cell, const Sequence *s) {
-  const int few = s->batch < QUAD_ROWS;
-  if (!few || s->time < 8 || s->input_size < 8) return 0;
+/* Up to how many rows hoisting pays. It makes the projection of a single row one matrix product, which reads the weights once per tile of
+ * steps instead of once per step; with enough rows a step does that already. Measured by bench/hoisting.ts. */
+enum { HOISTED_ROWS = VECTOR_WIDTH == 16 ? 2 : VECTOR_WIDTH == 8 ? 4 : 1, HOISTED_INPUTS = 32, HOISTED_TIME = 8 };
+
+/* Steps whose projection is computed together, or 0. `hoist`: 0 as it pays, 1 never, 2 always. */
+static int hoisted_steps(const Cell *cell, const Sequence *s, int hoist) {
+  const int pays = s->batch <= HOISTED_ROWS && s->input_size >= HOISTED_INPUTS && s->time >= HOISTED_TIME;
+  if (hoist == 1 || (hoist == 0 && !pays) || s->batch == 0) return 0;
   const size_t step_bytes = (size_t)s->batch * cell->gates * s->hidden_size * sizeof(float);
   const int fit = (int)((256 << 10) / step_bytes);
   return fit < 8 ? 8 : fit > s->time ? s->time : fit;
@@ -186,6 +202,7 @@ static size_t lay_out_forward(ForwardWalk *w, char *memory) {
   w->order = take(&scratch, B * sizeof(int32_t));
   w->counts = take(&scratch, (s->time + 1) * sizeof(int32_t));
   w->rows = take(&scratch, members * B * sizeof(Row));
+  if (w->small) w->activations = take(&scratch, members * B * w->small->row_bytes(s->input_size, s->hidden_size));
   w->gates = w->cell == &GRU_RESET_BEFORE && !s->gates ? take(&scratch, B * 4 * H * sizeof(float)) : NULL;
   if (w->block) {
     w->from = take(&scratch, (size_t)w->block * B * sizeof(float *));
@@ -280,18 +297,30 @@ static void forward_body(void *context, int index, int count) {
     if (w->gates) {
       for (int i = 0; i < active; i++) rows[i].gates = w->gates + (size_t)rows[i].batch * 4 * s->hidden_size;
     }
-    w->cell->step(f, rows, active, share.from, share.to);
+    if (w->small) {
+      char *activations = w->activations + (rows - w->rows) * w->small->row_bytes(s->input_size, s->hidden_size);
+      small_step(w->small, w->cell, f, rows, active, share.from, share.to, activations);
+    } else if (step % 2 == 1 && active < QUAD_ROWS && w->cell->panels_apart) {
+      /* Few rows are bound by reading the weights: from the end backwards, every other step begins with those still in the cache. */
+      for (int to = share.to, from; to > share.from; to = from) {
+        from = share.from + (to - 1 - share.from) / SOLO_PANELS * SOLO_PANELS;
+        w->cell->step(f, rows, active, from, to);
+      }
+    } else {
+      w->cell->step(f, rows, active, share.from, share.to);
+    }
     if (w->by_panels) wait_for_all(&w->barrier, count);
   }
 }
 
 size_t recurrent_forward_kernel(Call *call) {
   ForwardWalk w = {.cell = CELLS[next_int(call)]};
+  w.small = SMALL_WEIGHTS[next_int(call)];
   read_sequence(call, &w.f.s);
   w.f.packed = next_floats(call), w.f.hN = next_floats(call), w.f.cN = next_floats(call);
   const Sequence *s = &w.f.s;
   const double work = step_work(w.cell, s);
-  w.block = hoisted_steps(w.cell, s);
+  w.block = hoisted_steps(w.cell, s, w.small ? 1 : next_int(call));
   w.threads = threads_for(call->threads, work * s->batch * s->time, ENOUGH);
   if (w.threads > 1 && s->batch < w.threads * QUAD_ROWS / 2) {
     /* Sharing panels costs a meeting per step. */

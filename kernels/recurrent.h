@@ -91,6 +91,18 @@ typedef struct {
   int longest;
 } BackwardScratch;
 
+/* The panels of a cell as data, for the kernels of small weights, which serve all cells. A panel has `chains` vectors of pre-activations: the
+ * first `inputs` of them begin with b_ih and take the inputs, the last `hidden` begin with b_hh and take the hidden units; what belongs to
+ * both begins with the sum. A cell whose hidden products need a gate first has two passes, each over all panels. */
+typedef struct {
+  int chains, inputs, hidden;
+  int units;      /* hidden units of a panel: VECTOR_WIDTH, or twice that */
+  int gate[4];    /* chain v of the panel at hidden unit j is of the rows gate[v] * H + j + unit[v] .. of the weights */
+  int unit[4];    /* 0 or VECTOR_WIDTH */
+  int from_gates; /* the hidden units are q = gates[3H ..] instead of h */
+  void (*finish)(const Row *row, const vec *sum, int H, int j); /* from the pre-activations of one row and panel to what the pass gives */
+} Pass;
+
 /* What a cell is. Panels are counted over the hidden units; `step` computes panels from .. to-1 of some rows of one step. */
 typedef struct Cell {
   int gates;         /* G */
@@ -106,6 +118,8 @@ typedef struct Cell {
    * first of these rows in k->from, k->to and k->d_q. */
   void (*step_backward)(const Backward *b, const Row *rows, int count, int first, BackwardScratch *k);
   void (*hidden_gradients)(const Backward *b, int index, int count, BackwardScratch *k);
+  const Pass *passes;
+  int pass_count;
 } Cell;
 
 extern const Cell RNN_TANH, RNN_RELU, LSTM, GRU, GRU_RESET_BEFORE;

@@ -28,6 +28,14 @@ static void pack(const Weights *w, float *packed) {
 /* max(v, 0) that lets NaN through. */
 INLINE vec rectify(vec v) { return (vec)((bits)v & ~less(v, splat(0.0f))); }
 
+/* h of one row, hidden units j .. j+PANEL. */
+INLINE void finish(const int relu, const Row *row, const vec *sum, int H, int j) {
+  UNROLL for (int v = 0; v < VECTORS; v++) {
+    const int at = j + v * VECTOR_WIDTH;
+    if (at < H) store_lanes(row->output + at, flush(relu ? rectify(sum[v]) : vector_tanh(sum[v])), H - at);
+  }
+}
+
 INLINE void tile(const int rows, const int panels, const int relu, const Sequence *s, const Row *row, const float *w, int j) {
   const int H = s->hidden_size;
   const size_t panel = one_panel(s->input_size, H);
@@ -49,13 +57,7 @@ INLINE void tile(const int rows, const int panels, const int relu, const Sequenc
   else w = accumulate(rows, panels, panel, VECTORS, VECTORS, s->input_size, x, w + PANEL, sum);
   accumulate(rows, panels, panel, VECTORS, VECTORS, H, h, w, sum);
   UNROLL for (int i = 0; i < rows; i++) {
-    UNROLL for (int p = 0; p < panels; p++) {
-      UNROLL for (int v = 0; v < VECTORS; v++) {
-        const int at = j + p * PANEL + v * VECTOR_WIDTH;
-        const vec chain = sum[(i * panels + p) * VECTORS + v];
-        if (at < H) store_lanes(row[i].output + at, flush(relu ? rectify(chain) : vector_tanh(chain)), H - at);
-      }
-    }
+    UNROLL for (int p = 0; p < panels; p++) finish(relu, row + i, sum + (i * panels + p) * VECTORS, H, j + p * PANEL);
   }
 }
 
@@ -138,6 +140,13 @@ static void hidden_gradients(const Backward *b, int index, int count, BackwardSc
   add_hidden_gradients(b, 0, b->s.hidden_size, 0, k->h, 0, index, count, k);
 }
 
+static void finish_tanh(const Row *row, const vec *sum, int H, int j) { finish(0, row, sum, H, j); }
+static void finish_relu(const Row *row, const vec *sum, int H, int j) { finish(1, row, sum, H, j); }
+
+#define PASS(FINISH)                                                                                                                     \
+  {.chains = VECTORS, .inputs = VECTORS, .hidden = VECTORS, .units = PANEL, .gate = {0, 0}, .unit = {0, VECTOR_WIDTH}, .finish = FINISH}
+static const Pass TANH_PASS = PASS(finish_tanh), RELU_PASS = PASS(finish_relu);
+
 const Cell RNN_TANH = {
     .gates = 1,
     .saved = 1,
@@ -150,6 +159,8 @@ const Cell RNN_TANH = {
     .begin_backward = begin_backward,
     .step_backward = step_backward_tanh,
     .hidden_gradients = hidden_gradients,
+    .passes = &TANH_PASS,
+    .pass_count = 1,
 };
 
 const Cell RNN_RELU = {
@@ -164,4 +175,6 @@ const Cell RNN_RELU = {
     .begin_backward = begin_backward,
     .step_backward = step_backward_relu,
     .hidden_gradients = hidden_gradients,
+    .passes = &RELU_PASS,
+    .pass_count = 1,
 };

@@ -83,6 +83,18 @@ INLINE void store_lanes(float *p, vec v, int lanes) {
   else store_some(p, v, lanes);
 }
 
+/* Runs BODY for the lanes of one vector: as a constant where all exist, so that every load and store in it is a plain one. */
+#define FOR_LANES(LEFT, BODY)                                                                                                           \
+  do {                                                                                                                                  \
+    if ((LEFT) >= VECTOR_WIDTH) {                                                                                                       \
+      const int lanes = VECTOR_WIDTH;                                                                                                   \
+      BODY;                                                                                                                             \
+    } else {                                                                                                                            \
+      const int lanes = (LEFT);                                                                                                         \
+      BODY;                                                                                                                             \
+    }                                                                                                                                   \
+  } while (0)
+
 /* a * b + c. Every inner product of the kernels is a chain of these, so that a build rounds all of them alike: once where the target has a
  * fused multiply-add, else twice (simd128, SSE2). */
 INLINE vec multiply_add(vec a, vec b, vec c) {
@@ -120,10 +132,17 @@ INLINE bits less(vec a, vec b) { return (bits)(a < b); }
 
 INLINE vec absolute(vec v) { return (vec)((bits)v & 0x7fffffffu); }
 
-/* Zero for |v| < TINY. Values that vanish step by step would otherwise end as denormals, which cost a hundred times as much to compute
- * with. The comparison is false for NaN, which therefore stays. */
+/* What vanishes step by step would otherwise end as denormals, which cost a hundred times as much to compute with. WebAssembly has no mode
+ * that flushes them, so there values below TINY become zero here; NaN, for which the comparison is false, stays. Native calls run in the
+ * processor's own flushing mode (flush.h), and this costs nothing. */
 #define TINY 1e-30f
-INLINE vec flush(vec v) { return (vec)((bits)v & ~less(absolute(v), splat(TINY))); }
+INLINE vec flush(vec v) {
+#if defined(__wasm__)
+  return (vec)((bits)v & ~less(absolute(v), splat(TINY)));
+#else
+  return v;
+#endif
+}
 
 /* exp(x) = scale * (1 + fraction) for -87 <= x <= 0, where scale is a power of two and |fraction| < 0.42.
  *

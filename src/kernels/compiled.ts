@@ -17,6 +17,7 @@ import type {
   RecurrentBackward,
   RecurrentForward,
   RecurrentPack,
+  WeightType,
 } from "./kernels.js";
 import type { Memory } from "./memory.js";
 
@@ -49,6 +50,10 @@ const NUMBER = Object.fromEntries(KERNELS.map((name, i) => [name, i])) as Record
 const CELLS: readonly CellKind[] = ["rnnTanh", "rnnRelu", "lstm", "gru", "gruResetBefore"];
 const CELL = Object.fromEntries(CELLS.map((cell, i) => [cell, i])) as Record<CellKind, number>;
 
+/** In the order of SMALL_WEIGHTS in kernels/small-weights.c, where float32 is none. */
+const WEIGHT_TYPES: readonly WeightType[] = ["float32", "bfloat16", "int8"];
+const WEIGHTS = Object.fromEntries(WEIGHT_TYPES.map((type, i) => [type, i])) as Record<WeightType, number>;
+
 /** Enough for the longest block, `recurrent_backward`. */
 const BLOCK_BYTES = 256;
 /** Words of the context: scratch, bytes of it, threads; the rest is room for a result. */
@@ -74,7 +79,7 @@ export abstract class CompiledKernels implements Kernels {
     this.memory = memory;
     this.#block = memory.allocate(BLOCK_BYTES);
     this.#context = memory.allocate(CONTEXT_BYTES);
-    memory.ints.fill(0, this.#context >> 2, (this.#context + CONTEXT_BYTES) >> 2);
+    memory.ints.fill(0, this.#context >>> 2, (this.#context + CONTEXT_BYTES) >>> 2);
     this.threads = 1;
   }
 
@@ -87,7 +92,7 @@ export abstract class CompiledKernels implements Kernels {
 
   set threads(count: number) {
     this.#threads = count;
-    this.memory.ints[(this.#context >> 2) + THREADS] = count;
+    this.memory.ints[(this.#context >>> 2) + THREADS] = count;
   }
 
   matmul({ rows, columns, inner, a, aRowStride, aColumnStride, b, bRowStride, bColumnStride, c, accumulate }: Matmul): void {
@@ -125,11 +130,15 @@ export abstract class CompiledKernels implements Kernels {
   }
 
   sumOfSquares(arrays: readonly { count: number; pointer: Pointer }[]): number {
-    const list = this.#list(arrays.flatMap(({ count, pointer }) => [count, pointer]));
+    const counted: number[] = [];
+    for (const { count, pointer } of arrays) counted.push(count, pointer);
+    const list = this.#list(counted);
     const result = this.#context + 4 * RESULT;
     this.#call(NUMBER.sum_of_squares, [arrays.length, list, result]);
     this.memory.free(list);
-    words.set(this.memory.intsAt(result, 2));
+    const { ints } = this.memory;
+    words[0] = ints[result >>> 2];
+    words[1] = ints[(result >>> 2) + 1];
     return double[0];
   }
 
@@ -137,24 +146,32 @@ export abstract class CompiledKernels implements Kernels {
     this.#call(NUMBER.all_finite, [count, x, result]);
   }
 
-  packedBytes(cell: CellKind, inputSize: number, hiddenSize: number): number {
+  packedBytes(cell: CellKind, inputSize: number, hiddenSize: number, weights: WeightType = "float32"): number {
     const result = this.#context + 4 * RESULT;
-    this.#call(NUMBER.recurrent_pack, [CELL[cell], inputSize, hiddenSize, result]);
-    return this.memory.ints[result >> 2] >>> 0;
+    this.#call(NUMBER.recurrent_pack, [CELL[cell], WEIGHTS[weights], inputSize, hiddenSize, result]);
+    return this.memory.ints[result >>> 2] >>> 0;
   }
 
-  recurrentPack({ cell, inputSize, hiddenSize, weightIh, weightHh, biasIh, biasHh, packed }: RecurrentPack): void {
-    this.#call(NUMBER.recurrent_pack, [CELL[cell], inputSize, hiddenSize, 0, weightIh, weightHh, biasIh, biasHh, packed]);
+  recurrentPack({ cell, weights = "float32", inputSize, hiddenSize, ...arrays }: RecurrentPack): void {
+    const { weightIh, weightHh, biasIh, biasHh, packed } = arrays;
+    const sizes = [CELL[cell], WEIGHTS[weights], inputSize, hiddenSize];
+    this.#call(NUMBER.recurrent_pack, [...sizes, 0, weightIh, weightHh, biasIh, biasHh, packed]);
   }
 
   recurrentForward(args: RecurrentForward): void {
-    this.#call(NUMBER.recurrent_forward, [...sequence(args), args.packed, args.hN, args.cN]);
+    const { cell, weights = "float32", packed, hN, cN, hoist } = args;
+    const block = [CELL[cell], WEIGHTS[weights]];
+    pushSequence(block, args);
+    block.push(packed, hN, cN, hoist === undefined ? 0 : hoist ? 2 : 1);
+    this.#call(NUMBER.recurrent_forward, block);
   }
 
   recurrentBackward(args: RecurrentBackward): void {
     const { weightIh, weightHh, dOutput, dHN, dCN, dGates, dX, dWeightIh, dWeightHh, dBiasIh, dBiasHh, dH0, dC0 } = args;
-    const gradients = [dOutput, dHN, dCN, dGates, dX, dWeightIh, dWeightHh, dBiasIh, dBiasHh, dH0, dC0];
-    this.#call(NUMBER.recurrent_backward, [...sequence(args), weightIh, weightHh, ...gradients]);
+    const block = [CELL[args.cell]];
+    pushSequence(block, args);
+    block.push(weightIh, weightHh, dOutput, dHN, dCN, dGates, dX, dWeightIh, dWeightHh, dBiasIh, dBiasHh, dH0, dC0);
+    this.#call(NUMBER.recurrent_backward, block);
   }
 
   crossEntropyForward(args: CrossEntropyForward): void {
@@ -175,17 +192,17 @@ export abstract class CompiledKernels implements Kernels {
 
   adamStep(args: AdamStep): void {
     const { parameters, gradientScale, learningRate, beta1, beta2, epsilon, weightDecay, correction1, correction2 } = args;
-    const list = this.#list(
-      parameters.flatMap(({ count, parameter, gradient, firstMoment, secondMoment }) => [
-        count,
-        parameter,
-        gradient,
-        firstMoment,
-        secondMoment,
-      ]),
-    );
-    const rates = [gradientScale, learningRate, beta1, beta2, epsilon, weightDecay, correction1, correction2];
-    this.#call(NUMBER.adam_step, [...rates.flatMap(doubleWords), parameters.length, list]);
+    const places: number[] = [];
+    for (const { count, parameter, gradient, firstMoment, secondMoment } of parameters) {
+      places.push(count, parameter, gradient, firstMoment, secondMoment);
+    }
+    const list = this.#list(places);
+    const block: number[] = [];
+    for (const rate of [gradientScale, learningRate, beta1, beta2, epsilon, weightDecay, correction1, correction2]) {
+      block.push(...doubleWords(rate));
+    }
+    block.push(parameters.length, list);
+    this.#call(NUMBER.adam_step, block);
     this.memory.free(list);
   }
 
@@ -201,9 +218,9 @@ export abstract class CompiledKernels implements Kernels {
     const start = performance.now();
     const rounds = 1_000_000;
     while (performance.now() - start < 1000 * seconds) {
-      floats[result >> 2] = 0.5;
+      floats[result >>> 2] = 0.5;
       this.#call(NUMBER.multiply_add_peak, [rounds, result]);
-      operations += rounds * floats[result >> 2];
+      operations += rounds * floats[result >>> 2];
     }
     return operations / ((performance.now() - start) / 1000);
   }
@@ -218,7 +235,7 @@ export abstract class CompiledKernels implements Kernels {
       this.#recording = null;
     }
     const program = memory.allocate(4 * (2 + blocks.length));
-    memory.ints.set([NUMBER.program, blocks.length, ...blocks], program >> 2);
+    memory.ints.set([NUMBER.program, blocks.length, ...blocks], program >>> 2);
     return {
       run: () => this.#run(program),
       free: () => {
@@ -233,7 +250,7 @@ export abstract class CompiledKernels implements Kernels {
     const block = recorded ? this.memory.allocate(BLOCK_BYTES) : this.#block;
     recorded?.push(block);
     const { ints } = this.memory;
-    const first = block >> 2;
+    const first = block >>> 2;
     ints[first] = kernel;
     for (let i = 0; i < args.length; i++) ints[first + 1 + i] = args[i];
     if (recorded === null) this.#run(block);
@@ -244,7 +261,7 @@ export abstract class CompiledKernels implements Kernels {
       const wanted = this.run(block, this.#context);
       if (wanted === 0) return;
       const scratch = this.memory.scratch(wanted);
-      const context = this.#context >> 2;
+      const context = this.#context >>> 2;
       this.memory.ints[context + SCRATCH] = scratch;
       this.memory.ints[context + SCRATCH_BYTES] = this.memory.scratchBytes;
     }
@@ -253,16 +270,15 @@ export abstract class CompiledKernels implements Kernels {
   /** A list of words for the length of a call. */
   #list(values: readonly number[]): Pointer {
     const list = this.memory.allocate(4 * values.length);
-    this.memory.ints.set(values, list >> 2);
+    this.memory.ints.set(values, list >>> 2);
     return list;
   }
 }
 
-/** The cell and the fields of `Sequence` in kernels/recurrent.h, in order. */
-function sequence(args: Omit<RecurrentForward, "packed" | "hN" | "cN">): number[] {
-  const { cell, batch, time, inputSize, hiddenSize, reverse, outputStride, lengths, x, h0, c0, output, gates, cells } = args;
-  const sizes = [CELL[cell], batch, time, inputSize, hiddenSize, reverse ? 1 : 0, outputStride];
-  return [...sizes, lengths, x, h0, c0, output, gates, cells];
+/** The fields of `Sequence` in kernels/recurrent.h, in order, behind what is in the block. */
+function pushSequence(block: number[], args: Omit<RecurrentForward, "packed" | "hN" | "cN">): void {
+  const { batch, time, inputSize, hiddenSize, reverse, outputStride, lengths, x, h0, c0, output, gates, cells } = args;
+  block.push(batch, time, inputSize, hiddenSize, reverse ? 1 : 0, outputStride, lengths, x, h0, c0, output, gates, cells);
 }
 
 function crossEntropy({ rows, classes, logits, targets, classWeights, smoothing }: CrossEntropy): number[] {

@@ -1,7 +1,7 @@
 /** @file Which engine computes: chosen once per process. */
 import { nearest, OstinatoError } from "../core/errors.js";
 import type { Kernels } from "./kernels.js";
-import { NativeKernels } from "./native.js";
+import { NativeKernels, nativeSets } from "./native.js";
 import { ReferenceKernels } from "./reference.js";
 import { WasmKernels } from "./wasm.js";
 
@@ -14,8 +14,8 @@ let engine: Kernels | undefined;
  *
  * `OSTINATO_ENGINE=native|wasm|reference` chooses it; `OSTINATO_ISA` restricts it to one instruction set (native: avx512vnni, avx512, avx2,
  * x86-64, neon; wasm: relaxed-simd, simd128); `OSTINATO_THREADS=N` lets one call use N threads (default 1). An engine that was asked for and
- * is not there is an error. Where WebAssembly cannot run at all the reference engine stands in, slower by far, with one warning. Why no
- * faster engine was taken stands in `detail`.
+ * is not there is an error. Nothing falls back in silence: why no faster engine was taken stands in `detail`, an addon that is there and cannot
+ * be used is warned of, and so is the reference engine, slower by far, where WebAssembly cannot run at all.
  *
  * @throws OST_ENGINE when a variable names what there is not.
  */
@@ -31,7 +31,10 @@ function create(): Kernels {
   const wanted = variable("OSTINATO_ENGINE");
   const isa = variable("OSTINATO_ISA");
   if (wanted === "reference") return new ReferenceKernels("float32");
-  if (wanted === "native") return NativeKernels.create({ isa });
+  if (wanted === "native") {
+    warnOfRefused();
+    return NativeKernels.create({ isa });
+  }
   if (wanted === "wasm") return wasm(isa);
   if (wanted !== undefined) {
     const close = nearest(wanted, ENGINES);
@@ -44,20 +47,71 @@ function create(): Kernels {
     });
   }
   if (isa === "relaxed-simd" || isa === "simd128") return wasm(isa);
-  let absent: string | undefined;
+  warnOfRefused();
+  let note: string;
   try {
     return NativeKernels.create({ isa });
   } catch (error) {
     if (isa !== undefined) throw error;
-    absent = error instanceof OstinatoError ? (error.detail.got ?? error.message) : String(error);
+    note = whyNotNative();
   }
   try {
-    return WasmKernels.create({ note: `native: ${absent}` });
+    return WasmKernels.create({ note });
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     console.warn(`ostinato: computing with the slow reference engine, because the WebAssembly engine failed: ${reason}`);
     return new ReferenceKernels("float32", `in place of wasm: ${reason}`);
   }
+}
+
+/** An addon that is there and cannot be used is never passed over in silence. */
+function warnOfRefused(): void {
+  const [first, ...others] = nativeSets().filter(({ refused }) => refused);
+  if (first === undefined) return;
+  const more = others.length > 0 ? ` (and ${others.length} more)` : "";
+  console.warn(`ostinato: ${first.path}${more} is not used: it ${first.reason}; ostinato build-native makes it anew`);
+}
+
+/** One short line with the repair. */
+function whyNotNative(): string {
+  const sets = nativeSets();
+  if (sets.length === 0) return "no native engine for this platform";
+  return `native ${sets.some(({ refused }) => refused) ? "refused" : "not built"}: ostinato build-native`;
+}
+
+/** What an engine runs on, for provenance: "native (avx512, 2 threads)". */
+export function describeEngine({ name, isa, threads, memory }: Pick<Kernels, "name" | "isa" | "threads" | "memory">): string {
+  const runsOn = name === "reference" ? memory.floatType : isa;
+  return `${name} (${runsOn}${threads > 1 ? `, ${threads} threads` : ""})`;
+}
+
+/** Instruction sets that compute the same bits as another, and which. */
+const SAME_BITS: Readonly<Record<string, string>> = { avx512vnni: "avx512" };
+
+/**
+ * Names what the bits of a result depend on: engines with the same name compute the same. Threads are not in it. A run goes on bit for bit
+ * only on an engine of the name it began on.
+ */
+export function arithmeticOf({ name, isa, memory }: Pick<Kernels, "name" | "isa" | "memory">): string {
+  return `${name} ${name === "reference" ? memory.floatType : (SAME_BITS[isa] ?? isa)}`;
+}
+
+/** One engine and instruction set, and whether this process could use it. */
+export interface EngineChoice {
+  engine: string;
+  isa: string;
+  /** Why it cannot be used, in a few words; null where it can. */
+  reason: string | null;
+}
+
+/** Every engine there is for this platform, fastest first. */
+export function engineChoices(): EngineChoice[] {
+  const native = nativeSets().map(({ isa, reason }) => ({ engine: "native", isa, reason }));
+  const compiled = (["relaxed", "simd128"] as const).map((variant) => {
+    const isa = variant === "relaxed" ? "relaxed-simd" : variant;
+    return { engine: "wasm", isa, reason: WasmKernels.runs(variant) ? null : "not a part of this runtime" };
+  });
+  return [...native, ...compiled, { engine: "reference", isa: "none", reason: null }];
 }
 
 function wasm(isa: string | undefined): WasmKernels {

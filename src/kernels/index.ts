@@ -1,5 +1,5 @@
 /** @file The public list of `ostinato/kernels`. */
-export { defaultEngine } from "./engine.js";
+export { arithmeticOf, defaultEngine, describeEngine, type EngineChoice, engineChoices } from "./engine.js";
 export {
   type AdamParameter,
   type AdamStep,
@@ -17,8 +17,9 @@ export {
   type RecurrentBackward,
   type RecurrentForward,
   type RecurrentPack,
+  type WeightType,
 } from "./kernels.js";
 export { type FloatArray, type FloatType, Memory } from "./memory.js";
-export { NativeKernels } from "./native.js";
+export { NativeKernels, type NativeSet, nativeSets } from "./native.js";
 export { ReferenceKernels } from "./reference.js";
 export { WasmKernels, type WasmVariant } from "./wasm.js";

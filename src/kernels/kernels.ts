@@ -10,7 +10,8 @@
  *   order, then hidden units in order.
  * - Steps at or after `lengths[b]` are never computed: they leave row b's state as it is, and their outputs and saved values are zero.
  *   A row of length 0 ends in its initial state.
- * - `NaN` and infinities pass through; nothing traps. Values below 1e-30 in magnitude may be flushed to zero.
+ * - `NaN` and infinities pass through; nothing traps. Values below 1e-30 in magnitude may be flushed to zero. With int8 weights any input or
+ *   state that is not finite makes its row NaN from that step on.
  * - Gradients marked "+=" are added to what is there; all other outputs are overwritten.
  * - A kernel may make the memory grow: take views after a call. Its scratch is not counted in `bytesInUse`.
  *
@@ -23,6 +24,12 @@ export type Pointer = number;
 export const NULL: Pointer = 0;
 
 export type CellKind = "rnnTanh" | "rnnRelu" | "lstm" | "gru" | "gruResetBefore";
+
+/**
+ * How a recurrent layer's weights are stored for its forward pass. "bfloat16" and "int8" are for inference: they read a half and a quarter
+ * of the bytes, which is what one row and one step wait for. See kernels/bfloat16.c and kernels/int8.c for what they compute.
+ */
+export type WeightType = "float32" | "bfloat16" | "int8";
 
 /** C [rows, columns] (+)= A [rows, inner] * B [inner, columns]; A and B are read through strides, so that transposes cost no copy. */
 export interface Matmul {
@@ -43,6 +50,8 @@ export interface Matmul {
 
 export interface RecurrentPack {
   cell: CellKind;
+  /** Default "float32": the engine's own float type, nothing rounded. */
+  weights?: WeightType;
   inputSize: number;
   hiddenSize: number;
   /** [G*H, I], gates in PyTorch's order: LSTM i f g o, GRU r z n. */
@@ -53,13 +62,15 @@ export interface RecurrentPack {
   biasIh: Pointer;
   /** [G*H] or NULL */
   biasHh: Pointer;
-  /** Where the engine's own layout goes: `packedBytes(cell, I, H)` bytes. */
+  /** Where the engine's own layout goes: `packedBytes(cell, I, H, weights)` bytes. */
   packed: Pointer;
 }
 
 /** One layer in one direction over whole sequences. */
 export interface RecurrentForward {
   cell: CellKind;
+  /** What `packed` was packed as; default "float32". No backward pass follows any other. */
+  weights?: WeightType;
   batch: number;
   time: number;
   inputSize: number;
@@ -84,6 +95,9 @@ export interface RecurrentForward {
   hN: Pointer;
   /** [B, H]; LSTM only, else NULL. */
   cN: Pointer;
+  /** True computes the input projection of many steps ahead as one product, false within each step: the same bits, another speed. Default:
+   *  as it pays for the shape. For benchmarks and tests; engines may ignore it. */
+  hoist?: boolean;
   /** Kept for the backward pass, or NULL when none will follow. LSTM [B, T, 4H]: i f g o after activation. GRU [B, T, 4H]: r z n after
    *  activation, then q = W_hn h + b_hn (reset after) or q = r*h (reset before). RNN: NULL. */
   gates: Pointer;
@@ -91,7 +105,7 @@ export interface RecurrentForward {
   cells: Pointer;
 }
 
-export interface RecurrentBackward extends Omit<RecurrentForward, "packed" | "hN" | "cN"> {
+export interface RecurrentBackward extends Omit<RecurrentForward, "weights" | "packed" | "hN" | "cN" | "hoist"> {
   /** [G*H, I] */
   weightIh: Pointer;
   /** [G*H, H] */
@@ -205,7 +219,8 @@ export interface Kernels {
   /** The instruction set the kernels were built for: "avx512vnni", "avx512", "avx2", "x86-64", "neon", "relaxed-simd", "simd128"; "none" for
    *  the reference. */
   readonly isa: string;
-  /** What it runs on and why no faster engine does, for the log: for example "avx512, 2 threads" or "relaxed-simd; native: not built". */
+  /** What it runs on and why no faster engine does, for the log: for example "avx512, 2 threads" or "relaxed-simd; native
+   *  not built: ostinato build-native". */
   readonly detail: string;
   readonly memory: Memory;
   /** Most threads one call may use, the caller's included. No bit of any result depends on it. Engines without threads keep it at 1. */
@@ -232,7 +247,7 @@ export interface Kernels {
   allFinite(count: number, x: Pointer, result: Pointer): void;
 
   /** Bytes that `recurrentPack` writes. */
-  packedBytes(cell: CellKind, inputSize: number, hiddenSize: number): number;
+  packedBytes(cell: CellKind, inputSize: number, hiddenSize: number, weights?: WeightType): number;
   recurrentPack(args: RecurrentPack): void;
   recurrentForward(args: RecurrentForward): void;
   recurrentBackward(args: RecurrentBackward): void;

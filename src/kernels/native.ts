@@ -4,7 +4,7 @@
  * It is optional: built by `npm ci` in the repository where a C compiler is present, by `ostinato build-native` later, or installed as a
  * package for this platform. One addon per instruction set; the best one that this processor has is taken.
  */
-import { loadAddons, type NativeAddon } from "#platform";
+import { findAddons, type NativeAddon } from "#platform";
 import { OstinatoError } from "../core/errors.js";
 import { CompiledKernels } from "./compiled.js";
 import type { Pointer } from "./kernels.js";
@@ -30,14 +30,16 @@ export class NativeKernels extends CompiledKernels {
    * @throws OST_ENGINE when no addon is installed, or none that this processor can run.
    */
   static create({ isa }: { isa?: string } = {}): NativeKernels {
-    const { addons, reason } = loadAddons();
-    const usable = addons.filter((addon) => addon.supported === 1 && (isa === undefined || addon.isa === isa));
-    const best = usable[usable.length - 1];
+    const { files } = findAddons();
+    const best = files.find(({ addon }) => addon?.supported === 1 && (isa === undefined || addon.isa === isa))?.addon;
     if (best) return new NativeKernels(best);
+    const sets = nativeSets();
+    const known = isa === undefined || sets.some((set) => set.isa === isa);
+    const reasons = sets.filter((set) => isa === undefined || set.isa === isa).map((set) => `${set.isa} ${set.reason}`);
     throw new OstinatoError("OST_ENGINE", {
       what: isa === undefined ? "the native engine is not available" : `the native engine has no ${isa}`,
-      expected: "an addon for this platform and processor",
-      got: reason ?? `${addons.map((addon) => addon.isa).join(", ") || "none"}, of which this processor runs ${addons.filter((addon) => addon.supported === 1).map((addon) => addon.isa).join(", ") || "none"}`,
+      expected: known ? "an addon for this platform and processor" : `one of ${sets.map((set) => set.isa).join(", ") || "none"}`,
+      got: known ? [...new Set(reasons)].join("; ") || findAddons().absent : isa,
       where: "NativeKernels.create",
       repair: "ostinato build-native builds it with the system's C compiler; without it the WebAssembly engine is used",
     });
@@ -46,4 +48,27 @@ export class NativeKernels extends CompiledKernels {
   protected override run(block: Pointer, context: Pointer): number {
     return this.#addon.run(this.memory.bytes, block, context);
   }
+}
+
+/** What became of one instruction set of this platform. */
+export interface NativeSet {
+  isa: string;
+  /** Why it cannot be used, in a few words; null where it can. */
+  reason: string | null;
+  /** The addon, where there is one. */
+  path: string | null;
+  /** There is an addon, and it was refused: it cannot be loaded, or was built from other sources. */
+  refused: boolean;
+}
+
+/** Every instruction set of this platform's processor family, best first; empty where the engine is not made for the platform. */
+export function nativeSets(): NativeSet[] {
+  const { sets, files, absent = "not built" } = findAddons();
+  return sets.map((isa) => {
+    const found = files.filter((file) => file.isa === isa);
+    const file = found.find(({ addon }) => addon) ?? found[0];
+    if (!file) return { isa, reason: absent, path: null, refused: false };
+    const lacking = file.addon?.supported === 0 ? "not a part of this processor" : null;
+    return { isa, reason: file.fault ?? lacking, path: file.path, refused: file.fault !== undefined };
+  });
 }

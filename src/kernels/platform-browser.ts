@@ -1,13 +1,10 @@
 /** @file What the engines need of a browser: no flags, and there are no addons. The twin of `platform-node.ts`. */
+import type { AddonSearch } from "./addon-file.js";
 
-export interface NativeAddon {
-  run(memory: Uint8Array, block: number, context: number): number;
-  isa: string;
-  supported: number;
-}
+export type { AddonFile, AddonSearch, NativeAddon } from "./addon-file.js";
 
 export function prepareWasm(): void {}
 
-export function loadAddons(): { addons: NativeAddon[]; reason?: string } {
-  return { addons: [], reason: "not for browsers" };
+export function findAddons(): AddonSearch {
+  return { sets: [], files: [], absent: "not for browsers" };
 }

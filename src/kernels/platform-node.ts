@@ -2,22 +2,9 @@
  * @file What the engines need of Node: flags before WebAssembly is compiled, and the native addons. `platform-browser.ts` is its twin;
  * `#platform` names the one that fits.
  */
-import { existsSync, readdirSync } from "node:fs";
-import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { setFlagsFromString } from "node:v8";
 
-/** What kernels/native/addon.c exports. */
-export interface NativeAddon {
-  run(memory: Uint8Array, block: number, context: number): number;
-  isa: string;
-  /** 1 if this processor has the instruction set. */
-  supported: number;
-}
-
-/** Slowest first. */
-const INSTRUCTION_SETS = ["neon", "x86-64", "avx2", "avx512", "avx512vnni"];
+export { type AddonFile, type AddonSearch, findAddons, type NativeAddon } from "./addon-file.js";
 
 /** A module that holds nothing but one relaxed fused multiply-add. */
 const RELAXED_PROBE = new Uint8Array([
@@ -35,35 +22,4 @@ export function prepareWasm(): void {
   const major = Number.parseInt(process.versions.node, 10);
   if (major === 20 && !WebAssembly.validate(RELAXED_PROBE)) setFlagsFromString("--experimental-wasm-relaxed-simd");
   if (major >= 20 && major <= 22) setFlagsFromString("--no-wasm-dynamic-tiering");
-}
-
-/** Where addons may lie: built here, or installed as the package of this platform. */
-export function addonFolders(): string[] {
-  const platform = `${process.platform}-${process.arch}`;
-  const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
-  const folders = [join(root, "native", platform)];
-  try {
-    folders.push(dirname(createRequire(import.meta.url).resolve(`@ostinato/native-${platform}/package.json`)));
-  } catch {
-    // Not installed: the usual case.
-  }
-  return folders;
-}
-
-/** Every addon of the first folder that has any, slowest first; or the reason why there is none. */
-export function loadAddons(): { addons: NativeAddon[]; reason?: string } {
-  const require = createRequire(import.meta.url);
-  const folder = addonFolders().find((path) => existsSync(path) && readdirSync(path).some((name) => name.endsWith(".node")));
-  if (folder === undefined) return { addons: [], reason: "not built" };
-  const addons: NativeAddon[] = [];
-  for (const isa of INSTRUCTION_SETS) {
-    const file = join(folder, `ostinato-${isa}.node`);
-    if (!existsSync(file)) continue;
-    try {
-      addons.push(require(file) as NativeAddon);
-    } catch (error) {
-      return { addons: [], reason: `${file} cannot be loaded: ${error instanceof Error ? error.message : String(error)}` };
-    }
-  }
-  return { addons };
 }

@@ -66,6 +66,13 @@ export class WasmKernels extends CompiledKernels {
     });
   }
 
+  /** Whether this runtime has the variant. */
+  static runs(variant: WasmVariant): boolean {
+    if (typeof WebAssembly === "undefined") return false;
+    prepareWasm();
+    return WebAssembly.validate(decode(variant === "relaxed" ? relaxed : simd128));
+  }
+
   protected override run(block: Pointer, context: Pointer): number {
     return this.#exports.run(0, block, context) >>> 0;
   }
