@@ -94,6 +94,9 @@ INLINE ints add_products(Four a, ints w, ints sum) {
 }
 #endif
 
+/* Whether the weights of column k are stored as q + 128. */
+INLINE int is_flipped(int k) { return FLIPPED == 1 || (FLIPPED == 2 && k % 2 == 0); }
+
 /* ---- Quantisation, of weights and activations alike ---- */
 
 typedef struct {
@@ -159,8 +162,7 @@ static char *pack_fours(const Pass *pass, int first, int vectors, const float *w
           const int width = smaller(count - k, BLOCK);
           quantize(from + k, width, scale.inverse, block);
           for (int i = 0; i < width; i++) {
-            const int flip = FLIPPED && i % (FLIPPED + !FLIPPED) == 0;
-            packed[(k + i) / 4 * four + place * 4 + i % 4] = (char)(flip ? block[i] + 128 : block[i]);
+            packed[(k + i) / 4 * four + place * 4 + i % 4] = (char)(is_flipped(i) ? block[i] + 128 : block[i]);
           }
         }
       }
@@ -195,7 +197,9 @@ static void activate(const float *from, int count, Activations *a) {
   a->scale = scale.scale;
   a->start = 0;
   quantize(from, count, scale.inverse, a->values);
-  for (int k = 0; FLIPPED && k < count; k += FLIPPED) a->start -= 128 * a->values[k];
+  for (int k = 0; k < count; k++) {
+    if (is_flipped(k)) a->start -= 128 * a->values[k];
+  }
 }
 
 /* Scratch of a row: the inputs' activations, then those of the hidden units. */

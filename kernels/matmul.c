@@ -18,7 +18,7 @@ enum {
 #if VECTOR_WIDTH == 16
   TILE_ROWS = 6,
   TILE_VECTORS = 4,
-  INNER_BLOCK = 256,
+  INNER_BLOCK = 384,
   COLUMN_BLOCK = 512,
 #elif VECTOR_WIDTH == 8
   TILE_ROWS = 6,
@@ -37,6 +37,12 @@ enum {
 
 static int at_most(int value, int limit) { return value < limit ? value : limit; }
 static int vectors_of(int columns) { return (columns + VECTOR_WIDTH - 1) / VECTOR_WIDTH; }
+
+/* k per block: as even as possible. */
+static int block_depth(int inner) {
+  const int blocks = (inner + INNER_BLOCK - 1) / INNER_BLOCK;
+  return blocks > 1 ? (inner + blocks - 1) / blocks : inner;
+}
 
 /* Rows of the next tile, of `left`: tiles as even as possible, so that none is left with a single row. */
 static int tile_rows(int left) {
@@ -133,8 +139,9 @@ static void pack_block(int k0, int inner, int j0, int columns, const Operand *b,
 size_t packed_matrix_floats(int inner, int columns) { return (size_t)inner * vectors_of(columns) * VECTOR_WIDTH; }
 
 void pack_matrix(int inner, int columns, Operand b, float *packed) {
-  for (int k = 0; k < inner; k += INNER_BLOCK) {
-    const int depth = at_most(inner - k, INNER_BLOCK);
+  const int most = block_depth(inner);
+  for (int k = 0; k < inner; k += most) {
+    const int depth = at_most(inner - k, most);
     pack_block(k, depth, 0, columns, &b, packed);
     packed += packed_matrix_floats(depth, columns);
   }
@@ -157,11 +164,12 @@ INLINE void panel_of_tiles(int i0, int height, const float *const *a, int k, int
 }
 
 void multiply_rows(int rows, const float *const *a, int inner, const float *packed, int columns, float *const *c, int accumulate) {
+  const int most = block_depth(inner);
   for (int i0 = 0; i0 < rows; i0 += ROW_BLOCK) {
     const int height = at_most(rows - i0, ROW_BLOCK);
     const float *panel = packed;
-    for (int k = 0; k < inner; k += INNER_BLOCK) {
-      const int depth = at_most(inner - k, INNER_BLOCK);
+    for (int k = 0; k < inner; k += most) {
+      const int depth = at_most(inner - k, most);
       for (int j = 0; j < columns; j += PANEL) {
         panel_of_tiles(i0, height, a, k, depth, panel, c, j, columns, !accumulate && k == 0);
         panel += packed_matrix_floats(depth, at_most(columns - j, PANEL));
@@ -195,7 +203,7 @@ static void pack_strips(int i0, int height, int k0, int depth, const Operand *a,
 }
 
 size_t multiply_scratch_floats(int rows, int columns, int inner) {
-  const int depth = at_most(inner, INNER_BLOCK), strips = (at_most(rows, ROW_BLOCK) + TILE_ROWS - 1) / TILE_ROWS;
+  const int depth = block_depth(inner), strips = (at_most(rows, ROW_BLOCK) + TILE_ROWS - 1) / TILE_ROWS;
   return packed_matrix_floats(depth, at_most(columns, COLUMN_BLOCK)) + strip_at(strips, depth);
 }
 
@@ -206,13 +214,13 @@ void multiply(int rows, int columns, int inner, Operand a, Operand b, float *c, 
     }
     return;
   }
-  const int contiguous = !a.rows && a.step == 1;
+  const int contiguous = !a.rows && a.step == 1, most = block_depth(inner);
   float *const packed_b = scratch;
-  float *const packed_a = scratch + packed_matrix_floats(at_most(inner, INNER_BLOCK), at_most(columns, COLUMN_BLOCK));
+  float *const packed_a = scratch + packed_matrix_floats(most, at_most(columns, COLUMN_BLOCK));
   for (int j0 = 0; j0 < columns; j0 += COLUMN_BLOCK) {
     const int width = at_most(columns - j0, COLUMN_BLOCK);
-    for (int k0 = 0; k0 < inner; k0 += INNER_BLOCK) {
-      const int depth = at_most(inner - k0, INNER_BLOCK), fresh = !accumulate && k0 == 0;
+    for (int k0 = 0; k0 < inner; k0 += most) {
+      const int depth = at_most(inner - k0, most), fresh = !accumulate && k0 == 0;
       pack_block(k0, depth, j0, width, &b, packed_b);
       for (int i0 = 0; i0 < rows; i0 += ROW_BLOCK) {
         const int height = at_most(rows - i0, ROW_BLOCK);

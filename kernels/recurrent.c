@@ -345,7 +345,6 @@ typedef struct {
   const Cell *cell;
   BackwardScratch k;
   int threads;
-  Barrier barrier;
 } BackwardWalk;
 
 static size_t lay_out_backward(BackwardWalk *w, char *memory) {
@@ -452,6 +451,7 @@ void add_hidden_gradients(const Backward *b, int first, int rows, int offset, co
   }
 }
 
+/* Back through time: d_gates of every step of this member's rows, and the gradients by their first state. */
 static void backward_body(void *context, int index, int count) {
   BackwardWalk *w = context;
   const Sequence *s = &w->b.s;
@@ -463,7 +463,11 @@ static void backward_body(void *context, int index, int count) {
     active = rows_at(&walk, step, active, rows);
     if (active > 0) w->cell->step_backward(&w->b, rows, active, first, &w->k);
   }
-  wait_for_all(&w->barrier, count);
+}
+
+/* What follows from d_gates: this member's rows of the gradients by the weights, and of d_x. */
+static void gradients_body(void *context, int index, int count) {
+  BackwardWalk *w = context;
   add_input_gradients(&w->b, w->cell->gates, index, count, &w->k);
   w->cell->hidden_gradients(&w->b, index, count, &w->k);
 }
@@ -484,5 +488,6 @@ size_t recurrent_backward_kernel(Call *call) {
   lay_out_backward(&w, call->scratch);
   begin_backward(&w);
   parallel(w.threads, backward_body, &w);
+  parallel(w.threads, gradients_body, &w);
   return 0;
 }

@@ -68,6 +68,7 @@ export const OUTCOME = "not-built.txt";
  * @property {string[]} upToDate those that needed nothing.
  * @property {{ isa: string, reason: string }[]} failed those that this compiler could not build.
  * @property {string} [reason] why there is no addon at all, in one line.
+ * @property {string} [repair] what helps against it.
  * @property {string} [compiler] its first line about itself.
  * @property {string} fingerprint of the sources.
  * @property {number} seconds
@@ -80,6 +81,7 @@ export const OUTCOME = "not-built.txt";
  * @param {string[]} [options.isas] these instead of all.
  * @param {string[]} [options.flags] added to those of every unit.
  * @param {string[]} [options.link] added where the addon is linked.
+ * @param {string} [options.fingerprint] of the sources that the caller goes with; others are not built.
  * @param {string} [options.objects] keeps what was compiled in this folder, for the next time.
  * @param {boolean} [options.force] builds what is up to date too.
  * @returns {Promise<NativeBuild>}
@@ -98,10 +100,18 @@ export async function buildNative({ out = defaultFolder(), isas, objects, force 
   mkdirSync(out, { recursive: true });
   const sets = INSTRUCTION_SETS[process.arch];
   if (sets === undefined || process.platform === "win32") {
-    return done({ reason: `there are no native kernels for ${process.platform}-${process.arch}` });
+    const repair = "go on with the WebAssembly engine, which needs nothing";
+    return done({ reason: `there are no native kernels for ${process.platform}-${process.arch}`, repair });
+  }
+  if (options.fingerprint !== undefined && options.fingerprint !== result.fingerprint) {
+    const repair = "node kernels/build.mjs in the repository; elsewhere, install the package anew";
+    return done({ reason: "kernels/ holds other sources than the rest of the package was built with", repair });
   }
   const compiler = findCompiler(command);
-  if (compiler === null) return done({ reason: `no C compiler found (\`${command}\`)` });
+  if (compiler === null) {
+    const repair = "install gcc 9 or clang 11, or later, and the C library's headers, then: ostinato build-native";
+    return done({ reason: `no C compiler found (\`${command}\`)`, repair });
+  }
   result.compiler = compiler.version.split("\n")[0].trim();
 
   const plans = Object.keys(sets)
@@ -146,7 +156,8 @@ export async function buildNative({ out = defaultFolder(), isas, objects, force 
   }
   result.built = Object.keys(sets).filter((isa) => result.built.includes(isa));
   const none = result.built.length + result.upToDate.length === 0;
-  return done(none ? { reason: `\`${command}\` could not compile the kernels` } : {});
+  const repair = "try another compiler: CC=clang ostinato build-native";
+  return done(none ? { reason: `\`${command}\` could not compile the kernels`, repair } : {});
 }
 
 const addonFile = (folder, isa) => join(folder, `ostinato-${isa}.node`);
@@ -213,7 +224,8 @@ export function defaultFolder() {
 
 function noteOutcome({ folder, reason }) {
   const path = join(folder, OUTCOME);
-  if (reason === undefined) rmSync(path, { force: true });
+  const there = readdirSync(folder).some((name) => name.endsWith(".node"));
+  if (reason === undefined || there) rmSync(path, { force: true });
   else writeFileSync(path, `${reason}\n`);
 }
 
@@ -267,32 +279,25 @@ async function main(args) {
   const prepare = args.includes("--prepare");
   const out = given("--out");
   const isas = given("--isa")?.split(",");
+  const committed = existsSync(FINGERPRINT_MODULE) ? readFileSync(FINGERPRINT_MODULE, "utf8") : undefined;
   let result;
   try {
+    const expected = prepare ? /"([0-9a-f]+)"/.exec(committed ?? "")?.[1] : undefined;
     const objects = out === undefined ? join(defaultFolder(), "objects") : undefined;
-    result = await buildNative({ out, isas, objects, force: args.includes("--force") });
+    result = await buildNative({ out, isas, objects, fingerprint: expected, force: args.includes("--force") });
   } catch (error) {
     result = { built: [], upToDate: [], failed: [], reason: error instanceof Error ? error.message : String(error) };
   }
-  const { built, upToDate, failed, reason, fingerprint, folder, seconds } = result;
+  const { built, upToDate, failed, reason, repair, fingerprint, folder, seconds } = result;
   if (built.length > 0)
     console.log(`native engine: ${built.join(", ")} built in ${seconds.toFixed(1)} s, ${relative(".", folder) || "."}`);
   else if (upToDate.length > 0) console.log(`native engine: up to date (${upToDate.join(", ")})`);
   for (const one of failed) console.error(`native engine: ${one.isa} was not built: ${one.reason}`);
-  if (reason) {
-    console.error(`native engine: not built, the WebAssembly engine is used: ${reason}`);
-    if (reason.includes("C compiler")) {
-      console.error("  repair: install gcc or clang and the C library's headers, then: npx ostinato build-native");
-    }
-  } else if (existsSync(dirname(FINGERPRINT_MODULE))) {
-    const text = fingerprintModule(fingerprint);
-    const same = existsSync(FINGERPRINT_MODULE) && readFileSync(FINGERPRINT_MODULE, "utf8") === text;
-    if (!same && prepare)
-      console.error("native engine: refused until `node kernels/build.mjs` has built the same sources to WebAssembly");
-    else if (!same) {
-      writeFileSync(FINGERPRINT_MODULE, text);
-      console.log(`native engine: noted that the sources are now ${fingerprint}; the WebAssembly modules are older`);
-    }
+  if (reason) console.error(`native engine: not built, the WebAssembly engine is used: ${reason}`);
+  if (repair) console.error(`  repair: ${repair}`);
+  if (reason === undefined && !prepare && committed !== undefined && committed !== fingerprintModule(fingerprint)) {
+    writeFileSync(FINGERPRINT_MODULE, fingerprintModule(fingerprint));
+    console.log(`native engine: noted that the sources are now ${fingerprint}; the WebAssembly modules are older`);
   }
   process.exitCode = reason === undefined || prepare ? 0 : 1;
 }
