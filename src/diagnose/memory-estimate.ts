@@ -30,7 +30,7 @@ export interface MemoryEstimateOptions {
 
 /** In bytes, each the most at once; `totalBytes` is their sum. */
 export interface MemoryEstimate {
-  /** Weights, and the engine's own layout of those that recur. */
+  /** Weights, and their copy in the engine's own layout. */
   parameterBytes: number;
   gradientBytes: number;
   optimizerBytes: number;
@@ -96,7 +96,11 @@ export function estimateMemory(
   }
   let prediction = reads === "output" ? input : last;
   if (network instanceof RecurrentNetwork && network.dropout > 0) [prediction] = plan.apply([prediction], [prediction.shape]);
-  if (head) [prediction] = plan.apply([prediction], [[...prediction.shape.slice(0, -1), head.weight.shape[0]]]);
+  if (head) {
+    const [outputs, inputs] = head.weight.shape;
+    packedBytes += blockBytes(engine.linearPackedBytes(inputs, outputs));
+    [prediction] = plan.apply([prediction], [[...prediction.shape.slice(0, -1), outputs]]);
+  }
   const value = loss === "pointwise" ? plan.pointwise(prediction) : plan.crossEntropy(prediction);
 
   const parameters = network.parameters().reduce((total, { size }) => total + blockBytes(size * bytesPerFloat), 0);

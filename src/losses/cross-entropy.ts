@@ -50,8 +50,10 @@ export function crossEntropy(logits: Tensor, targets: Tensor, { classWeights, sm
     });
   }
   const weights = classWeights?.floats();
+  const wanted = targets.ints();
   let total = 0;
-  for (const target of targets.ints()) {
+  for (let row = 0; row < wanted.length; row++) {
+    const target = wanted[row];
     if (target >= classes || target < -1) {
       throw new OstinatoError("OST_RANGE", {
         what: "no such class",

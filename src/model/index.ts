@@ -12,6 +12,8 @@ export {
   type WindowNormalization,
 } from "./file.js";
 export { type LoadedModel, openModel, saveNetwork } from "./load.js";
+export { NetworkSession } from "./network-session.js";
+export type { SessionOptions } from "./owner.js";
 export { forwardBatch, networkPredictor, type Predictor, probabilities } from "./predictor.js";
 export { readSafetensors, type SafetensorsFile, type SafetensorsTensor, writeSafetensors } from "./safetensors.js";
 export { openSession, StreamSession } from "./session.js";

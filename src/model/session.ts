@@ -1,6 +1,8 @@
-/** @file A live stream with an owner, held in process: push records, snapshot, reset. */
-import { OstinatoError } from "../core/errors.js";
+/** @file A live sequence with an owner, held in process: of a model file, which takes raw records, or of a bare network, which takes numbers. */
+import type { SequenceModel } from "../nn/index.js";
 import type { LoadedModel } from "./load.js";
+import { NetworkSession } from "./network-session.js";
+import { type SessionOptions, wantOwner } from "./owner.js";
 import { type PushResult, type RawRecord, type StreamModel, type StreamState, toStream } from "./stream.js";
 
 export class StreamSession {
@@ -8,17 +10,10 @@ export class StreamSession {
   readonly model: StreamModel;
   readonly owner: string;
 
-  constructor(model: StreamModel, { owner, snapshot }: { owner: string; snapshot?: Uint8Array }) {
-    if (!owner) {
-      throw new OstinatoError("OST_OWNER", {
-        what: "a session needs an owner",
-        where: "openSession",
-        repair: "pass { owner }, the key of the device or user",
-      });
-    }
+  constructor(model: StreamModel, options: SessionOptions) {
+    this.owner = wantOwner(options);
     this.model = model;
-    this.owner = owner;
-    this.#state = snapshot ? model.restore(snapshot, owner) : model.initialState();
+    this.#state = options.snapshot ? model.restore(options.snapshot, this.owner) : model.initialState();
   }
 
   /** Records applied since the start or the last reset. */
@@ -43,7 +38,17 @@ export class StreamSession {
   }
 }
 
-/** @throws OST_OWNER without an owner; OST_CAUSAL for a model that looks ahead; OST_SNAPSHOT for a snapshot that does not belong here. */
-export function openSession(model: LoadedModel | StreamModel, options: { owner: string; snapshot?: Uint8Array }): StreamSession {
+/**
+ * Opens a session: of a model file it takes raw records by `push`, of a bare network one time step of numbers by `step`.
+ *
+ * @throws OST_OWNER without an owner; OST_CAUSAL for a model that looks ahead; OST_SNAPSHOT for a snapshot that does not belong here.
+ */
+export function openSession(model: LoadedModel | StreamModel, options: SessionOptions): StreamSession;
+export function openSession(network: SequenceModel, options: SessionOptions): NetworkSession;
+export function openSession(
+  model: LoadedModel | StreamModel | SequenceModel,
+  options: SessionOptions,
+): StreamSession | NetworkSession {
+  if ("forward" in model) return new NetworkSession(model, options);
   return new StreamSession("push" in model ? model : toStream(model), options);
 }

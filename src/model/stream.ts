@@ -7,10 +7,10 @@
 import type { Batch } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
 import { normalizeWindow, type RawRecord, type Step } from "../data/index.js";
-import { flattenState, unflattenState } from "../nn/index.js";
+import { flattenState, stepperOf } from "../nn/index.js";
 import { inference } from "../tensor/index.js";
 import type { LoadedModel } from "./load.js";
-import { forwardBatch, probabilities } from "./predictor.js";
+import { probabilities } from "./predictor.js";
 import { decodeSnapshot, encodeSnapshot } from "./snapshot.js";
 
 export type { RawRecord };
@@ -137,7 +137,6 @@ export function toStream(loaded: LoadedModel): StreamModel {
       const predictions: Prediction[] = [];
       for (const step of steps) {
         const { output, state: next } = stepper.advance(step, model);
-        checkFinite(next, output, header.name);
         model = next;
         if (output) predictions.push(decode(loaded, output, step.time));
       }
@@ -154,9 +153,10 @@ export function toStream(loaded: LoadedModel): StreamModel {
   };
 }
 
-interface Stepper {
+/** The part of a stream that computes: steps of numbers in, outputs out. */
+interface Advancer {
   initial: Float32Array;
-  /** Never changes the state it is given. */
+  /** Never changes the state it is given. @throws OST_NAN if the new state or the output is not finite. */
   advance(step: Step, state: Float32Array): Advance;
   view(state: Float32Array): Float32Array;
   /** @throws OST_SNAPSHOT for a restored state it could not have made. */
@@ -164,28 +164,27 @@ interface Stepper {
 }
 
 /** One step of the network per record, its hidden state carried. */
-function carriedStepper({ network, header }: LoadedModel): Stepper {
+function carriedStepper({ network, header }: LoadedModel): Advancer {
   const model = network as NonNullable<LoadedModel["network"]>;
+  const stepper = stepperOf(model);
   const spec = model.stateSpec;
   const names = Object.keys(spec);
   const hidden = names.filter((name) => name.startsWith("h")).at(-1) ?? names[0];
   const before = names.slice(0, names.indexOf(hidden)).reduce((sum, name) => sum + spec[name], 0);
   return {
     initial: inference(() => flattenState(spec, model.initialState(1))),
-    advance: ({ x }, state) =>
-      inference(() => {
-        const batch = oneRow(header.spec, x, 1);
-        const { prediction, state: next } = forwardBatch(model, header.spec, batch, {
-          state: unflattenState(spec, state, model.engine),
-        });
-        return { output: Float32Array.from(prediction.toArray()), state: flattenState(spec, next) };
-      }),
+    advance({ x }, state) {
+      const next = state.slice();
+      const output = stepper.step(x, next);
+      if (output === null) throw notFinite(header.name);
+      return { output, state: next };
+    },
     view: (state) => state.slice(before, before + spec[hidden]),
   };
 }
 
 /** The last `windowLength` steps are kept and read afresh: [number of steps, then the steps, oldest first]. */
-function windowedStepper({ header, predictor, preprocessing }: LoadedModel): Stepper {
+function windowedStepper({ header, predictor, preprocessing }: LoadedModel): Advancer {
   const { spec, windowLength, normalize, task } = header;
   const features = spec.features.length;
   const needed = task === "tag" ? 1 : Math.min(windowLength, Math.max(1, spec.length));
@@ -213,9 +212,11 @@ function windowedStepper({ header, predictor, preprocessing }: LoadedModel): Ste
         });
         batch.normalization = { offset, scale };
       }
-      const output = predictor.predict(batch);
+      const outputs = predictor.predict(batch);
       const perStep = spec.targetKind === "tags" || spec.everyStep;
-      return { output: perStep ? output.slice(output.length - output.length / count) : output, state: next };
+      const output = perStep ? outputs.slice(outputs.length - outputs.length / count) : outputs;
+      if (!output.every(Number.isFinite)) throw notFinite(header.name);
+      return { output, state: next };
     },
     view: (state) => state.slice(1 + Math.max(0, state[0] - 1) * features, 1 + Math.max(1, state[0]) * features),
     check([count]) {
@@ -271,9 +272,8 @@ function decode({ header: { spec }, preprocessing }: LoadedModel, output: Float3
   return { time, forecast: Object.fromEntries(forecast) };
 }
 
-function checkFinite(state: Float32Array, output: Float32Array | null, where: string): void {
-  if (state.every(Number.isFinite) && (output === null || output.every(Number.isFinite))) return;
-  throw new OstinatoError("OST_NAN", {
+function notFinite(where: string): OstinatoError {
+  return new OstinatoError("OST_NAN", {
     what: "the step gave a value that is not finite; the state is as before",
     where,
     repair: "check the record's range",

@@ -9,7 +9,8 @@ export class Embedding extends Module {
 
   constructor(vocabSize: number, embeddingSize: number, { rng, engine }: { rng: Rng; engine?: Kernels }) {
     super();
-    const values = Float64Array.from({ length: vocabSize * embeddingSize }, () => rng.normal());
+    const values = new Float64Array(vocabSize * embeddingSize);
+    for (let i = 0; i < values.length; i++) values[i] = rng.normal();
     this.weight = parameter(values, [vocabSize, embeddingSize], { engine });
   }
 

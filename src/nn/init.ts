@@ -3,7 +3,9 @@ import type { Rng } from "../core/rng.js";
 
 /** Uniform in [-bound, bound). */
 export function uniformInit(rng: Rng, count: number, bound: number): Float64Array {
-  return Float64Array.from({ length: count }, () => rng.uniform(-bound, bound));
+  const values = new Float64Array(count);
+  for (let i = 0; i < count; i++) values[i] = rng.uniform(-bound, bound);
+  return values;
 }
 
 /** [outputs, inputs], uniform with bound sqrt(6 / (inputs + outputs)) (Glorot & Bengio 2010). */

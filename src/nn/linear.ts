@@ -1,13 +1,16 @@
 /** @file The affine layer y = x W^T + b, with PyTorch's names: weight [outputSize, inputSize], bias [outputSize]. */
 import type { Rng } from "../core/rng.js";
-import type { Kernels } from "../kernels/index.js";
-import { type Parameter, parameter, type Tensor } from "../tensor/index.js";
+import type { Kernels, Pointer } from "../kernels/index.js";
+import { apply, type Parameter, parameter, type Tensor } from "../tensor/index.js";
+import { linear } from "../tensor/ops/matmul.js";
+import { PackedMatrix } from "../tensor/packed-matrix.js";
 import { uniformInit } from "./init.js";
 import { Module } from "./module.js";
 
 export class Linear extends Module {
   readonly weight: Parameter;
   readonly bias: Parameter | null;
+  readonly #packed = new PackedMatrix();
 
   /** Weights and bias start uniform in +-1/sqrt(inputSize). */
   constructor(
@@ -23,6 +26,11 @@ export class Linear extends Module {
 
   /** x [..., inputSize] to [..., outputSize]. @throws OST_SHAPE */
   forward(x: Tensor): Tensor {
-    return x.linear(this.weight, this.bias ?? undefined);
+    return apply(linear, this.bias ? [x, this.weight, this.bias] : [x, this.weight], { packed: this.packed });
+  }
+
+  /** The weight in the engine's own layout, as it is now: what `linearForward` takes. */
+  get packed(): Pointer {
+    return this.#packed.refresh(this.weight);
   }
 }

@@ -11,6 +11,8 @@ export interface StateDictEntry {
 }
 
 export abstract class Module {
+  #engine: Kernels | null = null;
+
   /** Every parameter under its path ("lstm.weight_ih_l0"), in the order of declaration. */
   namedParameters(): Map<string, Parameter> {
     const found = new Map<string, Parameter>();
@@ -31,9 +33,12 @@ export abstract class Module {
 
   /** The engine its parameters live on. @throws OST_ENGINE for a module without parameters. */
   get engine(): Kernels {
-    const first = this.parameters()[0];
-    if (!first) throw new OstinatoError("OST_ENGINE", { what: "a module without parameters has no engine" });
-    return first.engine;
+    if (this.#engine === null) {
+      const first = this.parameters()[0];
+      if (!first) throw new OstinatoError("OST_ENGINE", { what: "a module without parameters has no engine" });
+      this.#engine = first.engine;
+    }
+    return this.#engine;
   }
 
   /** Copies of all values. */

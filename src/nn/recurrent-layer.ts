@@ -8,7 +8,7 @@
 import { OstinatoError } from "../core/errors.js";
 import type { Rng } from "../core/rng.js";
 import { describeShape } from "../core/shape.js";
-import type { CellKind, Kernels } from "../kernels/index.js";
+import { type CellKind, type Kernels, type RecurrentForward, WEIGHT_TYPES, type WeightType } from "../kernels/index.js";
 import { applyAll, concatenate, type Parameter, parameter, type Tensor } from "../tensor/index.js";
 import { dropout } from "./dropout.js";
 import { glorotInit, orthogonalInit, uniformInit } from "./init.js";
@@ -49,8 +49,11 @@ export abstract class RecurrentLayer extends Module implements SequenceModel {
   readonly dropout: number;
   readonly bias: boolean;
   readonly cell: CellKind;
+  readonly stateSpec: StateSpec;
+  /** By suffix and type of weights, made when they are first needed. */
   readonly #packed = new Map<string, PackedWeights>();
   #recompute: Recompute | undefined;
+  #weights: WeightType = "float32";
 
   protected constructor(cell: CellKind, gates: number, inputSize: number, hiddenSize: number, options: RecurrentOptions) {
     super();
@@ -75,6 +78,7 @@ export abstract class RecurrentLayer extends Module implements SequenceModel {
     this.bias = bias;
     this.recompute = recompute;
     const own = this as unknown as Record<string, Parameter>;
+    const spec: Record<string, number> = {};
     const rows = gates * hiddenSize;
     const bound = 1 / Math.sqrt(hiddenSize);
     for (const [suffix, width] of this.#directions()) {
@@ -90,8 +94,10 @@ export abstract class RecurrentLayer extends Module implements SequenceModel {
         own[`bias_ih${suffix}`] = parameter(first(), [rows], { engine });
         own[`bias_hh${suffix}`] = parameter(first(), [rows], { engine });
       }
-      this.#packed.set(suffix, new PackedWeights());
+      spec[`h${suffix}`] = hiddenSize;
+      if (cell === "lstm") spec[`c${suffix}`] = hiddenSize;
     }
+    this.stateSpec = spec;
   }
 
   /**
@@ -111,6 +117,22 @@ export abstract class RecurrentLayer extends Module implements SequenceModel {
     this.#recompute = value;
   }
 
+  /**
+   * How inference reads the weights: "bfloat16" and "int8" take a half and a quarter of the bytes, which is what a single row waits for, and
+   * round them (see `WeightType`). The parameters stay as they are, and a recorded call wants "float32", the default. Like `recompute` it
+   * belongs to the run and not to the model.
+   *
+   * @throws OST_RANGE for anything else, and for int8 where more than 131,072 products would be summed.
+   */
+  get weights(): WeightType {
+    return this.#weights;
+  }
+
+  set weights(value: WeightType) {
+    wantWeights(value, Math.max(this.inputSize, this.outputSize));
+    this.#weights = value;
+  }
+
   get causal(): boolean {
     return !this.bidirectional;
   }
@@ -118,15 +140,6 @@ export abstract class RecurrentLayer extends Module implements SequenceModel {
   /** Width of the output: hiddenSize, or twice that for two directions. */
   get outputSize(): number {
     return this.hiddenSize * (this.bidirectional ? 2 : 1);
-  }
-
-  get stateSpec(): StateSpec {
-    const spec: Record<string, number> = {};
-    for (const [suffix] of this.#directions()) {
-      spec[`h${suffix}`] = this.hiddenSize;
-      if (this.cell === "lstm") spec[`c${suffix}`] = this.hiddenSize;
-    }
-    return spec;
   }
 
   initialState(batchSize: number): State {
@@ -172,6 +185,20 @@ export abstract class RecurrentLayer extends Module implements SequenceModel {
     return { output: input, last, state: next };
   }
 
+  /** What `recurrentForward` wants to know of one layer's forward direction: sizes, and the weights as they are now. */
+  stepArgs(layer: number): Pick<RecurrentForward, "cell" | "weights" | "inputSize" | "hiddenSize" | "packed"> {
+    const own = this as unknown as Record<string, Parameter>;
+    const suffix = `_l${layer}`;
+    const { cell, bias, weights, hiddenSize } = this;
+    const packed = this.#packedWeights(suffix).refresh(this.engine, this, {
+      weightIh: own[`weight_ih${suffix}`],
+      weightHh: own[`weight_hh${suffix}`],
+      biasIh: bias ? own[`bias_ih${suffix}`] : null,
+      biasHh: bias ? own[`bias_hh${suffix}`] : null,
+    });
+    return { cell, weights, inputSize: layer === 0 ? this.inputSize : hiddenSize, hiddenSize, packed };
+  }
+
   #direction(suffix: string, x: Tensor, state: State, lengths: Tensor, next: Record<string, Tensor>): Tensor {
     const own = this as unknown as Record<string, Parameter>;
     const weights = [own[`weight_ih${suffix}`], own[`weight_hh${suffix}`]];
@@ -182,13 +209,23 @@ export abstract class RecurrentLayer extends Module implements SequenceModel {
       bias: this.bias,
       reverse: suffix.endsWith("_reverse"),
       lengths,
-      packed: this.#packed.get(suffix) as PackedWeights,
+      packed: this.#packedWeights(suffix),
       recompute: this.#recompute,
     });
     carried.forEach((name, i) => {
       next[name] = finals[i];
     });
     return output;
+  }
+
+  #packedWeights(suffix: string): PackedWeights {
+    const key = `${suffix} ${this.#weights}`;
+    let packed = this.#packed.get(key);
+    if (packed === undefined) {
+      packed = new PackedWeights(this.#weights);
+      this.#packed.set(key, packed);
+    }
+    return packed;
   }
 
   /** Suffix and input width of every direction of every layer, in PyTorch's order. */
@@ -199,6 +236,20 @@ export abstract class RecurrentLayer extends Module implements SequenceModel {
       if (this.bidirectional) yield [`_l${layer}_reverse`, width];
     }
   }
+}
+
+/** Products that a sum of the int8 kernels may have (kernels/int8.c). */
+const MAX_INT8_PRODUCTS = 131_072;
+
+function wantWeights(weights: WeightType, products: number): void {
+  const known = WEIGHT_TYPES.includes(weights);
+  if (known && (weights !== "int8" || products <= MAX_INT8_PRODUCTS)) return;
+  throw new OstinatoError("OST_RANGE", {
+    what: known ? "the layer is too wide for int8 weights" : "no such type of weights",
+    expected: known ? `at most ${MAX_INT8_PRODUCTS} inputs and hidden units` : WEIGHT_TYPES.join(", "),
+    got: known ? String(products) : String(weights),
+    where: "weights",
+  });
 }
 
 function wantCount(name: string, value: number): void {

@@ -4,7 +4,7 @@
  */
 import { OstinatoError } from "../core/errors.js";
 import { describeShape, type Shape } from "../core/shape.js";
-import { type CellKind, type Kernels, NULL, type Pointer } from "../kernels/index.js";
+import { type CellKind, type Kernels, NULL, type Pointer, type WeightType } from "../kernels/index.js";
 import { emptyBuffer, integers, type Op, Parameter, type RawBuffer, type Tensor } from "../tensor/index.js";
 import { wantFloat } from "../tensor/op.js";
 import { allocate, release, type Storage } from "../tensor/storage.js";
@@ -38,45 +38,68 @@ export const recurrent: Op<RecurrentAttrs> = {
     return savedShapes({ cell, recompute, ...sizes(inputs) });
   },
   forward(engine, [output, hN, cN], inputs, saved, attrs) {
+    if (saved !== null) wantTrainable(attrs.packed);
     const parts = named(inputs, attrs);
+    const { batch, time, inputSize, hiddenSize } = sizes(inputs);
+    const first = saved?.[0]?.pointer ?? NULL;
+    const second = saved?.[1]?.pointer ?? NULL;
+    const steps = segmentSteps(attrs.recompute, time);
+    const whole = saved === null || steps === null;
+    // Written out, as in the backward pass: to spread an object of so many fields into a larger one takes microseconds.
     const args = {
-      ...common(inputs, parts, attrs),
+      cell: attrs.cell,
+      weights: attrs.packed.type,
+      batch,
+      time,
+      inputSize,
+      hiddenSize,
+      reverse: attrs.reverse,
+      lengths: attrs.lengths.pointer,
+      x: parts.x.pointer,
       packed: attrs.packed.refresh(engine, attrs, parts),
+      h0: parts.h0.pointer,
+      c0: parts.c0?.pointer ?? NULL,
       output: output.pointer,
+      outputStride: hiddenSize,
       hN: hN.pointer,
       cN: cN?.pointer ?? NULL,
+      gates: whole ? first : NULL,
+      cells: whole ? second : NULL,
     };
-    const [first, second] = [saved?.[0]?.pointer ?? NULL, saved?.[1]?.pointer ?? NULL];
-    const steps = segmentSteps(attrs.recompute, args.time);
-    if (saved === null || steps === null) engine.recurrentForward({ ...args, gates: first, cells: second });
-    else forwardInSegments(engine, { ...args, gates: NULL, cells: NULL }, { steps, borders: { h: first, c: second } });
+    if (whole) engine.recurrentForward(args);
+    else forwardInSegments(engine, args, { steps, borders: { h: first, c: second } });
   },
   backward(engine, dInputs, [dOutput, dHN, dCN], inputs, [output], saved, attrs) {
     const parts = named(inputs, attrs);
     const gradients = named(dInputs, attrs);
-    const scratch: RawBuffer[] = [];
-    const temporary = (shape: Shape) => {
-      const buffer = emptyBuffer(engine, shape);
-      scratch.push(buffer);
-      return buffer;
-    };
-    const [first, second] = [saved[0]?.pointer ?? NULL, saved[1]?.pointer ?? NULL];
-    const whole = common(inputs, parts, attrs);
-    const steps = segmentSteps(attrs.recompute, whole.time);
-    const dGates = steps !== null ? NULL : (saved[0] ?? temporary(output.shape)).pointer;
-    const dH0 = temporary(parts.h0.shape);
-    const dC0 = parts.c0 ? temporary(parts.c0.shape) : null;
+    const { batch, time, inputSize, hiddenSize } = sizes(inputs);
+    const first = saved[0]?.pointer ?? NULL;
+    const second = saved[1]?.pointer ?? NULL;
+    const steps = segmentSteps(attrs.recompute, time);
+    const dGates = steps === null && saved.length === 0 ? emptyBuffer(engine, output.shape) : null;
+    const dH0 = emptyBuffer(engine, parts.h0.shape);
+    const dC0 = parts.c0 ? emptyBuffer(engine, parts.c0.shape) : null;
     const args = {
-      ...whole,
+      cell: attrs.cell,
+      batch,
+      time,
+      inputSize,
+      hiddenSize,
+      reverse: attrs.reverse,
+      lengths: attrs.lengths.pointer,
+      x: parts.x.pointer,
       weightIh: parts.weightIh.pointer,
       weightHh: parts.weightHh.pointer,
+      h0: parts.h0.pointer,
+      c0: parts.c0?.pointer ?? NULL,
       output: output.pointer,
+      outputStride: hiddenSize,
       gates: steps === null ? first : NULL,
       cells: steps === null ? second : NULL,
       dOutput: dOutput?.pointer ?? NULL,
       dHN: dHN?.pointer ?? NULL,
       dCN: dCN?.pointer ?? NULL,
-      dGates,
+      dGates: steps === null ? (dGates?.pointer ?? first) : NULL,
       dX: gradients.x?.pointer ?? NULL,
       dWeightIh: gradients.weightIh?.pointer ?? NULL,
       dWeightHh: gradients.weightHh?.pointer ?? NULL,
@@ -90,9 +113,11 @@ export const recurrent: Op<RecurrentAttrs> = {
       const packed = attrs.packed.refresh(engine, attrs, parts);
       backwardInSegments(engine, args, { steps, borders: { h: first, c: second }, packed });
     }
-    if (gradients.h0) addTo(gradients.h0, dH0);
-    if (gradients.c0 && dC0) addTo(gradients.c0, dC0);
-    for (const buffer of scratch) release(buffer.storage);
+    if (gradients.h0) engine.add(dH0.size, dH0.pointer, gradients.h0.pointer);
+    if (gradients.c0 && dC0) engine.add(dC0.size, dC0.pointer, gradients.c0.pointer);
+    if (dGates) release(dGates.storage);
+    release(dH0.storage);
+    if (dC0) release(dC0.storage);
   },
 };
 
@@ -115,15 +140,15 @@ export function savedShapes({
 }
 
 function named<B extends RawBuffer | null>(inputs: readonly B[], { bias, cell }: RecurrentAttrs) {
-  const rest = inputs.slice(bias ? 5 : 3);
+  const states = bias ? 5 : 3;
   return {
     x: inputs[0],
     weightIh: inputs[1],
     weightHh: inputs[2],
     biasIh: bias ? inputs[3] : null,
     biasHh: bias ? inputs[4] : null,
-    h0: rest[0],
-    c0: cell === "lstm" ? rest[1] : null,
+    h0: inputs[states],
+    c0: cell === "lstm" ? inputs[states + 1] : null,
   };
 }
 
@@ -132,53 +157,33 @@ function sizes(inputs: readonly RawBuffer[]) {
   return { batch, time, inputSize, hiddenSize: inputs[2].shape[1] };
 }
 
-function common(
-  inputs: readonly RawBuffer[],
-  parts: { x: RawBuffer; h0: RawBuffer; c0: RawBuffer | null },
-  { cell, reverse, lengths }: RecurrentAttrs,
-) {
-  const shape = sizes(inputs);
-  return {
-    cell,
-    ...shape,
-    reverse,
-    lengths: lengths.pointer,
-    x: parts.x.pointer,
-    h0: parts.h0.pointer,
-    c0: parts.c0?.pointer ?? NULL,
-    outputStride: shape.hiddenSize,
-  };
-}
-
-function addTo(target: RawBuffer, source: RawBuffer): void {
-  const values = target.engine.memory.floats;
-  const [to, from] = [target.offset, source.offset];
-  for (let i = 0; i < target.size; i++) values[to + i] += values[from + i];
-}
-
 /** The engine's own layout of one direction's weights, made anew only after a parameter changed. */
 export class PackedWeights {
   #storage: Storage | null = null;
-  #packed: { weight: RawBuffer | null; version: number }[] = [];
+  /** What is packed: weights and biases, and their versions then. */
+  readonly #weights: (RawBuffer | null)[] = [];
+  readonly #versions: number[] = [];
+
+  constructor(readonly type: WeightType = "float32") {}
 
   refresh(
     engine: Kernels,
-    { cell }: RecurrentAttrs,
+    { cell }: Pick<RecurrentAttrs, "cell">,
     parts: { weightIh: RawBuffer; weightHh: RawBuffer; biasIh: RawBuffer | null; biasHh: RawBuffer | null },
   ): Pointer {
     const { weightIh, weightHh, biasIh, biasHh } = parts;
     const inputSize = weightIh.shape[1];
     const hiddenSize = weightHh.shape[1];
     if (this.#storage === null) {
-      this.#storage = allocate(engine.memory, engine.packedBytes(cell, inputSize, hiddenSize), { persistent: true });
+      this.#storage = allocate(engine.memory, engine.packedBytes(cell, inputSize, hiddenSize, this.type), { persistent: true });
     }
-    const now = [weightIh, weightHh, biasIh, biasHh].map((weight) => ({ weight, version: versionOf(weight) }));
-    const fresh = now.every(
-      ({ weight, version }, i) => this.#packed[i]?.weight === weight && this.#packed[i].version === version,
-    );
+    const now = [weightIh, weightHh, biasIh, biasHh];
+    let fresh = true;
+    for (let i = 0; i < now.length; i++) fresh &&= this.#weights[i] === now[i] && this.#versions[i] === versionOf(now[i]);
     if (!fresh) {
       engine.recurrentPack({
         cell,
+        weights: this.type,
         inputSize,
         hiddenSize,
         weightIh: weightIh.pointer,
@@ -187,10 +192,25 @@ export class PackedWeights {
         biasHh: biasHh?.pointer ?? NULL,
         packed: this.#storage.pointer,
       });
-      this.#packed = now;
+      for (let i = 0; i < now.length; i++) {
+        this.#weights[i] = now[i];
+        this.#versions[i] = versionOf(now[i]);
+      }
     }
     return this.#storage.pointer;
   }
+}
+
+/** @throws OST_GRADIENT for small weights, which no backward pass follows. */
+function wantTrainable({ type }: PackedWeights): void {
+  if (type === "float32") return;
+  throw new OstinatoError("OST_GRADIENT", {
+    what: "small weights are for inference, and this call would be recorded",
+    expected: "weights float32",
+    got: type,
+    where: "recurrent",
+    repair: 'call it in inference(() => ...), or set the weights to "float32" to train',
+  });
 }
 
 /** NaN, which equals nothing, for a weight that is no parameter: computed weights change without notice. */

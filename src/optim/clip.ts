@@ -1,4 +1,5 @@
 /** @file Gradient clipping by the global norm (Pascanu, Mikolov & Bengio 2013). */
+import type { Pointer } from "../kernels/index.js";
 import type { Parameter } from "../tensor/index.js";
 
 export interface ClipResult {
@@ -11,7 +12,8 @@ export interface ClipResult {
 
 /** Measures the gradients; nothing is scaled here, the optimizer reads them through `gradientScale`. clipNorm Infinity turns clipping off. */
 export function clipByGlobalNorm(parameters: readonly Parameter[], clipNorm: number): ClipResult {
-  const arrays = parameters.flatMap(({ grad }) => (grad ? [{ count: grad.size, pointer: grad.pointer }] : []));
+  const arrays: { count: number; pointer: Pointer }[] = [];
+  for (const { grad } of parameters) if (grad) arrays.push({ count: grad.size, pointer: grad.pointer });
   const total = parameters.length > 0 ? parameters[0].engine.sumOfSquares(arrays) : 0;
   const gradNorm = Math.sqrt(total);
   const clipped = gradNorm > clipNorm;

@@ -84,17 +84,28 @@ export function backward(
     if (node.spent) {
       throw new OstinatoError("OST_GRADIENT", { what: "a recorded operation runs backward once", where: node.op.name });
     }
-    const dOutputs = node.outputs.map((output) => gradients.get(output) ?? null);
-    if (dOutputs.every((gradient) => gradient === null)) continue;
+    const { op, inputs, outputs, saved, attrs } = node;
+    const dOutputs: (RawBuffer | null)[] = [];
+    let reached = false;
+    for (const output of outputs) {
+      const gradient = gradients.get(output) ?? null;
+      dOutputs.push(gradient);
+      reached ||= gradient !== null;
+    }
+    if (!reached) continue;
     node.spent = true;
-    const wants = (input: Variable) => input.requiresGrad || (everyInput && input.dtype === "float");
-    const dInputs = node.inputs.map((input) => (wants(input) ? gradientOf(input, gradients) : null));
-    node.op.backward(node.inputs[0].engine, dInputs, dOutputs, node.inputs, node.outputs, node.saved, node.attrs);
+    const dInputs: (RawBuffer | null)[] = [];
+    for (const input of inputs) {
+      const wanted = input.requiresGrad || (everyInput && input.dtype === "float");
+      dInputs.push(wanted ? gradientOf(input, gradients) : null);
+    }
+    op.backward(inputs[0].engine, dInputs, dOutputs, inputs, outputs, saved, attrs);
     onGradients?.(node, dInputs);
-    for (const output of node.outputs) {
-      const gradient = gradients.get(output);
-      if (gradient) release(gradient.storage);
-      gradients.delete(output);
+    for (let i = 0; i < outputs.length; i++) {
+      const gradient = dOutputs[i];
+      if (gradient === null) continue;
+      release(gradient.storage);
+      gradients.delete(outputs[i]);
     }
   }
 }

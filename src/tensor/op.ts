@@ -32,7 +32,7 @@ export class RawBuffer {
 
   /** Index of the first value in `engine.memory.floats` (or `.ints`). */
   get offset(): number {
-    return this.pointer / (this.dtype === "float" ? this.engine.memory.bytesPerFloat : 4);
+    return this.pointer / bytesPerValue(this.engine, this.dtype);
   }
 
   /** A view of the values, valid until the next allocation. */
@@ -46,9 +46,13 @@ export class RawBuffer {
   }
 }
 
+export function bytesPerValue({ memory }: Kernels, dtype: DType): number {
+  return dtype === "float" ? memory.bytesPerFloat : 4;
+}
+
 /** A buffer with arbitrary content, owned by the innermost scope. */
 export function emptyBuffer(engine: Kernels, shape: Shape, { dtype = "float" as DType, persistent = false } = {}): RawBuffer {
-  const bytes = sizeOf(shape) * (dtype === "float" ? engine.memory.bytesPerFloat : 4);
+  const bytes = sizeOf(shape) * bytesPerValue(engine, dtype);
   return new RawBuffer(engine, allocate(engine.memory, bytes, { persistent }), shape, dtype);
 }
 

@@ -10,6 +10,8 @@ import type { Memory, Pointer } from "../kernels/index.js";
 /** A block of engine memory; tensors that view the same values share one. */
 export class Storage {
   released = false;
+  /** True while no scope owns it: then the garbage collector gives the block back. */
+  collected = false;
   constructor(
     readonly memory: Memory,
     readonly pointer: Pointer,
@@ -82,11 +84,12 @@ function within<T>(current: Scope, run: () => T): T {
 export function release(storage: Storage): void {
   if (storage.released) return;
   storage.released = true;
-  collected.unregister(storage);
+  if (storage.collected) collected.unregister(storage);
   storage.memory.free(storage.pointer);
 }
 
 function adopt(storage: Storage, owner: Scope | undefined): void {
+  storage.collected = owner === undefined;
   if (owner) owner.storages.push(storage);
   else collected.register(storage, { memory: storage.memory, pointer: storage.pointer }, storage);
 }

@@ -4,7 +4,7 @@ import { OstinatoError } from "../core/errors.js";
 import { describeShape, type Shape, sizeOf } from "../core/shape.js";
 import { defaultEngine, type FloatArray, type Kernels } from "../kernels/index.js";
 import { backward, Node, type Variable } from "./autograd.js";
-import { type DType, emptyBuffer, type Op, RawBuffer } from "./op.js";
+import { bytesPerValue, type DType, emptyBuffer, type Op, RawBuffer } from "./op.js";
 import {
   abs,
   add,
@@ -26,12 +26,13 @@ import { gather } from "./ops/gather.js";
 import { linear, matmul } from "./ops/matmul.js";
 import { softmax, sum } from "./ops/reduce.js";
 import { concat, reshape, slice, transpose } from "./ops/reshape.js";
-import { isRecording, type Storage } from "./storage.js";
+import { allocate, isRecording, type Storage } from "./storage.js";
 
 export class Tensor extends RawBuffer implements Variable {
   grad: RawBuffer | null = null;
   readonly node: Node | null;
-  readonly #requiresGrad: boolean;
+  /** True for parameters and for everything recorded that depends on one. */
+  readonly requiresGrad: boolean;
 
   constructor(
     engine: Kernels,
@@ -41,13 +42,8 @@ export class Tensor extends RawBuffer implements Variable {
     { requiresGrad = false, node = null as Node | null } = {},
   ) {
     super(engine, storage, shape, dtype);
-    this.#requiresGrad = requiresGrad || node !== null;
+    this.requiresGrad = requiresGrad || node !== null;
     this.node = node;
-  }
-
-  /** True for parameters and for everything recorded that depends on one. */
-  get requiresGrad(): boolean {
-    return this.#requiresGrad;
   }
 
   /** A copy of the values, row-major. */
@@ -64,7 +60,8 @@ export class Tensor extends RawBuffer implements Variable {
         where: "tensor.item",
       });
     }
-    return this.dtype === "float" ? this.floats()[0] : this.ints()[0];
+    const { floats, ints } = this.engine.memory;
+    return (this.dtype === "float" ? floats : ints)[this.offset];
   }
 
   /** The same values, cut off from what they were computed from: no gradient flows through. */
@@ -137,7 +134,7 @@ export class Tensor extends RawBuffer implements Variable {
   }
   /** this [..., I], weight [O, I], bias [O] to this weight^T + bias [..., O]. */
   linear(weight: Tensor, bias?: Tensor): Tensor {
-    return apply(linear, bias ? [this, weight, bias] : [this, weight]);
+    return apply(linear, bias ? [this, weight, bias] : [this, weight], { packed: null });
   }
   /** Over everything, or along one axis, which disappears. */
   sum(axis: number | null = null): Tensor {
@@ -219,7 +216,7 @@ export function applyAll<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A): Ten
   const shapes = op.shapes(inputs, attrs);
   const saved = records ? (op.saved?.(inputs, attrs) ?? []).map((shape) => emptyBuffer(engine, shape)) : null;
   const node = saved ? new Node(op, inputs, saved, attrs) : null;
-  const outputs = shapes.map((shape) => new Tensor(engine, emptyBuffer(engine, shape).storage, shape, "float", { node }));
+  const outputs = shapes.map((shape) => uninitialized(engine, shape, "float", node));
   op.forward(engine, outputs, inputs, saved, attrs);
   if (node) node.outputs = outputs;
   return outputs;
@@ -273,8 +270,9 @@ export function parameter(values: ArrayLike<number>, shape: Shape, { engine = de
   return result;
 }
 
-function uninitialized(engine: Kernels, shape: Shape, dtype: DType): Tensor {
-  return new Tensor(engine, emptyBuffer(engine, shape, { dtype }).storage, shape, dtype);
+function uninitialized(engine: Kernels, shape: Shape, dtype: DType, node: Node | null = null): Tensor {
+  const storage = allocate(engine.memory, sizeOf(shape) * bytesPerValue(engine, dtype));
+  return new Tensor(engine, storage, shape, dtype, { node });
 }
 
 function wantCount(values: ArrayLike<number>, shape: Shape): void {

@@ -1,8 +1,10 @@
 /** @file Matrix products: A B, batched or not, and the affine map x W^T + b of a linear layer. */
 import { OstinatoError } from "../../core/errors.js";
 import { describeShape, sizeOf } from "../../core/shape.js";
-import type { Kernels, Pointer } from "../../kernels/index.js";
+import { type Kernels, NULL, type Pointer } from "../../kernels/index.js";
 import { type Op, type RawBuffer, wantFloat } from "../op.js";
+import { packOnce } from "../packed-matrix.js";
+import { release } from "../storage.js";
 
 /** a [..., M, K] times b [K, N], or b [..., K, N] with the same leading axes, to [..., M, N]. */
 export const matmul: Op = {
@@ -90,8 +92,11 @@ function eachProduct(
     visit(m, n, k, a.pointer + i * m * k * bytes, b.pointer + i * k * n * bytes, y.pointer + i * m * n * bytes);
 }
 
-/** x [..., I], weight [O, I], bias [O] (optional third input) to x weight^T + bias [..., O]. */
-export const linear: Op = {
+/**
+ * x [..., I], weight [O, I], bias [O] (optional third input) to x weight^T + bias [..., O]; `packed` is the weight in the engine's layout,
+ * or null for a weight that is used once.
+ */
+export const linear: Op<{ packed: Pointer | null }> = {
   name: "linear",
   shapes([x, weight, bias]) {
     wantFloat(x, "linear");
@@ -106,14 +111,19 @@ export const linear: Op = {
     }
     return [[...x.shape.slice(0, -1), outputs]];
   },
-  forward(engine, [y], [x, weight, bias]) {
+  forward(engine, [y], [x, weight, bias], _, { packed }) {
     const [outputs, inputs] = weight.shape;
-    const rows = y.size / outputs;
-    if (bias) {
-      const values = engine.memory.floats;
-      for (let row = 0; row < rows; row++) values.copyWithin(y.offset + row * outputs, bias.offset, bias.offset + outputs);
-    }
-    product(engine, rows, outputs, inputs, [x.pointer, inputs, 1], [weight.pointer, 1, inputs], y.pointer, bias !== undefined);
+    const once = packed === null ? packOnce(weight) : null;
+    engine.linearForward({
+      rows: y.size / outputs,
+      inputs,
+      outputs,
+      x: x.pointer,
+      packed: once?.pointer ?? (packed as Pointer),
+      bias: bias ? bias.pointer : NULL,
+      y: y.pointer,
+    });
+    if (once) release(once);
   },
   backward(engine, [dX, dWeight, dBias], [dY], [x, weight]) {
     if (!dY) return;
@@ -121,10 +131,6 @@ export const linear: Op = {
     const rows = dY.size / outputs;
     if (dX) product(engine, rows, inputs, outputs, [dY.pointer, outputs, 1], [weight.pointer, inputs, 1], dX.pointer, true);
     if (dWeight) product(engine, outputs, inputs, rows, [dY.pointer, 1, outputs], [x.pointer, inputs, 1], dWeight.pointer, true);
-    if (dBias) {
-      const values = engine.memory.floats;
-      const [bo, yo] = [dBias.offset, dY.offset];
-      for (let row = 0; row < rows; row++) for (let i = 0; i < outputs; i++) values[bo + i] += values[yo + row * outputs + i];
-    }
+    if (dBias) engine.addColumnSums(rows, outputs, dY.pointer, dBias.pointer);
   },
 };
