@@ -18,6 +18,7 @@ import {
   Module,
   RecurrentNetwork,
   type State,
+  useWeights,
 } from "ostinato/nn";
 import { Adam } from "ostinato/optim";
 import { inference, integers, type Tensor, tensor } from "ostinato/tensor";
@@ -218,7 +219,8 @@ function streaming(
 ): Workload {
   const rng = seed(1);
   const network = new RecurrentNetwork(recurrentSpec(sizes), { rng });
-  const session = openSession(network, { owner: "bench", weights });
+  useWeights(network, weights);
+  const session = openSession(network, { owner: "bench" });
   const x = normals(rng, sizes.inputSize);
   return {
     step: () => {
