@@ -181,7 +181,7 @@ void multiply_rows(int rows, const float *const *a, int inner, const float *pack
 /* ---- A whole product, A packed where its k is not contiguous: strips of a tile's rows, each [depth][rows] ---- */
 
 /* Where strip number `strip` begins. Copies of SPILL floats may run over the end of a strip. */
-enum { SPILL = 8 };
+enum { SPILL = TILE_ROWS > 4 ? 8 : 4 };
 static size_t strip_at(int strip, int depth) { return (size_t)strip * (TILE_ROWS * depth + SPILL); }
 
 /* Packs rows i0 .. i0+height of A, k0 .. k0+depth. Each row of the source, contiguous along i, is read once. */
