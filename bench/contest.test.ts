@@ -3,11 +3,11 @@ import { contest } from "./contest.js";
 import type { Launch } from "./contestant.js";
 
 /** A contender that computes nothing and answers from a table. */
-function actor(name: string, answers: Record<string, object>): Launch {
+function actor(name: string, answers: Record<string, object>, about: object = {}): Launch {
   const script = `
     const answers = ${JSON.stringify(answers)};
     const say = (value) => console.log(JSON.stringify(value));
-    say({ name: ${JSON.stringify(name)}, version: "1", engine: "wasm", isa: "simd128", threads: 1 });
+    say({ name: ${JSON.stringify(name)}, version: "1", engine: "wasm", isa: "simd128", threads: 1, ...${JSON.stringify(about)} });
     require("node:readline").createInterface({ input: process.stdin }).on("line", (line) => {
       const answer = answers[line.split(" ")[0]];
       if (!answer) process.exit(1);
@@ -49,6 +49,18 @@ describe("contest", () => {
     expect(rows[0]).toMatchObject({ ms: 4e-3, p99: 6e-3 });
     expect(rows[0].peers["them"]).toMatchObject({ ms: 0.08, variant: "frozen" });
     expect(rows[0].peers["them"].ratio).toBeCloseTo(20);
+  });
+
+  it("gives our engine in a browser a row of its own, and a column in the others' rows", async () => {
+    const ours = actor("ours", { ...limits, W5gru: { ...work, ms: 9, p50: 4e-3, p99: 6e-3 } });
+    const paged = actor("paged", { ...limits, W5gru: { ...work, ms: 9, p50: 5e-3 } }, { runtime: "Chromium 1.2" });
+    const { rows } = await run([ours, paged], [actor("them", { W5gru: { steps: 1, ms: 9, p50: 0.02, p99: 0.2 } })], "W5gru");
+    expect(rows.map(({ runtime }) => runtime)).toEqual([undefined, "Chromium 1.2"]);
+    expect(Object.keys(rows[0].peers)).toEqual(["paged", "them"]);
+    expect(rows[0].peers["paged"].ratio).toBeCloseTo(1.25);
+    expect(rows[1]).not.toHaveProperty("p99");
+    expect(Object.keys(rows[1].peers)).toEqual(["them"]);
+    expect(rows[1].peers["them"].ratio).toBeCloseTo(4);
   });
 
   it("measures what the public interface costs over the kernels", async () => {

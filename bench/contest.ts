@@ -1,7 +1,7 @@
 /** @file One workload: all contenders in turns, round after round, and what came of it. */
-import type { OwnTurn } from "./contender.js";
 import { Contestant, type Launch } from "./contestant.js";
 import type { Bandwidth, Peak } from "./limit.js";
+import type { OwnTurn } from "./own-turn.js";
 import { median, quantile } from "./statistic.js";
 import type { Turn } from "./turn.js";
 import { WORKLOADS } from "./workloads.js";
@@ -12,15 +12,20 @@ export interface Row {
   engine: string;
   isa: string;
   threads: number;
+  /** What the engine runs in where that is not Node. */
+  runtime?: string;
   ms: number;
-  /** Streaming only: 99th percentile of the single steps. */
+  /** Streaming only, where single steps can be timed: 99th percentile of the single steps. */
   p99?: number;
   gflops: number;
   peakShare: number;
   bandwidthShare: number;
   /** Time over that of the same work by the kernels alone. */
   overRaw?: number;
-  /** `ratio`: their time over ours, above 1 where we are faster; between `low` and `high` lie the middle half of the rounds. */
+  /**
+   * `ratio`: their time over ours, above 1 where we are faster; between `low` and `high` lie the middle half of the rounds. Our engine in a
+   * browser stands here too, against our engines in Node.
+   */
   peers: Record<string, { ms: number; ratio: number; low: number; high: number; variant?: string }>;
 }
 
@@ -108,8 +113,13 @@ export async function contest(name: string, { own, peers, rounds, note, miss }: 
   } finally {
     await Promise.all(field.map(({ contestant }) => contestant.stop()));
   }
-  const others = field.filter(({ isOurs }) => !isOurs);
-  return field.filter(({ isOurs }) => isOurs).map((runner) => rowOf(name, runner, others));
+  const others = field.filter(({ isOurs, contestant }) => !isOurs || contestant.about.runtime);
+  return field
+    .filter(({ isOurs }) => isOurs)
+    .map((runner) => {
+      const { runtime } = runner.contestant.about;
+      return rowOf(name, runner, runtime ? others.filter(({ isOurs }) => !isOurs) : others);
+    });
 }
 
 async function takeTurn({ contestant, asked, isOurs, bytes, turns, raws, peaks, reads }: Runner, name: string): Promise<void> {
@@ -124,7 +134,7 @@ async function takeTurn({ contestant, asked, isOurs, bytes, turns, raws, peaks, 
 }
 
 function rowOf(name: string, { contestant, flops, bytes, turns, raws, peaks, reads }: Runner, others: readonly Runner[]): Row {
-  const { engine = contestant.launch.name, isa, threads } = contestant.about;
+  const { engine = contestant.launch.name, isa, threads, runtime } = contestant.about;
   const times = turns.map(timeOf);
   const ms = median(times);
   const row: Row = {
@@ -132,13 +142,14 @@ function rowOf(name: string, { contestant, flops, bytes, turns, raws, peaks, rea
     engine,
     isa,
     threads,
+    ...(runtime === undefined ? {} : { runtime }),
     ms,
     gflops: flops / ms / 1e6,
     peakShare: median(times.map((time, i) => flops / time / 1e6 / peaks[i].gflops)),
     bandwidthShare: median(times.map((time, i) => bytes / time / 1e6 / reads[i].gbps)),
     peers: Object.fromEntries(others.map((other) => [other.contestant.launch.name, against(other.turns, times)])),
   };
-  if (WORKLOADS[name].streaming) row.p99 = median(turns.map(({ p99 }) => p99 as number));
+  if (turns.every(({ p99 }) => p99 !== undefined)) row.p99 = median(turns.map(({ p99 }) => p99 as number));
   if (raws.length > 0) row.overRaw = median(times.map((time, i) => time / timeOf(raws[i])));
   return row;
 }
@@ -156,7 +167,7 @@ function against(turns: readonly Turn[], ours: readonly number[]): Row["peers"][
   };
 }
 
-/** What counts of a turn: the median of single steps where they were timed, else the mean. */
+/** What counts of a turn: the median of single steps, or of groups of them, where they were timed, else the mean. */
 function timeOf({ ms, p50 }: Turn): number {
   return p50 ?? ms;
 }

@@ -1,11 +1,21 @@
 /**
  * @file Speed of the kernels alone: matrix products, and the recurrent part of the workloads W1, W2 and W4, forward and backward.
  *
- *     node --conditions=ostinato-source --import tsx bench/kernels.ts [--all]
+ *     node --conditions=ostinato-source --import tsx bench/kernels.ts [--all] [ISA...]
  *
- * Contenders take turns in rounds, and the median round counts, because a shared machine drifts. `--all` adds the reference engine.
+ * Engines: both WebAssembly variants, and the native addon of every instruction set that is built and that this processor has; or only those
+ * named, such as `avx512 simd128`. Contenders take turns in rounds, and the median round counts, because a shared machine drifts. `--all` adds the
+ * reference engine.
  */
-import { type CellKind, type Kernels, NULL, ReferenceKernels, WasmKernels } from "../src/kernels/index.js";
+import {
+  type CellKind,
+  engineChoices,
+  type Kernels,
+  NativeKernels,
+  NULL,
+  ReferenceKernels,
+  WasmKernels,
+} from "../src/kernels/index.js";
 
 interface Workload {
   name: string;
@@ -31,9 +41,14 @@ const WORKLOADS: Workload[] = [
 ];
 const ROUNDS = 5;
 
-const contenders: Kernels[] = [WasmKernels.create({ variant: "simd128" })];
-const best = WasmKernels.create();
-if (best.variant === "relaxed") contenders.push(best);
+const named = process.argv.slice(2).filter((word) => !word.startsWith("--"));
+const contenders: Kernels[] = [];
+for (const { engine, isa, reason } of engineChoices().reverse()) {
+  if (engine === "reference" || (named.length > 0 && !named.includes(isa))) continue;
+  if (reason !== null) console.log(`${engine} ${isa}: left out, ${reason}`);
+  else if (engine === "native") contenders.push(NativeKernels.create({ isa }));
+  else contenders.push(WasmKernels.create({ variant: isa === "simd128" ? "simd128" : "relaxed" }));
+}
 if (process.argv.includes("--all")) contenders.push(new ReferenceKernels("float32"));
 
 for (const [rows, columns, inner] of PRODUCTS) {

@@ -61,3 +61,16 @@ function fastestCall(call: () => void, seconds: number): number {
   }
   return fastest;
 }
+
+/** Answers "read:BYTES"; the array of each size is kept. */
+export function readTurns(): (name: string, seconds: number) => Bandwidth {
+  const probes = new Map<string, (seconds: number) => Bandwidth>();
+  return (name, seconds) => {
+    let probe = probes.get(name);
+    if (!probe) {
+      probe = readProbe(Number(name.slice("read:".length)));
+      probes.set(name, probe);
+    }
+    return probe(seconds);
+  };
+}

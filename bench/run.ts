@@ -83,6 +83,7 @@ function readOptions() {
     .option("--workloads <names>", "which, or all; default a short list", oneOf(["all", ...Object.keys(WORKLOADS)]))
     .option("--engines <names>", "which of ours", oneOf(Object.keys(ISAS)), ["native", "wasm"])
     .option("--isa <names>", "one contender per instruction set, where an engine has it", oneOf(Object.values(ISAS).flat()), [])
+    .option("--chromium", "also our WebAssembly engine in Chromium (CHROMIUM: the name of another browser of its kind)")
     .option("--threads <counts>", "one round of everything per number", (text) => list(text).map(count), [1])
     .option("--built", "measure the built package in dist/ instead of the sources")
     .option("--growth", "also how the cost of a training step grows with its sizes")
@@ -95,6 +96,7 @@ function readOptions() {
       workloads?: string[];
       engines: string[];
       isa: string[];
+      chromium?: boolean;
       threads: number[];
       built?: boolean;
       growth?: boolean;
@@ -112,13 +114,15 @@ function workloadNames(): string[] {
 /** Starts each engine once, to see what really runs. */
 async function ownContenders(threads: number): Promise<Launch[]> {
   const found: Launch[] = [];
-  for (const engine of options.engines) {
+  const kinds = options.engines.map((engine) => ({ kind: engine, engine, file: "bench/contender.ts" }));
+  if (options.chromium) kinds.push({ kind: "chromium", engine: "wasm", file: "bench/chromium.ts" });
+  for (const { kind, engine, file } of kinds) {
     const chosen = options.isa.filter((isa) => ISAS[engine].includes(isa));
     if (options.isa.length > 0 && chosen.length === 0 && ISAS[engine].length > 0) continue;
     for (const isa of chosen.length > 0 ? chosen : [null]) {
       const env: Record<string, string> = { OSTINATO_ENGINE: engine, OSTINATO_THREADS: String(threads), OSTINATO_ISA: isa ?? "" };
-      const command = [...node, join(root, "bench/contender.ts")];
-      const launch: Launch = { name: isa ? `${engine} ${isa}` : engine, threads, env, command };
+      const command = [...node, join(root, file), ...(options.built ? ["--built"] : [])];
+      const launch: Launch = { name: isa ? `${kind} ${isa}` : kind, threads, env, command };
       const about = await lookAt(launch, true);
       if (!about) continue;
       if (about.engine !== engine || (isa && about.isa !== isa)) {
@@ -127,6 +131,7 @@ async function ownContenders(threads: number): Promise<Launch[]> {
       }
       if (about.threads !== threads) note(`!! ${launch.name}: asked for ${threads} threads, it runs ${about.threads}`);
       versions["ostinato"] = about.version;
+      if (about.runtime) versions["browser"] = about.runtime;
       found.push(launch);
     }
   }
@@ -166,7 +171,7 @@ async function lookAt(launch: Launch, isOurs = false): Promise<About | null> {
     const { about } = contestant;
     if (isOurs) {
       const { gflops, how } = await contestant.turn<Peak>("peak", 0.2);
-      peaks[`${about.engine} ${about.isa}, ${threadCount(about.threads)}`] = `${significant(gflops)} GFLOP/s (${how})`;
+      peaks[`${engineCell(about)}, ${threadCount(about.threads)}`] = `${significant(gflops)} GFLOP/s (${how})`;
     }
     await contestant.stop();
     return about;
@@ -181,7 +186,7 @@ function report(): void {
   const head = ["workload", "engine", "threads", "time", "p99", "GFLOP/s", "of peak", "of bandwidth", "over raw", ...columns];
   const cells = rows.map((row) => [
     row.workload,
-    `${row.engine} ${row.isa}`,
+    engineCell(row),
     String(row.threads),
     duration(row.ms),
     row.p99 === undefined ? "" : duration(row.p99),
@@ -205,6 +210,8 @@ function report(): void {
   console.log(`Peak before the rounds: ${pairs(peaks, ": ")}.`);
   console.log(`Versions: ${pairs(versions, " ")}.`);
   if (columns.length > 0) console.log("A peer's cell is its time and the ratio of its time to ours: above 1x we are faster.");
+  if (rows.some(({ runtime }) => runtime))
+    console.log("A browser's clock is coarse: a stream's time there is the median of means over 0.5 ms.");
   for (const text of missing) console.log(`MISSING ${text}`);
 }
 
@@ -222,6 +229,10 @@ function keep(): void {
   mkdirSync(dirname(file), { recursive: true });
   writeFileSync(file, `${JSON.stringify(results, null, 1)}\n`);
   note(`kept in ${file}`);
+}
+
+function engineCell({ engine, isa, runtime }: Pick<About, "engine" | "isa" | "runtime">): string {
+  return `${engine} ${isa}${runtime ? `, ${runtime.split(" ")[0]}` : ""}`;
 }
 
 function threadCount(count: number): string {

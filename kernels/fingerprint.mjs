@@ -5,7 +5,7 @@
  * name is committed beside the modules, compiled into every addon, and compared when an addon is loaded.
  */
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -36,3 +36,9 @@ export function fingerprintModule(fingerprint) {
 
 /** Where it is committed. */
 export const FINGERPRINT_MODULE = join(SOURCES, "../src/kernels/wasm/fingerprint.ts");
+
+/** What is committed; undefined outside the repository. */
+export function committedFingerprint() {
+  if (!existsSync(FINGERPRINT_MODULE)) return undefined;
+  return /"([0-9a-f]+)"/.exec(readFileSync(FINGERPRINT_MODULE, "utf8"))?.[1];
+}

@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 #if defined(__x86_64__)
-#include <immintrin.h>
+#include <xmmintrin.h>
 enum { FLUSH_BITS = 0x8040 }; /* flush to zero, denormals are zero */
 static inline uint64_t flush_denormals(void) {
   const uint32_t before = _mm_getcsr();

@@ -4,9 +4,8 @@
  *     x = s p,  s = max |x| / 127 of its row and step               the inputs and the hidden units apart; p in -127 .. 127
  *     pre-activation = bias + s_x a_ih (sum p q over the inputs) + s_h a_hh (sum p q over the hidden units)
  *
- * Rounding is to nearest, ties to even: |w - a q| <= a/2 and |x - s p| <= s/2, up to float32's own rounding. Sums of K products,
- * offsets included, fit an int32 as long as 255 * 127 * K < 2^31: src/nn/recurrent-layer.ts refuses K > 65,536. Scaling and adding is float32
- * in the order written.
+ * Rounding is to nearest, ties to even: |w - a q| <= a/2 and |x - s p| <= s/2, up to float32's own rounding. A sum of K products
+ * is an int32 as long as 127 * 127 * K < 2^31; src/nn/recurrent-layer.ts refuses K > 2^17. Scaling and adding is float32 in the order written.
  *
  * Laws. The integers of a row and step depend on nothing but that row's values: whole, chunked and single steps agree bit for bit, and so do a
  * batch and its rows. Every engine finds the same integers from the same floats, because sums of integers know no order.
@@ -80,9 +79,9 @@ typedef struct {
 } Four;
 INLINE ints add_pairs(halves a, halves b, ints sum) {
 #if defined(__wasm__)
-  return sum + (ints)wasm_i32x4_dot_i16x8((v128_t)a, (v128_t)b);
+  return (ints)((bits)sum + (bits)wasm_i32x4_dot_i16x8((v128_t)a, (v128_t)b));
 #else
-  return sum + (ints)_mm_madd_epi16((__m128i)a, (__m128i)b);
+  return (ints)((bits)sum + (bits)_mm_madd_epi16((__m128i)a, (__m128i)b));
 #endif
 }
 INLINE Four four_of(int32_t word) {
@@ -171,7 +170,8 @@ static char *pack_fours(const Pass *pass, int first, int vectors, const float *w
   return packed + total;
 }
 
-/* A panel: biases [chains], scales [inputs] and [hidden], then fours of inputs, then fours of hidden units, each [chains that take them]; units beyond H are zeros. */
+/* A panel: biases [chains], scales [inputs] and [hidden], then fours of inputs, then fours of hidden units, each [chains that take
+ * them]; units beyond H are zeros. */
 static void pack_panel(const Pass *pass, const Weights *w, int j, char *panel) {
   const int H = w->hidden_size, I = w->input_size, inputs = pass->inputs, hidden = pass->hidden;
   float *const head = (float *)panel, *const scales = head + pass->chains * VECTOR_WIDTH;
@@ -186,7 +186,7 @@ static void pack_panel(const Pass *pass, const Weights *w, int j, char *panel) {
 /* One row's inputs or hidden units: values[0 .. rounded_up(count)). */
 typedef struct {
   float scale;
-  int32_t start; /* of the sums of their products */
+  uint32_t start; /* of the sums of their products */
   int8_t values[];
 } Activations;
 
@@ -198,7 +198,7 @@ static void activate(const float *from, int count, Activations *a) {
   a->start = 0;
   quantize(from, count, scale.inverse, a->values);
   for (int k = 0; k < count; k++) {
-    if (is_flipped(k)) a->start -= 128 * a->values[k];
+    if (is_flipped(k)) a->start -= 128u * (uint32_t)a->values[k];
   }
 }
 
@@ -241,7 +241,7 @@ INLINE const char *add_share(const int rows, const int panels, size_t panel, con
   ints total[SMALL_TILE * 4];
   UNROLL for (int i = 0; i < rows; i++) {
     UNROLL for (int p = 0; p < panels; p++) {
-      UNROLL for (int v = 0; v < vectors; v++) total[(i * panels + p) * vectors + v] = (ints){0} + a[i]->start;
+      UNROLL for (int v = 0; v < vectors; v++) total[(i * panels + p) * vectors + v] = (ints)((bits){0} + a[i]->start);
     }
   }
   w = accumulate_fours(rows, panels, panel, vectors, count, a, w, total);

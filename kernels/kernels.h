@@ -23,7 +23,8 @@
   EACH(embedding_forward)                                                                                                               \
   EACH(embedding_backward)                                                                                                              \
   EACH(adam_step)                                                                                                                       \
-  EACH(multiply_add_peak)
+  EACH(multiply_add_peak)                                                                                                               \
+  EACH(shared_calls)
 
 #define DECLARE(name) size_t name##_kernel(Call *call);
 KERNELS(DECLARE)

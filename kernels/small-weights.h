@@ -33,7 +33,7 @@ typedef struct {
   SmallTiles quad, gru, pair; /* for passes of 4 chains, of the GRU's n r z q, and of 2 chains */
 } SmallWeights;
 
-/* By number as in WEIGHT_TYPES of src/kernels/compiled.ts; NULL for float32. */
+/* In the order of WEIGHT_TYPES in src/kernels/kernels.ts; NULL for float32. */
 extern const SmallWeights *const SMALL_WEIGHTS[3];
 extern const SmallWeights BFLOAT16, INT8;
 

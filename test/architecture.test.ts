@@ -38,7 +38,7 @@ const NODE_ONLY = [
   /^data\/read\//,
   /^data\/telemetry\.ts$/,
   /^model\/load-file\.ts$/,
-  /^kernels\/platform-node\.ts$/,
+  /^kernels\/(platform-node|addon-file)\.ts$/,
   /^train\/checkpoint-file\.ts$/,
   /^(serve|cli)\//,
   /^node\.ts$/,
@@ -69,7 +69,7 @@ function browserFaults(imports: readonly SourceImport[]): string[] {
   return imports
     .filter(({ from, to, typeOnly }) => to === null && !typeOnly && !NODE_ONLY.some((pattern) => pattern.test(from)))
     .filter(({ from, specifier }) => !PURE_PACKAGES[folderOf(from)]?.includes(specifier))
-    .filter(({ from, specifier }) => !(specifier === "#platform" && from === "kernels/wasm.ts"))
+    .filter(({ from, specifier }) => !(specifier === "#platform" && /^kernels\/(wasm|native|worker-pool|thread-count)\.ts$/.test(from)))
     .map(({ from, specifier }) => `${from} -> ${specifier}`);
 }
 

@@ -54,11 +54,11 @@ describe("README.md", () => {
 
   it("tells commands that exist, in the order of the help", () => {
     const main = read("src/cli/main.ts");
-    const commands = [...main.matchAll(/^ {2}(?:const \w+ = )?command\(\s*"(\w+)/gm)]
+    const commands = [...main.matchAll(/^ {2}(?:const \w+ = )?command\(\s*"([\w-]+)/gm)]
       .map(([, name]) => name)
       .filter((name) => name !== "compare");
     expect(commands.length).toBeGreaterThanOrEqual(10);
-    const listed = /lists the commands: ([^.]*)\./.exec(read("README.md"))?.[1].match(/\w+/g);
+    const listed = /lists the commands: ([^.]*)\./.exec(read("README.md"))?.[1].match(/[\w-]+/g);
     expect([...(listed ?? [])].sort()).toEqual([...commands].sort());
   });
 });

@@ -5,7 +5,8 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { type Turn, takeTurns, timeAsyncSteps, warmUp } from "../turn.js";
+import { timeAsyncSteps, warmUp } from "../step.js";
+import { type Turn, takeTurns } from "../turn.js";
 
 interface OnnxTensor {
   readonly dims: readonly number[];

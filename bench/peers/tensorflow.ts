@@ -4,7 +4,8 @@
  */
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { type Turn, takeTurns, timeAsyncSteps, warmUp } from "../turn.js";
+import { timeAsyncSteps, warmUp } from "../step.js";
+import { type Turn, takeTurns } from "../turn.js";
 
 const require = createRequire(join(process.env["PEERS_ROOT"] ?? "", "package.json"));
 const threads = Number(process.argv[2]);

@@ -27,7 +27,14 @@ import {
 import { availableParallelism, tmpdir } from "node:os";
 import { basename, dirname, join, posix, relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import { FINGERPRINT_MODULE, fingerprintModule, fingerprintOf, readSources, SOURCES } from "../fingerprint.mjs";
+import {
+  committedFingerprint,
+  FINGERPRINT_MODULE,
+  fingerprintModule,
+  fingerprintOf,
+  readSources,
+  SOURCES,
+} from "../fingerprint.mjs";
 
 const AVX512 = ["avx512f", "avx512bw", "avx512dq", "avx512vl", "fma"];
 
@@ -198,15 +205,18 @@ function plan(isa, { sets, sources, compiler, fingerprint, flags, link }) {
 async function compileUnits(plans, { compiler, folder, force, from }) {
   const jobs = new Map(plans.flatMap(({ units }) => units.map((one) => [one.key, one])));
   const compiled = new Map();
+  const missing = [...jobs.values()].filter(({ unit, key }) => force || !existsSync(objectFile(folder, unit, key)));
+  const headers = await precompileHeader(missing, { compiler, from });
   // The longest units first, so that no core waits for them at the end.
   await inParallel(
     [...jobs.values()].sort((a, b) => b.size - a.size),
     async ({ key, unit, flags }) => {
-      const object = join(folder, `${basename(unit, ".c")}-${key}.o`);
+      const object = objectFile(folder, unit, key);
       compiled.set(key, { object, fault: null });
       if (!force && existsSync(object)) return;
       const fresh = `${object}.${process.pid}`;
-      const fault = await runCommand(compiler, [...flags, "-c", join(from, unit), "-o", fresh]);
+      const include = headers.get(flags.join(" ")) ?? [];
+      const fault = await runCommand(compiler, [...flags, ...include, "-c", join(from, unit), "-o", fresh]);
       if (fault === null) renameSync(fresh, object);
       else {
         rmSync(fresh, { force: true });
@@ -220,6 +230,31 @@ async function compileUnits(plans, { compiler, folder, force, from }) {
 /** Beside this package: where the engine looks for addons that were built here. */
 export function defaultFolder() {
   return join(SOURCES, "../native", `${process.platform}-${process.arch}`);
+}
+
+const objectFile = (folder, unit, key) => join(folder, `${basename(unit, ".c")}-${key}.o`);
+
+/**
+ * GCC takes longer to read the header of x86 intrinsics than to compile most units, so it reads it once for all units with the same flags.
+ *
+ * @returns by flags, what to add to them.
+ */
+async function precompileHeader(units, { compiler, from }) {
+  const headers = new Map();
+  if (process.arch !== "x64" || /clang/i.test(compiler.version)) return headers;
+  // It has to be the first that a unit includes.
+  units = units.filter(({ flags }) => !flags.includes("-include"));
+  const counts = new Map();
+  for (const { flags } of units) counts.set(flags.join(" "), { flags, count: (counts.get(flags.join(" "))?.count ?? 0) + 1 });
+  const shared = [...counts.values()].filter(({ count }) => count > 2);
+  await inParallel(shared, async ({ flags }) => {
+    const header = join(from, hashOf(flags), "intrinsics.h");
+    mkdirSync(dirname(header));
+    writeFileSync(header, "#include <immintrin.h>\n");
+    const fault = await runCommand(compiler, [...flags, "-x", "c-header", header, "-o", `${header}.gch`]);
+    if (fault === null) headers.set(flags.join(" "), ["-include", header]);
+  });
+  return headers;
 }
 
 function noteOutcome({ folder, reason }) {
@@ -279,10 +314,10 @@ async function main(args) {
   const prepare = args.includes("--prepare");
   const out = given("--out");
   const isas = given("--isa")?.split(",");
-  const committed = existsSync(FINGERPRINT_MODULE) ? readFileSync(FINGERPRINT_MODULE, "utf8") : undefined;
+  const committed = committedFingerprint();
   let result;
   try {
-    const expected = prepare ? /"([0-9a-f]+)"/.exec(committed ?? "")?.[1] : undefined;
+    const expected = prepare ? committed : undefined;
     const objects = out === undefined ? join(defaultFolder(), "objects") : undefined;
     result = await buildNative({ out, isas, objects, fingerprint: expected, force: args.includes("--force") });
   } catch (error) {
@@ -295,7 +330,7 @@ async function main(args) {
   for (const one of failed) console.error(`native engine: ${one.isa} was not built: ${one.reason}`);
   if (reason) console.error(`native engine: not built, the WebAssembly engine is used: ${reason}`);
   if (repair) console.error(`  repair: ${repair}`);
-  if (reason === undefined && !prepare && committed !== undefined && committed !== fingerprintModule(fingerprint)) {
+  if (reason === undefined && !prepare && committed !== undefined && committed !== fingerprint) {
     writeFileSync(FINGERPRINT_MODULE, fingerprintModule(fingerprint));
     console.log(`native engine: noted that the sources are now ${fingerprint}; the WebAssembly modules are older`);
   }

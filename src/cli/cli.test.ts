@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { OstinatoError } from "../core/errors.js";
 import { seed } from "../core/rng.js";
 import { tableFromRecords } from "../data/index.js";
+import { arithmeticOf, ReferenceKernels, WasmKernels } from "../kernels/index.js";
 import { parseConfig } from "../tasks/index.js";
 import { encodeCheckpoint } from "../train/index.js";
 import { loadConfig } from "./config-file.js";
@@ -13,7 +14,7 @@ import { describeLive } from "./demo.js";
 import { sketchData } from "./init.js";
 import { unwritable, wantWritable, writeWhole } from "./output-file.js";
 import { jsonLine, printable } from "./printable.js";
-import { checkpointName, takeUpRun } from "./resume.js";
+import { takeUpRun } from "./resume.js";
 import { baselineFiles, claimFolder, latestRunFolder, makeRunFolder, writeConfig } from "./run-folder.js";
 import { alignColumns, counted, describeProgress, describeSeconds, Terminal } from "./terminal.js";
 
@@ -168,7 +169,7 @@ describe("a configuration", () => {
 });
 
 describe("a run that goes on", () => {
-  const engine = { name: "wasm" as const, detail: "relaxed SIMD" };
+  const engine = WasmKernels.create({ variant: "simd128" });
   const entries = [
     { kind: "step", epoch: 0, step: 0 },
     { kind: "step", epoch: 0, step: 50 },
@@ -182,7 +183,14 @@ describe("a run that goes on", () => {
     const run = join(folder, name);
     mkdirSync(run);
     const counts = { epoch, cursor: 0, step, seconds: 0, learningRate: 0, optimizerStep: 0, waited: 0 };
-    const progress = { ...counts, fingerprint: checkpointName("abc", engine), rng: seed(1).state, schedule: {}, best: null };
+    const progress = {
+      ...counts,
+      fingerprint: "abc",
+      engines: [arithmeticOf(engine)],
+      rng: seed(1).state,
+      schedule: {},
+      best: null,
+    };
     const whole = { ...progress, epochLoss: { total: 0, count: 0, clipped: 0 }, finished: false };
     const none = new Map<string, never>();
     writeFileSync(
@@ -196,22 +204,25 @@ describe("a run that goes on", () => {
 
   it("drops from its log what the checkpoint does not hold, and a line that was cut off", async () => {
     const inside = stopped("inside", { step: 100, epoch: 1 });
-    expect(await takeUpRun(inside, { fingerprint: "abc", engine })).toBe(true);
+    expect(await takeUpRun(inside, { fingerprint: "abc", engine })).toBe("wasm simd128");
     expect(log(inside)).toEqual([...entries.slice(0, 3), ""]);
     const between = stopped("between", { step: 120, epoch: 2 });
     await takeUpRun(between, { fingerprint: "abc", engine });
     expect(log(between)).toEqual([...entries.slice(0, 5), ""]);
     rmSync(join(between, "checkpoint.safetensors"));
-    expect(await takeUpRun(between, { fingerprint: "abc", engine })).toBe(false);
+    expect(await takeUpRun(between, { fingerprint: "abc", engine })).toBeNull();
     expect(log(between)).toEqual([""]);
   });
 
-  it("is refused on another engine, by both names, and as another run, and stays as it is", async () => {
+  it("is refused on another engine, by both names, unless told, and as another run, and stays as it is", async () => {
     const run = stopped("engine", { step: 100, epoch: 1 });
-    const elsewhere = takeUpRun(run, { fingerprint: "abc", engine: { name: "wasm", detail: "simd128" } });
-    await expect(elsewhere).rejects.toThrow(/OST_CHECKPOINT.*wasm \(relaxed SIMD\).*wasm \(simd128\).*OSTINATO_ENGINE/s);
+    const elsewhere = { fingerprint: "abc", engine: new ReferenceKernels("float32") };
+    await expect(takeUpRun(run, elsewhere)).rejects.toThrow(
+      /OST_CHECKPOINT.*engine wasm simd128.*engine reference float32.*OSTINATO_ENGINE.*--other-engine/s,
+    );
     await expect(takeUpRun(run, { fingerprint: "abd", engine })).rejects.toThrow(/OST_CHECKPOINT.*another configuration/);
     expect(log(run)).toHaveLength(entries.length + 1);
+    expect(await takeUpRun(run, { ...elsewhere, otherEngine: true })).toBe("wasm simd128");
   });
 });
 

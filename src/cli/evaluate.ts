@@ -6,6 +6,8 @@ import { basename, resolve } from "node:path";
 import { OstinatoError } from "../core/errors.js";
 import { applyPreprocessing, type PreparedData, partCode, type Table } from "../data/index.js";
 import { hashFile } from "../data/read/index.js";
+import { METRICS, type MetricDifference, metricDifferences, type Score } from "../evaluate/index.js";
+import type { WeightType } from "../kernels/index.js";
 import type { LoadedModel } from "../model/index.js";
 import { loadModel } from "../model/load-file.js";
 import { type ExperimentConfig, type ExperimentData, judgeEntrants, prepareExperiment, scoringOptions } from "../tasks/index.js";
@@ -18,6 +20,8 @@ import { Terminal, type TerminalOptions } from "./terminal.js";
 
 export interface EvaluateCommandOptions extends TerminalOptions {
   data?: string;
+  /** Judges the model with small weights, the same with float32 among its rivals. */
+  weights?: WeightType;
 }
 
 interface ScoredData extends ExperimentData {
@@ -33,11 +37,13 @@ interface ScoredData extends ExperimentData {
 export async function evaluateCommand(path: string, options: EvaluateCommandOptions): Promise<0 | 3> {
   const terminal = new Terminal(options);
   const loaded = await loadModel(path);
+  const small = options.weights && options.weights !== "float32" ? await loadModel(path, { weights: options.weights }) : null;
   const rivals = await loadRivals(path);
   const scored = options.data === undefined ? await ownData(loaded, path) : await otherData(loaded, path, options.data);
   const { config, notes: doubts } = judgeable(scored.config, scored.prepared);
   const notes = [...scored.notes, ...doubts];
-  terminal.print(`\n  ${predictorName(loaded)} on ${scored.origin}`);
+  const name = predictorName(loaded);
+  terminal.print(`\n  ${name}${small ? ` with ${small.weights} weights` : ""} on ${scored.origin}`);
   for (const note of notes) terminal.print(`  ${terminal.color.yellow("note")} ${note}`);
   terminal.print();
 
@@ -45,11 +51,18 @@ export async function evaluateCommand(path: string, options: EvaluateCommandOpti
   try {
     terminal.status("  scoring", { always: true });
     const entrants = [loaded, ...rivals.map((rival) => rival.loaded)].map((one) => entrantOf(one, loaded));
+    if (small) entrants.unshift({ ...entrantOf(small, loaded), name: `${name} ${small.weights}` });
     const judged = await judgeEntrants(config, scored, entrants, { signal: interrupt.signal });
     if (!judged) return 3;
     const { report, model, rivals: others } = judged;
     new ExperimentView(terminal, config, scored.table).judgement(report, 1);
     terminal.print();
+    const exact = small ? others[0].test : null;
+    const differences = exact ? metricDifferences(model.test, exact) : [];
+    if (small)
+      terminal.print(
+        `  ${terminal.color.bold(`${small.weights} against float32`)}\n${differenceTable(differences, small.weights)}`,
+      );
     if (options.json) {
       terminal.json({
         model: path,
@@ -61,7 +74,8 @@ export async function evaluateCommand(path: string, options: EvaluateCommandOpti
           unit: report.unit,
         },
         metrics: { test: model.test.metrics },
-        baselines: Object.fromEntries(others.map(({ name, test }) => [name, test.metrics])),
+        ...(small && exact && { weights: weightsReport(small.weights, exact, differences) }),
+        baselines: Object.fromEntries(others.slice(small ? 1 : 0).map(({ name, test }) => [name, test.metrics])),
         comparisons: report.comparisons,
         lengthShift: report.lengthShift ?? null,
         verdict: report.verdict,
@@ -73,6 +87,36 @@ export async function evaluateCommand(path: string, options: EvaluateCommandOpti
     terminal.clear();
     interrupt.release();
   }
+}
+
+/** What small weights cost, as JSON: float32's own metrics, and small minus float32. */
+function weightsReport(type: WeightType, { metrics }: Score, differences: MetricDifference[]) {
+  return {
+    type,
+    float32: metrics,
+    difference: Object.fromEntries(differences.map(({ metric, difference }) => [metric, difference])),
+  };
+}
+
+/** A line per metric: small, float32, difference, and the difference as a share of float32's value. */
+function differenceTable(differences: MetricDifference[], type: WeightType): string {
+  const rows = differences.map(({ metric, value, reference, difference }) => {
+    const share = reference === 0 ? "" : `${signed((100 * difference) / Math.abs(reference), 3)} %`;
+    return [METRICS[metric].label, value.toPrecision(6), reference.toPrecision(6), signed(difference, 6), share];
+  });
+  const table = [["", type, "float32", "difference", ""], ...rows];
+  const widths = table[0].map((_, c) => Math.max(...table.map((row) => row[c].length)));
+  return table
+    .map((row) =>
+      `    ${row.map((cell, c) => (c === 0 ? cell.padEnd(widths[c]) : cell.padStart(widths[c]))).join("   ")}`.trimEnd(),
+    )
+    .join("\n");
+}
+
+function signed(value: number, decimals: number): string {
+  const text = value.toFixed(decimals);
+  if (Number(text) === 0) return text.replace("-", "");
+  return value > 0 ? `+${text}` : text;
 }
 
 /** The test part of the data the model was trained with. */

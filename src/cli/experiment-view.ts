@@ -21,13 +21,9 @@ import {
 
 const INDENT = 14;
 
-/** "Ostinato 0.1.0 · engine wasm (relaxed SIMD)" */
-export function banner(engine: Pick<Kernels, "name" | "detail">): string {
-  return `Ostinato ${packageVersion()} · engine ${describeEngine(engine)}`;
-}
-
-export function describeEngine({ name, detail }: Pick<Kernels, "name" | "detail">): string {
-  return `${name} (${detail})`;
+/** "Ostinato 0.1.0 · engine native (avx512, 2 threads)"; also why it is no faster one, and the repair. */
+export function banner({ name, detail }: Pick<Kernels, "name" | "detail">): string {
+  return `Ostinato ${packageVersion()} · engine ${name} (${detail})`;
 }
 
 export class ExperimentView {

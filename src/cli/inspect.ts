@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { arch, cpus, platform } from "node:os";
 import { OstinatoError } from "../core/errors.js";
 import type { Report } from "../evaluate/index.js";
-import { defaultEngine } from "../kernels/index.js";
+import { defaultEngine, type EngineChoice, engineChoices } from "../kernels/index.js";
 import { readSafetensors } from "../model/index.js";
 import { loadModel } from "../model/load-file.js";
 import { parameterCount, predictorName } from "./model-file.js";
@@ -17,17 +17,21 @@ export interface InspectCommandOptions extends TerminalOptions {
 export async function inspectCommand(path: string | undefined, options: InspectCommandOptions): Promise<0> {
   const terminal = new Terminal(options);
   if (options.engine) {
-    const { name, detail } = defaultEngine();
     const facts = {
-      engine: name,
-      instructions: detail,
+      ...engineFacts(),
       version: packageVersion(),
       node: process.versions.node,
       platform: `${platform()} ${arch()}`,
-      cores: cpus().length,
     };
-    terminal.print(`  engine ${name} (${detail})`);
-    terminal.print(`  Ostinato ${facts.version}, Node ${facts.node}, ${facts.platform}, ${counted(facts.cores, "core")}`);
+    const { engine, instructions, threads, cores, engines } = facts;
+    terminal.print(`  engine ${engine} (${instructions}), ${counted(threads, "thread")} a call`);
+    terminal.print(`  Ostinato ${facts.version}, Node ${facts.node}, ${facts.platform}, ${counted(cores, "core")}`);
+    terminal.print();
+    const rows = engines.map((one) => [one.engine, one.isa, one.chosen ? "chosen" : (one.reason ?? "available")]);
+    for (const line of alignColumns(rows)) terminal.print(`  ${line}`);
+    const [best] = engines;
+    if (best.engine === "native" && engines.every(({ engine, reason }) => engine !== "native" || reason !== null))
+      terminal.print("\n  repair: ostinato build-native");
     if (path === undefined) {
       if (options.json) terminal.json(facts);
       return 0;
@@ -71,7 +75,7 @@ export async function inspectCommand(path: string | undefined, options: InspectC
     tensors: Object.fromEntries([...tensors].map(([tensor, { dtype, shape }]) => [tensor, { dtype, shape }])),
   };
   if (options.json) {
-    terminal.json(options.engine ? { ...facts, engine: defaultEngine().name, instructions: defaultEngine().detail } : facts);
+    terminal.json(options.engine ? { ...facts, ...engineFacts() } : facts);
     return 0;
   }
   const streaming = {
@@ -107,6 +111,22 @@ export async function inspectCommand(path: string | undefined, options: InspectC
     terminal.print(`    ${line}`);
   terminal.print();
   return 0;
+}
+
+interface EngineFacts {
+  engine: string;
+  /** The instruction set of the kernels. */
+  instructions: string;
+  threads: number;
+  cores: number;
+  /** Every engine of this platform, fastest first. */
+  engines: (EngineChoice & { chosen: boolean })[];
+}
+
+function engineFacts(): EngineFacts {
+  const { name, isa, threads } = defaultEngine();
+  const engines = engineChoices().map((one) => ({ ...one, chosen: one.engine === name && one.isa === isa }));
+  return { engine: name, instructions: isa, threads, cores: cpus().length, engines };
 }
 
 /** Each transform with its numbers, a column per line where it has one number or more for every column. */

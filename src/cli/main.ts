@@ -3,6 +3,7 @@
 import { Command, CommanderError } from "commander";
 import picocolors from "picocolors";
 import { type ExitCode, nearest, OstinatoError } from "../core/errors.js";
+import type { WeightType } from "../kernels/index.js";
 import { flushOutput, outputFault, surviveClosedOutput } from "./output.js";
 import { packageVersion } from "./package-root.js";
 import { jsonLine, printable } from "./printable.js";
@@ -51,6 +52,11 @@ function makeProgram(done: (outcome: Outcome) => void): Command {
       .addHelpText("after", `\nExample:\n  $ ${example}\n`)
       .option("--json", "print JSON on stdout and everything else on stderr")
       .option("--debug", "show the stack of an error");
+  program.hook("preAction", (_program, command) => {
+    const { threads } = command.opts();
+    // Read when the engine is made, which is before anything computes.
+    if (threads !== undefined) process.env["OSTINATO_THREADS"] = String(threads);
+  });
   // biome-ignore lint/suspicious/noExplicitAny: the arguments are those of the usage line.
   const lazily = (load: () => Promise<(...args: any[]) => Promise<Outcome>>) => {
     return async (...args: unknown[]) => done(await (await load())(...args));
@@ -88,12 +94,16 @@ function makeProgram(done: (outcome: Outcome) => void): Command {
     )
     .option("--out <folder>", "the run folder, new or empty; default runs/<name>-<n>")
     .option("--resume", "go on from the checkpoint of the run folder")
+    .option("--other-engine", "with --resume: go on although another engine began the run and rounds differently")
     .option("--quiet", "say nothing but errors")
+    .option(...THREADS_OPTION)
     .action(lazily(async () => (await import("./train.js")).trainCommand));
 
   command("evaluate <model>", "score a model file again beside its baselines", "ostinato evaluate runs/load-1/model.safetensors")
     .option("--data <file>", "score all of this file; default the test part of the model's own data")
+    .option("--weights <type>", "score it with small weights, beside float32: bfloat16 or int8", weightType)
     .option("--quiet", "say nothing but errors")
+    .option(...THREADS_OPTION)
     .action(lazily(async () => (await import("./evaluate.js")).evaluateCommand));
 
   command(
@@ -104,7 +114,9 @@ function makeProgram(done: (outcome: Outcome) => void): Command {
     .requiredOption("--data <file>", "the data; the target columns may be absent")
     .requiredOption("--out <file>", "the predictions: .csv or .ndjson")
     .option("--force", "overwrite the predictions")
+    .option(...WEIGHTS_OPTION)
     .option("--quiet", "say nothing but errors")
+    .option(...THREADS_OPTION)
     .action(lazily(async () => (await import("./predict.js")).predictCommand));
 
   command(
@@ -116,6 +128,7 @@ function makeProgram(done: (outcome: Outcome) => void): Command {
     .option("--snapshot-in <file>", "begin with this state")
     .option("--snapshot-out <file>", "write the state here at the end; an older one is replaced")
     .option("--skip-bad", "report bad lines and go on")
+    .option(...WEIGHTS_OPTION)
     .option("--quiet", "say nothing but errors")
     .action(lazily(async () => (await import("./stream.js")).streamCommand));
 
@@ -128,12 +141,19 @@ function makeProgram(done: (outcome: Outcome) => void): Command {
     .option("--port <n>", "the port; 0 takes a free one", number("--port", { least: 0, most: 65535, whole: true }), 8787)
     .option("--allow-public", "permit an address that other machines reach; put TLS in front")
     .option("--ttl <seconds>", "end sessions not used for so long; default never", number("--ttl", { above: 0 }))
+    .option(...WEIGHTS_OPTION)
     .option("--max-sessions <n>", "live sessions at most; default 10000", number("--max-sessions", { least: 1, whole: true }))
+    .option(...THREADS_OPTION)
     .action(lazily(async () => (await import("./serve.js")).serveCommand));
 
   command("inspect [model]", "show what a model file holds", "ostinato inspect runs/load-1/model.safetensors")
-    .option("--engine", "show the compute engine and its instruction set")
+    .option("--engine", "show the compute engine, its instruction set and threads, and why no other is used")
     .action(lazily(async () => (await import("./inspect.js")).inspectCommand));
+
+  command("build-native", "build the native engine with this machine's C compiler", "ostinato build-native")
+    .option("--out <folder>", "the addons; default where the package finds them by itself")
+    .option("--quiet", "say nothing but errors")
+    .action(lazily(async () => (await import("./build-native.js")).buildNativeCommand));
 
   const runs = command("runs [folder]", "list the runs of a folder, default runs", "ostinato runs").action(
     lazily(async () => {
@@ -159,6 +179,33 @@ function makeProgram(done: (outcome: Outcome) => void): Command {
     .action(lazily(async () => (await import("./demo.js")).demoCommand));
   return program;
 }
+
+/** Reads a type of weights. @throws OST_USAGE */
+function weightType(text: string): WeightType {
+  const known: readonly WeightType[] = ["float32", "bfloat16", "int8"];
+  const type = known.find((one) => one === text);
+  if (type) return type;
+  const close = nearest(text, known);
+  throw new OstinatoError("OST_USAGE", {
+    what: "no such type of weights",
+    expected: known.join(", "),
+    got: text,
+    where: "--weights",
+    repair: close ? `did you mean ${close}?` : undefined,
+  });
+}
+
+const WEIGHTS_OPTION = [
+  "--weights <type>",
+  "weights of recurrent layers: float32, bfloat16 or int8; default float32",
+  weightType,
+] as const;
+
+const THREADS_OPTION = [
+  "--threads <n>",
+  "threads that may work on one calculation, or auto: one per core, at most 8; no result depends on it; default 1",
+  (text: string): number | "auto" => (text === "auto" ? text : number("--threads", { least: 1, most: 64, whole: true })(text)),
+] as const;
 
 interface NumberRange {
   least?: number;

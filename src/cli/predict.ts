@@ -11,6 +11,7 @@ import { extname } from "node:path";
 import type { Batch } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
 import { applyPreprocessing, batches, lanes, type PreparedData, sequences, trailingWindows, windows } from "../data/index.js";
+import type { WeightType } from "../kernels/index.js";
 import { type LoadedModel, probabilities } from "../model/index.js";
 import { loadModel } from "../model/load-file.js";
 import { readModelInput } from "./data-file.js";
@@ -23,6 +24,7 @@ export interface PredictCommandOptions extends TerminalOptions {
   out: string;
   /** Replaces the file. */
   force?: boolean;
+  weights?: WeightType;
 }
 
 const BATCH_SIZE = 256;
@@ -57,7 +59,7 @@ export async function predictCommand(path: string, options: PredictCommandOption
     });
   }
   wantWritable(out);
-  const loaded = await loadModel(path);
+  const loaded = await loadModel(path, { weights: options.weights });
   const { preprocessing } = loaded;
   const table = await readModelInput(data, preprocessing.roles, preprocessing.targetKind);
   const prepared = everyRowCounts(applyPreprocessing(table, preprocessing, { target: "optional" }));
@@ -72,7 +74,8 @@ export async function predictCommand(path: string, options: PredictCommandOption
   terminal.print(
     `  ${predictorName(loaded)}: ${counted(rows, "row")} of predictions for ${counted(table.rows, "row")} of ${table.source}, written to ${out}.`,
   );
-  if (options.json) terminal.json({ model: path, data, out, rows, inputRows: table.rows, columns: layout.columns });
+  if (options.json)
+    terminal.json({ model: path, data, out, rows, inputRows: table.rows, columns: layout.columns, weights: loaded.weights });
   return 0;
 }
 

@@ -5,58 +5,46 @@ import { OstinatoError } from "../core/errors.js";
 import type { Kernels } from "../kernels/index.js";
 import type { CheckpointProgress } from "../train/checkpoint.js";
 import { checkpointFile } from "../train/checkpoint-file.js";
-import { decodeCheckpoint, type RunLogEntry } from "../train/index.js";
-import { describeEngine } from "./experiment-view.js";
+import { decodeCheckpoint, type RunLogEntry, wantSameEngine } from "../train/index.js";
 import { writeWhole } from "./output-file.js";
 import { RUN_FILES } from "./run-folder.js";
 
-type Engine = Pick<Kernels, "name" | "detail">;
-
-/** What a checkpoint is named by: the run's fingerprint and the engine, because another engine rounds differently. */
-export function checkpointName(fingerprint: string, engine: Engine): string {
-  return `${fingerprint} ${describeEngine(engine)}`;
+export interface TakeUpOptions {
+  /** Of configuration and data. */
+  fingerprint: string;
+  engine: Kernels;
+  /** Takes up the run of another engine too. */
+  otherEngine?: boolean;
 }
 
 /**
  * Makes a run folder ready to go on: refuses the checkpoint of another run, and drops from the log what the checkpoint does not hold, since
  * those steps are made again. Without a checkpoint every step is.
  *
- * @returns whether there is a checkpoint to go on from.
+ * @returns the engine that computed the checkpoint, or null without one.
  * @throws OST_CHECKPOINT for another configuration, other data or another engine; the folder stays as it is.
  */
 export async function takeUpRun(
   folder: string,
-  { fingerprint, engine }: { fingerprint: string; engine: Engine },
-): Promise<boolean> {
+  { fingerprint, engine, otherEngine = false }: TakeUpOptions,
+): Promise<string | null> {
   const path = join(folder, RUN_FILES.checkpoint);
   const bytes = await checkpointFile(path).load();
   const progress = bytes ? decodeCheckpoint(bytes).progress : null;
-  if (progress) wantSameRun(progress.fingerprint, { fingerprint, engine, where: path });
+  if (progress) {
+    if (progress.fingerprint !== fingerprint) {
+      throw new OstinatoError("OST_CHECKPOINT", {
+        what: "the checkpoint belongs to another run: another configuration or other data",
+        expected: `run ${fingerprint.slice(0, 12)}`,
+        got: `run ${progress.fingerprint.slice(0, 12)}`,
+        where: path,
+        repair: "resume with the same configuration and data, or choose another --out",
+      });
+    }
+    if (!otherEngine) wantSameEngine(progress, engine, path);
+  }
   await trimLog(join(folder, RUN_FILES.log), progress ?? { step: 0, epoch: 0 });
-  return progress !== null;
-}
-
-function wantSameRun(name: string, own: { fingerprint: string; engine: Engine; where: string }): void {
-  const space = name.indexOf(" ");
-  const [fingerprint, engine] = space < 0 ? [name, "unknown"] : [name.slice(0, space), name.slice(space + 1)];
-  if (fingerprint !== own.fingerprint) {
-    throw new OstinatoError("OST_CHECKPOINT", {
-      what: "the checkpoint belongs to another run: another configuration or other data",
-      expected: `run ${own.fingerprint.slice(0, 12)}`,
-      got: `run ${fingerprint.slice(0, 12)}`,
-      where: own.where,
-      repair: "resume with the same configuration and data, or choose another --out",
-    });
-  }
-  if (engine !== describeEngine(own.engine)) {
-    throw new OstinatoError("OST_CHECKPOINT", {
-      what: "the run was begun on another engine, so what follows would not be bit for bit the same run",
-      expected: `engine ${engine}`,
-      got: `engine ${describeEngine(own.engine)}`,
-      where: own.where,
-      repair: "go on with a machine of that kind, choose the engine with OSTINATO_ENGINE, or start anew with another --out",
-    });
-  }
+  return progress ? (progress.engines.at(-1) ?? "unknown") : null;
 }
 
 /** Cuts a log where the checkpoint ends, and a last line that was cut off itself. Entries are in the order of the steps. */

@@ -19,6 +19,8 @@ export interface RunSummary {
   /** Path of the model file. */
   model: string;
   task: string;
+  /** What computed it: engine, instruction set, threads. */
+  engine: string;
   steps: number;
   epochs: number;
   seconds: number;
@@ -113,9 +115,11 @@ export async function writeConfig(folder: string, config: ExperimentConfig): Pro
   await writeWhole(join(folder, RUN_FILES.config), `# As resolved, with every default.\n${stringify(config)}`);
 }
 
-export function summarize(folder: string, { task, training, metrics, baselines, report }: ExperimentResult): RunSummary {
+export function summarize(folder: string, result: ExperimentResult): RunSummary {
+  const { task, engine, training, metrics, baselines, report } = result;
   const { steps, epochs, seconds } = training;
-  return { model: join(folder, RUN_FILES.model), task, steps, epochs, seconds, metrics, baselines, verdict: report.verdict };
+  const model = join(folder, RUN_FILES.model);
+  return { model, task, engine, steps, epochs, seconds, metrics, baselines, verdict: report.verdict };
 }
 
 /** Writes everything a finished run leaves; the report last, so that a folder with a report is whole. */

@@ -1,6 +1,7 @@
 /** @file `ostinato stream`: raw records as NDJSON on stdin, one JSON object per record on stdout, with the state carried from one to the next. */
 import { readFile } from "node:fs/promises";
 import { type ErrorCode, OstinatoError } from "../core/errors.js";
+import type { WeightType } from "../kernels/index.js";
 import { openSession, type RawRecord, type StreamSession } from "../model/index.js";
 import { loadModel } from "../model/load-file.js";
 import { ownerOf } from "../serve/owner.js";
@@ -16,6 +17,7 @@ export interface StreamCommandOptions extends TerminalOptions {
   snapshotIn?: string;
   snapshotOut?: string;
   skipBad?: boolean;
+  weights?: WeightType;
 }
 
 const MAX_LINE_CHARACTERS = 1 << 20;
@@ -23,7 +25,7 @@ const MAX_LINE_CHARACTERS = 1 << 20;
 export async function streamCommand(path: string, options: StreamCommandOptions): Promise<0> {
   const terminal = new Terminal({ json: true, quiet: options.quiet });
   if (options.snapshotOut !== undefined) wantWritable(options.snapshotOut);
-  const loaded = await loadModel(path);
+  const loaded = await loadModel(path, { weights: options.weights });
   const snapshot = options.snapshotIn === undefined ? undefined : await readSnapshot(options.snapshotIn);
   const session = openSession(loaded, { owner: ownerOf(options.owner), snapshot });
   const startedAt = session.steps;

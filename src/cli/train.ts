@@ -2,7 +2,7 @@
 import { appendFileSync, existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { OstinatoError } from "../core/errors.js";
-import { defaultEngine } from "../kernels/index.js";
+import { arithmeticOf, defaultEngine } from "../kernels/index.js";
 import { type ExperimentResult, runExperiment } from "../tasks/index.js";
 import { checkpointFile } from "../train/checkpoint-file.js";
 import type { RunLogEntry } from "../train/index.js";
@@ -10,7 +10,7 @@ import { type LoadedConfig, loadConfig } from "./config-file.js";
 import { fingerprintOf, hashSources, judgesAlike, portableConfig, readExperimentFiles } from "./data-file.js";
 import { banner, ExperimentView } from "./experiment-view.js";
 import { takeInterrupts } from "./interrupt.js";
-import { checkpointName, takeUpRun } from "./resume.js";
+import { takeUpRun } from "./resume.js";
 import {
   abandonFolder,
   baselineFiles,
@@ -30,6 +30,7 @@ export interface TrainCommandOptions extends TerminalOptions {
   set?: string[];
   out?: string;
   resume?: boolean;
+  otherEngine?: boolean;
 }
 
 const RUNS = "runs";
@@ -37,6 +38,14 @@ const RUNS = "runs";
 /** @returns the exit code: 3 when it was stopped by Ctrl-C. */
 export async function trainCommand(path: string | undefined, options: TrainCommandOptions): Promise<0 | 3> {
   const terminal = new Terminal(options);
+  if (options.otherEngine && !options.resume) {
+    throw new OstinatoError("OST_USAGE", {
+      what: "there is no run to go on with on another engine",
+      expected: "--other-engine together with --resume",
+      where: "train",
+      repair: "leave --other-engine out: a new run takes the engine there is",
+    });
+  }
   if (options.resume && options.out !== undefined) wantBegun(options.out);
   const loaded = await loadConfig(path ?? resumedConfig(options), options);
   const { config, name } = loaded;
@@ -58,7 +67,11 @@ export async function trainCommand(path: string | undefined, options: TrainComma
     folder ??= makeRunFolder(RUNS, name);
     const at = folder;
     const fingerprint = fingerprintOf(config, hashes);
-    if (options.resume) await takeUpRun(at, { fingerprint, engine });
+    const { otherEngine } = options;
+    const before = options.resume ? await takeUpRun(at, { fingerprint, engine, otherEngine }) : null;
+    if (before !== null && before !== arithmeticOf(engine)) {
+      terminal.warn(`  Going on with ${arithmeticOf(engine)} what ${before} began: not bit for bit the run it would have been.`);
+    }
     await writeConfig(at, config);
     const view = new ExperimentView(terminal, config, table);
     const result = await runExperiment(portableConfig(config), table, {
@@ -66,7 +79,8 @@ export async function trainCommand(path: string | undefined, options: TrainComma
       dataHashes: hashes,
       checkpoint: checkpointFile(join(at, RUN_FILES.checkpoint)),
       resume: options.resume,
-      fingerprint: checkpointName(fingerprint, engine),
+      otherEngine,
+      fingerprint,
       signal: interrupt.signal,
       onEvent: view.onEvent,
       onLog: (entry: RunLogEntry) => {
@@ -167,9 +181,9 @@ async function alreadyFinished(
       repair: "choose another --out, and leave --resume out",
     });
   }
-  const { model, task, steps, epochs, seconds, metrics, baselines, verdict } = report;
+  const { model, task, engine, steps, epochs, seconds, metrics, baselines, verdict } = report;
   terminal.print(`  ${folder} is finished already. ${verdict.text}`);
-  if (json) terminal.json({ model, task, steps, epochs, seconds, metrics, baselines, verdict } satisfies RunSummary);
+  if (json) terminal.json({ model, task, engine, steps, epochs, seconds, metrics, baselines, verdict } satisfies RunSummary);
   return 0;
 }
 

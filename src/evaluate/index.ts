@@ -1,6 +1,7 @@
 export { type BootstrapOptions, bootstrap, type Comparison, compare, type PairedUnits } from "./bootstrap.js";
 export { type ComparableMetric, compareScores } from "./comparison.js";
 export { compareDecision, type Decision, type DecisionResult, decide, decisionNeeds, describeDecision } from "./decision.js";
+export { type MetricDifference, metricDifferences } from "./difference.js";
 export { type EvaluateOptions, evaluate } from "./evaluate.js";
 export { type Contender, type JudgeOptions, judge, judgeStepwise } from "./judge.js";
 export { LENGTH_MULTIPLES, type LengthMultiple, type LengthShift, type LengthShiftOptions, lengthShift } from "./length-shift.js";

@@ -7,7 +7,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { homedir } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import fingerprint from "./wasm/fingerprint.js";
 
@@ -69,7 +69,7 @@ function cacheFolder(): string | null {
  */
 export function addonFolders(): string[] {
   const only = process.env["OSTINATO_NATIVE_FOLDER"];
-  if (only) return [only];
+  if (only) return [resolve(only)];
   const { beside, cache } = buildFolders();
   const require = createRequire(import.meta.url);
   const packages = ["", "-musl"].flatMap((libc) => {

@@ -2,24 +2,26 @@
  * @file The kernels of kernels/*.c, however they were compiled: writes a call's arguments as a block of 32-bit words into the engine's memory
  * and hands its place over. WebAssembly and native code read the same blocks and work in place on the same memory.
  */
-import type {
-  AdamStep,
-  CellKind,
-  CrossEntropy,
-  CrossEntropyBackward,
-  CrossEntropyForward,
-  Embedding,
-  Kernels,
-  LinearForward,
-  Matmul,
-  Pointer,
-  Program,
-  RecurrentBackward,
-  RecurrentForward,
-  RecurrentPack,
-  WeightType,
+import {
+  type AdamStep,
+  type CellKind,
+  type CrossEntropy,
+  type CrossEntropyBackward,
+  type CrossEntropyForward,
+  type Embedding,
+  type Kernels,
+  type LinearForward,
+  type Matmul,
+  type Pointer,
+  type Program,
+  type RecurrentBackward,
+  type RecurrentForward,
+  type RecurrentPack,
+  WEIGHT_TYPES,
+  type WeightType,
 } from "./kernels.js";
 import type { Memory } from "./memory.js";
+import { countThreads } from "./thread-count.js";
 
 /** In the order of kernels/kernels.h; a kernel's number is its place. */
 export const KERNELS = [
@@ -42,6 +44,7 @@ export const KERNELS = [
   "embedding_backward",
   "adam_step",
   "multiply_add_peak",
+  "shared_calls",
 ] as const;
 type Kernel = (typeof KERNELS)[number];
 const NUMBER = Object.fromEntries(KERNELS.map((name, i) => [name, i])) as Record<Kernel, number>;
@@ -50,8 +53,7 @@ const NUMBER = Object.fromEntries(KERNELS.map((name, i) => [name, i])) as Record
 const CELLS: readonly CellKind[] = ["rnnTanh", "rnnRelu", "lstm", "gru", "gruResetBefore"];
 const CELL = Object.fromEntries(CELLS.map((cell, i) => [cell, i])) as Record<CellKind, number>;
 
-/** In the order of SMALL_WEIGHTS in kernels/small-weights.c, where float32 is none. */
-const WEIGHT_TYPES: readonly WeightType[] = ["float32", "bfloat16", "int8"];
+/** As SMALL_WEIGHTS in kernels/small-weights.c, where float32 is none. */
 const WEIGHTS = Object.fromEntries(WEIGHT_TYPES.map((type, i) => [type, i])) as Record<WeightType, number>;
 
 /** Enough for the longest block, `recurrent_backward`. */
@@ -86,11 +88,17 @@ export abstract class CompiledKernels implements Kernels {
   /** Runs the call of a block; returns 0, or the bytes of scratch it wants first. */
   protected abstract run(block: Pointer, context: Pointer): number;
 
+  /** Called before so many threads, more than one, are set; native code makes them by itself. @throws OST_ENGINE where they cannot be. */
+  protected wantThreads(_count: number): void {}
+
   get threads(): number {
     return this.#threads;
   }
 
+  /** @throws OST_RANGE outside 1 .. 64. @throws OST_ENGINE where there cannot be so many. */
   set threads(count: number) {
+    countThreads(count, "kernels.threads");
+    if (count > 1) this.wantThreads(count);
     this.#threads = count;
     this.memory.ints[(this.#context >>> 2) + THREADS] = count;
   }
@@ -223,6 +231,19 @@ export abstract class CompiledKernels implements Kernels {
       operations += rounds * floats[result >>> 2];
     }
     return operations / ((performance.now() - start) / 1000);
+  }
+
+  /**
+   * How many calls several threads have shared so far (native: in the whole process), and how many threads took part in the last call that
+   * several were invited to. For tests and benchmarks: results cannot tell.
+   *
+   * @param options `insist`: from now on such calls wait for every thread, however long, instead of for a moment. Default false.
+   */
+  sharedCalls({ insist = false }: { insist?: boolean } = {}): { calls: number; threads: number } {
+    const result = this.#context + 4 * RESULT;
+    this.#call(NUMBER.shared_calls, [result, insist ? 1 : 0]);
+    const [calls, threads] = this.memory.intsAt(result, 2);
+    return { calls, threads };
   }
 
   record(calls: () => void): Program {

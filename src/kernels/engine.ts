@@ -3,6 +3,7 @@ import { nearest, OstinatoError } from "../core/errors.js";
 import type { Kernels } from "./kernels.js";
 import { NativeKernels, nativeSets } from "./native.js";
 import { ReferenceKernels } from "./reference.js";
+import { countThreads, type ThreadCount } from "./thread-count.js";
 import { WasmKernels } from "./wasm.js";
 
 const ENGINES = ["native", "wasm", "reference"];
@@ -13,29 +14,26 @@ let engine: Kernels | undefined;
  * The engine of this process, made at the first call: native where its addon is installed, else WebAssembly, else the float32 reference.
  *
  * `OSTINATO_ENGINE=native|wasm|reference` chooses it; `OSTINATO_ISA` restricts it to one instruction set (native: avx512vnni, avx512, avx2,
- * x86-64, neon; wasm: relaxed-simd, simd128); `OSTINATO_THREADS=N` lets one call use N threads (default 1). An engine that was asked for and
- * is not there is an error. Nothing falls back in silence: why no faster engine was taken stands in `detail`, an addon that is there and cannot
+ * x86-64, neon; wasm: relaxed-simd, simd128); `OSTINATO_THREADS=N` lets one call use N threads (default 1; `auto`: one per core, at most
+ * 8). An engine that was asked for and is not there is an error. Nothing falls back in silence: why no faster engine was taken stands in `detail`, an addon that is there and cannot
  * be used is warned of, and so is the reference engine, slower by far, where WebAssembly cannot run at all.
  *
  * @throws OST_ENGINE when a variable names what there is not.
  */
 export function defaultEngine(): Kernels {
-  if (engine === undefined) {
-    engine = create();
-    engine.threads = threadsWanted();
-  }
+  engine ??= create(threadsWanted());
   return engine;
 }
 
-function create(): Kernels {
+function create(threads: ThreadCount): Kernels {
   const wanted = variable("OSTINATO_ENGINE");
   const isa = variable("OSTINATO_ISA");
   if (wanted === "reference") return new ReferenceKernels("float32");
   if (wanted === "native") {
     warnOfRefused();
-    return NativeKernels.create({ isa });
+    return native(isa, threads);
   }
-  if (wanted === "wasm") return wasm(isa);
+  if (wanted === "wasm") return wasm(isa, threads);
   if (wanted !== undefined) {
     const close = nearest(wanted, ENGINES);
     throw new OstinatoError("OST_ENGINE", {
@@ -46,18 +44,19 @@ function create(): Kernels {
       repair: close ? `set it to ${close}` : "leave it unset",
     });
   }
-  if (isa === "relaxed-simd" || isa === "simd128") return wasm(isa);
+  if (isa === "relaxed-simd" || isa === "simd128") return wasm(isa, threads);
   warnOfRefused();
   let note: string;
   try {
-    return NativeKernels.create({ isa });
+    return native(isa, threads);
   } catch (error) {
     if (isa !== undefined) throw error;
     note = whyNotNative();
   }
   try {
-    return WasmKernels.create({ note });
+    return WasmKernels.create({ note, threads });
   } catch (error) {
+    if (typeof threads === "number" && threads > 1) throw error;
     const reason = error instanceof Error ? error.message : String(error);
     console.warn(`ostinato: computing with the slow reference engine, because the WebAssembly engine failed: ${reason}`);
     return new ReferenceKernels("float32", `in place of wasm: ${reason}`);
@@ -114,10 +113,14 @@ export function engineChoices(): EngineChoice[] {
   return [...native, ...compiled, { engine: "reference", isa: "none", reason: null }];
 }
 
-function wasm(isa: string | undefined): WasmKernels {
-  if (isa === undefined) return WasmKernels.create();
-  if (isa === "relaxed-simd") return WasmKernels.create({ variant: "relaxed" });
-  if (isa === "simd128") return WasmKernels.create({ variant: "simd128" });
+function native(isa: string | undefined, threads: ThreadCount): NativeKernels {
+  return Object.assign(NativeKernels.create({ isa }), { threads: countThreads(threads, "defaultEngine") });
+}
+
+function wasm(isa: string | undefined, threads: ThreadCount): WasmKernels {
+  if (isa === undefined) return WasmKernels.create({ threads });
+  if (isa === "relaxed-simd") return WasmKernels.create({ variant: "relaxed", threads });
+  if (isa === "simd128") return WasmKernels.create({ variant: "simd128", threads });
   throw new OstinatoError("OST_ENGINE", {
     what: `the WebAssembly engine has no ${isa}`,
     expected: "relaxed-simd or simd128",
@@ -126,14 +129,15 @@ function wasm(isa: string | undefined): WasmKernels {
   });
 }
 
-function threadsWanted(): number {
+function threadsWanted(): ThreadCount {
   const text = variable("OSTINATO_THREADS");
   if (text === undefined) return 1;
+  if (text === "auto") return text;
   const count = Number(text);
   if (Number.isInteger(count) && count >= 1 && count <= 64) return count;
   throw new OstinatoError("OST_ENGINE", {
     what: "no such number of threads",
-    expected: "1 .. 64",
+    expected: "1 .. 64, or auto",
     got: text,
     where: "environment variable OSTINATO_THREADS",
   });

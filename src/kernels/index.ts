@@ -17,9 +17,11 @@ export {
   type RecurrentBackward,
   type RecurrentForward,
   type RecurrentPack,
+  WEIGHT_TYPES,
   type WeightType,
 } from "./kernels.js";
 export { type FloatArray, type FloatType, Memory } from "./memory.js";
 export { NativeKernels, type NativeSet, nativeSets } from "./native.js";
 export { ReferenceKernels } from "./reference.js";
-export { WasmKernels, type WasmVariant } from "./wasm.js";
+export type { ThreadCount } from "./thread-count.js";
+export { WasmKernels, type WasmOptions, type WasmVariant } from "./wasm.js";

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { NATIVE_ENGINES, skipAbsentNative } from "../../test/support/native-engines.js";
 import { type Rng, seed } from "../core/rng.js";
 import { checkKernels } from "../testing/check-kernels.js";
 import { type CellKind, type Kernels, NULL } from "./kernels.js";
@@ -17,6 +18,17 @@ describe("every engine keeps the laws", () => {
   it.runIf(relaxedRuns)("wasm relaxed SIMD", () => {
     checkKernels(() => WasmKernels.create({ variant: "relaxed" }));
   });
+
+  it.each(NATIVE_ENGINES)("%s", (_, create) => {
+    const { checks, maxError } = checkKernels(create);
+    expect(checks).toBeGreaterThan(3000);
+    expect(maxError).toBeGreaterThan(0);
+  });
+
+  it.each(NATIVE_ENGINES.slice(0, 1))("%s on three threads", (_, create) => {
+    checkKernels(() => Object.assign(create(), { threads: 3 }));
+  });
+  skipAbsentNative();
 
   it("reference float32", () => {
     checkKernels(() => new ReferenceKernels("float32"));
@@ -53,6 +65,26 @@ describe("checkKernels finds", () => {
       },
     }));
     expect(() => checkKernels(create)).toThrow(/hN/);
+  });
+
+  it("weights that are not rounded as they should be", () => {
+    const create = broken((kernels) => ({
+      packedBytes: (cell, inputSize, hiddenSize) => kernels.packedBytes(cell, inputSize, hiddenSize),
+      recurrentPack: ({ weights: _, ...args }) => kernels.recurrentPack(args),
+      recurrentForward: ({ weights: _, ...args }) => kernels.recurrentForward(args),
+    }));
+    expect(() => checkKernels(create)).toThrow(/bfloat16/);
+  });
+
+  it("an infinity that int8 weights hide", () => {
+    const create = broken((kernels) => ({
+      recurrentForward(args) {
+        const x = kernels.memory.floatsAt(args.x, args.batch * args.time * args.inputSize);
+        if (args.weights === "int8") for (let i = 0; i < x.length; i++) if (Math.abs(x[i]) === Infinity) x[i] = 0;
+        kernels.recurrentForward(args);
+      },
+    }));
+    expect(() => checkKernels(create)).toThrow(/int8.*Infinity in x/);
   });
 
   it("NaN that is swallowed", () => {

@@ -29,7 +29,8 @@ export type CellKind = "rnnTanh" | "rnnRelu" | "lstm" | "gru" | "gruResetBefore"
  * How a recurrent layer's weights are stored for its forward pass. "bfloat16" and "int8" are for inference: they read a half and a quarter
  * of the bytes, which is what one row and one step wait for. See kernels/bfloat16.c and kernels/int8.c for what they compute.
  */
-export type WeightType = "float32" | "bfloat16" | "int8";
+export const WEIGHT_TYPES = ["float32", "bfloat16", "int8"] as const;
+export type WeightType = (typeof WEIGHT_TYPES)[number];
 
 /** C [rows, columns] (+)= A [rows, inner] * B [inner, columns]; A and B are read through strides, so that transposes cost no copy. */
 export interface Matmul {

@@ -2,7 +2,9 @@
  * @file What the engines need of Node: flags before WebAssembly is compiled, and the native addons. `platform-browser.ts` is its twin;
  * `#platform` names the one that fits.
  */
+import { availableParallelism } from "node:os";
 import { setFlagsFromString } from "node:v8";
+import { Worker } from "node:worker_threads";
 
 export { type AddonFile, type AddonSearch, findAddons, type NativeAddon } from "./addon-file.js";
 
@@ -22,4 +24,36 @@ export function prepareWasm(): void {
   const major = Number.parseInt(process.versions.node, 10);
   if (major === 20 && !WebAssembly.validate(RELAXED_PROBE)) setFlagsFromString("--experimental-wasm-relaxed-simd");
   if (major >= 20 && major <= 22) setFlagsFromString("--no-wasm-dynamic-tiering");
+}
+
+/** Cores that this process may use. */
+export function coreCount(): number {
+  return availableParallelism();
+}
+
+/** Why there can be no workers on a shared memory; undefined where there can. */
+export function missingForWorkers(): string | undefined {
+  return undefined;
+}
+
+/**
+ * Starts a worker that calls `program`, the text of a function, with `data`. It keeps no process alive, and begins with nothing of what this
+ * one was started with, such as loaders.
+ *
+ * @param onLost called with a reason when it has ended otherwise than by the function that is returned.
+ */
+export function startWorker(program: string, data: object, onLost: (reason: string) => void): () => void {
+  const source = `(${program})(require("node:worker_threads").workerData)`;
+  const worker = new Worker(source, { eval: true, name: "ostinato", workerData: data, execArgv: [], env: {} });
+  let reason = "it was ended";
+  worker.on("error", (error) => {
+    reason = String(error);
+  });
+  const lost = () => onLost(reason);
+  worker.on("exit", lost);
+  worker.unref();
+  return () => {
+    worker.off("exit", lost);
+    void worker.terminate();
+  };
 }

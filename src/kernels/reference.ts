@@ -19,6 +19,7 @@ import {
   type RecurrentBackward,
   type RecurrentForward,
   type RecurrentPack,
+  type WeightType,
 } from "./kernels.js";
 import { type FloatArray, type FloatType, Memory } from "./memory.js";
 import { activate, sigmoid, sumOfSquares } from "./reference/activation.js";
@@ -37,6 +38,7 @@ import {
   type SequenceViews,
 } from "./reference/recurrent.js";
 import { rnnRelu, rnnTanh } from "./reference/rnn.js";
+import { roundRowsToInt8, roundToBfloat16, roundToInt8 } from "./reference/small-weights.js";
 
 const CELLS: Record<CellKind, Cell> = { rnnTanh, rnnRelu, lstm, gru, gruResetBefore };
 
@@ -45,8 +47,6 @@ export class ReferenceKernels implements Kernels {
   readonly isa = "none";
   readonly detail: string;
   readonly memory: Memory;
-  /** Always 1: plain loops. */
-  threads = 1;
   /** Calls of the program that is being recorded, or null. */
   #recording: (() => void)[] | null = null;
 
@@ -55,6 +55,13 @@ export class ReferenceKernels implements Kernels {
     this.detail = reason ? `${floatType}, ${reason}` : floatType;
     this.memory = new Memory(floatType);
   }
+
+  /** Always 1, whatever is set: plain loops. */
+  get threads(): number {
+    return 1;
+  }
+
+  set threads(_: number) {}
 
   matmul(args: Matmul): void {
     const { rows, columns, inner } = args;
@@ -117,16 +124,18 @@ export class ReferenceKernels implements Kernels {
     this.memory.ints[result / 4] = this.#floats(x, count).every(Number.isFinite) ? 1 : 0;
   }
 
-  packedBytes(cell: CellKind, inputSize: number, hiddenSize: number): number {
+  /** The same for every type of weights: they are rounded, and not stored in less. */
+  packedBytes(cell: CellKind, inputSize: number, hiddenSize: number, _weights?: WeightType): number {
     return CELLS[cell].gates * hiddenSize * (inputSize + hiddenSize + 2) * this.memory.bytesPerFloat;
   }
 
-  /** The packed layout is a plain copy: weightIh, weightHh, biasIh, biasHh. */
-  recurrentPack({ cell, inputSize, hiddenSize, weightIh, weightHh, biasIh, biasHh, packed }: RecurrentPack): void {
+  /** The packed layout is a plain copy, rounded where the weights are small: weightIh, weightHh, biasIh, biasHh. */
+  recurrentPack(args: RecurrentPack): void {
+    const { cell, weights = "float32", inputSize, hiddenSize, weightIh, weightHh, biasIh, biasHh, packed } = args;
     const to = this.#packedWeights(cell, inputSize, hiddenSize, packed);
     const rows = CELLS[cell].gates * hiddenSize;
-    to.weightIh.set(this.#floats(weightIh, rows * inputSize));
-    to.weightHh.set(this.#floats(weightHh, rows * hiddenSize));
+    to.weightIh.set(rounded(this.#floats(weightIh, rows * inputSize), inputSize, weights));
+    to.weightHh.set(rounded(this.#floats(weightHh, rows * hiddenSize), hiddenSize, weights));
     to.biasIh.set(this.#optional(biasIh, rows) ?? new Float64Array(rows));
     to.biasHh.set(this.#optional(biasHh, rows) ?? new Float64Array(rows));
   }
@@ -135,6 +144,7 @@ export class ReferenceKernels implements Kernels {
     if (this.#later(() => this.recurrentForward(args))) return;
     const { cell, batch, inputSize, hiddenSize } = args;
     const weights = this.#packedWeights(cell, inputSize, hiddenSize, args.packed);
+    if (args.weights === "int8") weights.quantize = roundToInt8;
     const hN = this.#floats(args.hN, batch * hiddenSize);
     forwardSequence(CELLS[cell], weights, this.#sequence(args), hN, this.#optional(args.cN, batch * hiddenSize));
   }
@@ -279,6 +289,12 @@ export class ReferenceKernels implements Kernels {
       biasHh: next(rows),
     };
   }
+}
+
+/** A weight matrix as a type of weights holds it. */
+function rounded(matrix: FloatArray, columns: number, weights: WeightType): FloatArray {
+  if (weights === "int8") return roundRowsToInt8(matrix, columns);
+  return weights === "bfloat16" ? matrix.map(roundToBfloat16) : matrix;
 }
 
 /** Floats from the first value of the first row to the last value of the last. */

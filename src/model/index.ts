@@ -11,7 +11,7 @@ export {
   type TaskName,
   type WindowNormalization,
 } from "./file.js";
-export { type LoadedModel, openModel, saveNetwork } from "./load.js";
+export { type LoadedModel, type OpenModelOptions, openModel, saveNetwork } from "./load.js";
 export { NetworkSession } from "./network-session.js";
 export type { SessionOptions } from "./owner.js";
 export { forwardBatch, networkPredictor, type Predictor, probabilities } from "./predictor.js";

@@ -1,10 +1,10 @@
 /** @file Opens a model file from disk. */
 import { readFile } from "node:fs/promises";
 import { OstinatoError } from "../core/errors.js";
-import { type LoadedModel, openModel } from "./load.js";
+import { type LoadedModel, type OpenModelOptions, openModel } from "./load.js";
 
-/** @throws OST_FILE if it cannot be read. @throws OST_MODEL_FILE if it is malformed. */
-export async function loadModel(path: string, options: Parameters<typeof openModel>[1] = {}): Promise<LoadedModel> {
+/** As `openModel`. @throws OST_FILE if it cannot be read. @throws OST_MODEL_FILE if it is malformed. */
+export async function loadModel(path: string, options: OpenModelOptions = {}): Promise<LoadedModel> {
   let bytes: Uint8Array;
   try {
     bytes = await readFile(path);

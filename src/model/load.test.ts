@@ -68,6 +68,27 @@ describe("opening a model file", () => {
   });
 });
 
+describe("small weights", () => {
+  it("are set for a network, and refused for what has no recurrent layer", async () => {
+    const bytes = golden("v1-tag-gru-carried");
+    const [exact, small] = [await openModel(bytes), await openModel(bytes, { weights: "int8" })];
+    expect([exact.weights, small.weights]).toEqual(["float32", "int8"]);
+    expect(small.network?.stateDict()).toEqual(exact.network?.stateDict());
+    const record = Object.fromEntries(
+      openSession(exact, { owner: "a" }).model.columns.map((name, i) => [name, name === "time" ? 1e12 : i]),
+    );
+    const [a, b] = [exact, small].map((model) =>
+      Object.values(openSession(model, { owner: "a" }).push(record)[0].probabilities ?? {}),
+    );
+    expect(a).not.toEqual(b);
+    a.forEach((share, i) => {
+      expect(Math.abs(share - b[i])).toBeLessThan(0.05);
+    });
+    for (const stem of ["v1-tag-gru-carried-logistic-30", "v1-tag-gru-carried-mlp-window-8"])
+      await expect(openModel(golden(stem), { weights: "int8" })).rejects.toThrow(/OST_RANGE.*no recurrent layer.*int8/s);
+  });
+});
+
 describe("a snapshot", () => {
   it("with a header that is no object, or a state no stream could have made, is refused", async () => {
     const windowed = await openModel(golden("v1-forecast-lstm-windowed"));

@@ -3,8 +3,8 @@ import { restoreBaseline } from "../baselines/index.js";
 import { OstinatoError } from "../core/errors.js";
 import { seed } from "../core/rng.js";
 import { Preprocessing } from "../data/index.js";
-import { defaultEngine, type Kernels } from "../kernels/index.js";
-import type { SequenceModel } from "../nn/index.js";
+import { defaultEngine, type Kernels, type WeightType } from "../kernels/index.js";
+import { type SequenceModel, useWeights } from "../nn/index.js";
 import { type Architecture, buildNetwork, countParameters, describeArchitecture } from "./architecture.js";
 import { decodeModel, encodeModel, type ModelArrays, type ModelHeader } from "./file.js";
 import { networkPredictor, type Predictor } from "./predictor.js";
@@ -15,20 +15,31 @@ export interface LoadedModel {
   /** Null for a baseline. */
   network: SequenceModel | null;
   predictor: Predictor;
+  /** What its recurrent layers compute with; the file holds float32. */
+  weights: WeightType;
   /** sha256 of the file, hex. */
   hash: string;
   bytes: number;
 }
 
+export interface OpenModelOptions {
+  /** Default the process's `defaultEngine()`. */
+  engine?: Kernels;
+  /** Makes the network of a model class of your own from its architecture; default the built-in ones. */
+  build?: (architecture: Architecture) => SequenceModel;
+  /** Default "float32". "bfloat16" and "int8" round the recurrent layers' weights for faster steps, see `useWeights`. */
+  weights?: WeightType;
+}
+
 /**
  * Opens a model from the bytes of its file.
  *
- * @param options `build`: makes the network of a model class of your own from its architecture; default the built-in ones.
  * @throws OST_MODEL_FILE if the file is malformed or its weights do not fit its architecture.
+ * @throws OST_RANGE if `weights` are to be small and the model has no recurrent layer, or one that is too wide.
  */
 export async function openModel(
   bytes: Uint8Array,
-  { engine = defaultEngine(), build }: { engine?: Kernels; build?: (architecture: Architecture) => SequenceModel } = {},
+  { engine = defaultEngine(), build, weights = "float32" }: OpenModelOptions = {},
 ): Promise<LoadedModel> {
   const { header, arrays } = decodeModel(bytes);
   const preprocessing = Preprocessing.fromJSON(header.preprocessing);
@@ -38,8 +49,9 @@ export async function openModel(
   const { architecture, spec, name } = header;
   if (architecture.type === "baseline") {
     const { kind, options } = architecture;
+    if (weights !== "float32") throw nothingToRound(kind, weights);
     const predictor = restoreBaseline({ kind, spec, options }, arrays as Parameters<typeof restoreBaseline>[1]);
-    return { header, preprocessing, network: null, predictor, hash, bytes: bytes.length };
+    return { header, preprocessing, network: null, predictor, weights, hash, bytes: bytes.length };
   }
   const network = build?.(architecture) ?? emptyNetwork(architecture, arrays, engine);
   try {
@@ -52,14 +64,27 @@ export async function openModel(
       { cause },
     );
   }
+  if (weights !== "float32" && useWeights(network, weights) === 0)
+    throw nothingToRound(describeArchitecture(architecture), weights);
   return {
     header,
     preprocessing,
     network,
+    weights,
     predictor: networkPredictor(name || describeArchitecture(architecture), network, spec),
     hash,
     bytes: bytes.length,
   };
+}
+
+function nothingToRound(name: string, weights: WeightType): OstinatoError {
+  return new OstinatoError("OST_RANGE", {
+    what: "the model has no recurrent layer whose weights could be made small",
+    expected: "weights float32",
+    got: `${weights} for ${name}`,
+    where: "weights",
+    repair: "leave the option out",
+  });
 }
 
 /** The built-in network, only if the file holds as many weights as it has; its cheapest initial values are overwritten at once. */

@@ -8,7 +8,7 @@ import { PARTS, type Part } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
 import { type PreparedData, partCode, prepare, runsOf, type SplitSummary, type Table } from "../data/index.js";
 import { type ClassificationMetrics, decisionNeeds, type ForecastMetrics, type Report, type Score } from "../evaluate/index.js";
-import { defaultEngine, type Kernels } from "../kernels/index.js";
+import { defaultEngine, describeEngine, type Kernels } from "../kernels/index.js";
 import {
   type Architecture,
   countParameters,
@@ -60,6 +60,8 @@ export interface ExperimentOptions extends Omit<FitOptions, "onProgress"> {
 export interface ExperimentResult {
   name: string;
   task: TaskName;
+  /** What computed it, as in the model file's provenance. */
+  engine: string;
   training: TrainResult;
   metrics: { validation: Metrics; test: Metrics };
   /** By name, on the test part. */
@@ -118,6 +120,12 @@ function checkTargets(config: ExperimentConfig, prepared: PreparedData, part: Pa
     where: "data.split",
     repair: "fill in the target column, or change the sizes in data.split",
   });
+}
+
+/** "native (avx512)", and what else computed the run before. */
+function provenanceOf(engine: Kernels, { engines }: TrainResult): string {
+  const before = engines.slice(0, -1);
+  return before.length > 0 ? `${describeEngine(engine)}, begun on ${before.join(", then ")}` : describeEngine(engine);
 }
 
 /**
@@ -197,7 +205,7 @@ export async function runExperiment(
       created: new Date().toISOString(),
       seed: config.train.seed,
       data: dataHashes,
-      engine: `${engine.name} (${engine.detail})`,
+      engine: provenanceOf(engine, training as TrainResult),
       config,
     },
   };
@@ -212,6 +220,7 @@ export async function runExperiment(
   return {
     name,
     task: config.task,
+    engine: header.provenance.engine,
     training: training as TrainResult,
     metrics: { validation: (model.validation as Score).metrics, test: model.test.metrics },
     baselines: Object.fromEntries(rivals.map((rival) => [rival.name, rival.test.metrics])),

@@ -12,7 +12,8 @@ import { type CheckpointStore, type TrainOptions, type TrainResult, train } from
 import type { ExperimentConfig } from "./config.js";
 import { type LossOptions, taskOf, wholeLanes } from "./task.js";
 
-export interface FitOptions extends Pick<TrainOptions<Batch>, "onLog" | "onProgress" | "signal" | "resume" | "fingerprint"> {
+export interface FitOptions
+  extends Pick<TrainOptions<Batch>, "onLog" | "onProgress" | "signal" | "resume" | "otherEngine" | "fingerprint"> {
   checkpoint?: CheckpointStore;
   engine?: Kernels;
 }

@@ -7,6 +7,7 @@
 import { crc32 } from "../core/bytes.js";
 import { OstinatoError } from "../core/errors.js";
 import type { RngState } from "../core/rng.js";
+import { arithmeticOf, type Kernels } from "../kernels/index.js";
 import { floatEntry, floatsOf } from "../model/float-entry.js";
 import { readSafetensors, writeSafetensors } from "../model/safetensors.js";
 
@@ -21,6 +22,8 @@ export interface CheckpointStore {
 export interface CheckpointProgress {
   /** Names the run: configuration and data. A checkpoint of another run is refused. */
   fingerprint: string;
+  /** What computed the run, by `arithmeticOf`, in order; more than one where it was told to go on elsewhere. */
+  engines: readonly string[];
   /** Epoch in progress, from 0, and how many of its batches are done. */
   epoch: number;
   cursor: number;
@@ -34,6 +37,23 @@ export interface CheckpointProgress {
   waited: number;
   epochLoss: { total: number; count: number; clipped: number };
   finished: boolean;
+}
+
+/**
+ * Holds that a run goes on where it was computed last: another engine rounds differently. Threads do not matter.
+ *
+ * @throws OST_CHECKPOINT
+ */
+export function wantSameEngine({ engines }: Pick<CheckpointProgress, "engines">, engine: Kernels, where?: string): void {
+  const [last, own] = [engines.at(-1) ?? "unknown", arithmeticOf(engine)];
+  if (last === own) return;
+  throw new OstinatoError("OST_CHECKPOINT", {
+    what: "the run was computed on another engine, so what follows would not be bit for bit the same run",
+    expected: `engine ${last}`,
+    got: `engine ${own}`,
+    where,
+    repair: "choose that engine with OSTINATO_ENGINE and OSTINATO_ISA, or go on all the same with --other-engine (otherEngine)",
+  });
 }
 
 type Arrays = ReadonlyMap<string, Float32Array | Float64Array>;

@@ -7,11 +7,12 @@
 import { OstinatoError } from "../core/errors.js";
 import { Rng, seed as seedRng } from "../core/rng.js";
 import type { MemoryEstimate } from "../diagnose/memory-estimate.js";
+import { arithmeticOf, describeEngine } from "../kernels/index.js";
 import type { SequenceModel, State } from "../nn/index.js";
 import { constant, type Optimizer, type Schedule } from "../optim/index.js";
 import { type Parameter, tensor } from "../tensor/index.js";
 import { release } from "../tensor/storage.js";
-import { type Checkpoint, type CheckpointStore, decodeCheckpoint, encodeCheckpoint } from "./checkpoint.js";
+import { type Checkpoint, type CheckpointStore, decodeCheckpoint, encodeCheckpoint, wantSameEngine } from "./checkpoint.js";
 import { type Objective, trainStep } from "./train-step.js";
 
 export interface TrainOptions<B> {
@@ -36,6 +37,8 @@ export interface TrainOptions<B> {
   resume?: boolean;
   /** Names configuration and data; a checkpoint with another is refused. */
   fingerprint?: string;
+  /** Goes on from the checkpoint of another engine too, though that rounds differently; default false. */
+  otherEngine?: boolean;
   /** Seconds between checkpoints inside an epoch; default 30. There is always one at the end of an epoch. */
   checkpointSeconds?: number;
   /** Updates between entries of the run log; default 50. */
@@ -65,6 +68,8 @@ export interface TrainProgress {
 }
 
 export type RunLogEntry =
+  /** What computes, from that step on: engine, instruction set, threads. */
+  | { kind: "engine"; step: number; engine: string }
   | ({ kind: "memory"; step: number } & MemoryEstimate)
   | {
       kind: "step";
@@ -97,6 +102,8 @@ export interface TrainResult {
   seconds: number;
   best: { validation: number; epoch: number } | null;
   stopped: "epochs" | "maxSteps" | "early" | "aborted";
+  /** What computed the run, by `arithmeticOf`, in order: one engine, or more where a run was told to go on elsewhere. */
+  engines: readonly string[];
 }
 
 /**
@@ -124,13 +131,17 @@ async function runEpochs<B>(model: SequenceModel, options: TrainOptions<B>, base
     logEvery = 50,
     checkpointSeconds = 30,
   } = options;
-  const { fingerprint = "", checkpoint, earlyStopping } = options;
+  const { fingerprint = "", otherEngine = false, checkpoint, earlyStopping } = options;
   const parameters = model.namedParameters();
   const run = new Run(seed);
   if (options.resume && checkpoint) {
     const bytes = await checkpoint.load();
-    if (bytes) run.restore(decodeCheckpoint(bytes), { model, optimizer, schedule, fingerprint });
+    if (bytes) run.restore(decodeCheckpoint(bytes), { model, optimizer, schedule, fingerprint, otherEngine });
   }
+  const own = arithmeticOf(model.engine);
+  const elsewhere = run.engines.at(-1) !== own;
+  if (elsewhere) run.engines = [...run.engines, own];
+  if (elsewhere || run.step === 0) options.onLog?.({ kind: "engine", step: run.step, engine: describeEngine(model.engine) });
   if (options.memory && run.step === 0) options.onLog?.({ kind: "memory", step: 0, ...options.memory });
   const startedAt = performance.now() - run.seconds * 1000;
   const save = async () => {
@@ -144,6 +155,7 @@ async function runEpochs<B>(model: SequenceModel, options: TrainOptions<B>, base
     seconds: (performance.now() - startedAt) / 1000,
     best: run.best,
     stopped,
+    engines: run.engines,
   });
   let stepsPerEpoch: number | null = null;
   let stopped: TrainResult["stopped"] = run.finished ? "early" : run.step >= maxSteps ? "maxSteps" : "epochs";
@@ -257,6 +269,7 @@ class Run {
   waited = 0;
   finished = false;
   rng: Rng;
+  engines: readonly string[] = [];
   best: { validation: number; epoch: number } | null = null;
   bestWeights: Map<string, Float32Array | Float64Array> = new Map();
   carried: State | undefined;
@@ -307,6 +320,7 @@ class Run {
     return {
       progress: {
         fingerprint,
+        engines: this.engines,
         epoch: this.epoch,
         cursor: this.cursor,
         step: this.step,
@@ -329,7 +343,7 @@ class Run {
 
   /** @throws OST_CHECKPOINT if it belongs to another run. */
   restore({ progress, model: weights, optimizer: arrays, best, carried }: Checkpoint, context: RestoreContext): void {
-    const { model, optimizer, schedule, fingerprint } = context;
+    const { model, optimizer, schedule, fingerprint, otherEngine } = context;
     const own = model.namedParameters();
     const fits = weights.size === own.size && [...own].every(([name, { size }]) => weights.get(name)?.length === size);
     if (progress.fingerprint !== fingerprint || !fits) {
@@ -340,6 +354,8 @@ class Run {
         repair: "resume with the same configuration and data, or choose another --out",
       });
     }
+    if (!otherEngine) wantSameEngine(progress, model.engine);
+    this.engines = progress.engines;
     optimizer.loadStateDict({
       step: progress.optimizerStep,
       learningRate: progress.learningRate,
@@ -378,6 +394,7 @@ interface RestoreContext {
   optimizer: Optimizer;
   schedule: Schedule;
   fingerprint: string;
+  otherEngine: boolean;
 }
 
 function valuesOf(parameters: ReadonlyMap<string, Parameter>): Map<string, Float32Array | Float64Array> {

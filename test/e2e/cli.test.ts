@@ -1,5 +1,15 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { createRequire } from "node:module";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -240,6 +250,54 @@ describe("from data to a stream", () => {
     expect(copied).not.toMatch(/nothing was fitted|neither/);
   });
 
+  it("judges small weights beside float32, and predicts with them as it streams with them", async () => {
+    const exact = oneObject((await ostinato(["evaluate", model, "--json"])).stdout);
+    const { code, stdout, stderr } = await ostinato(["evaluate", model, "--weights", "int8", "--json"]);
+    expect([code, stderr]).toEqual([0, expect.stringMatching(/with int8 weights.*Verdict:.*int8 against float32.*MSE.*%/s)]);
+    const small = oneObject(stdout);
+    expect(small["weights"]).toMatchObject({ type: "int8", float32: exact["metrics"].test });
+    expect(small["baselines"]).toEqual(exact["baselines"]);
+    const { mse } = small["weights"].difference;
+    expect(mse).toBe(small["metrics"].test.mse - exact["metrics"].test.mse);
+    expect(Math.abs(mse)).toBeGreaterThan(0);
+    expect(Math.abs(mse)).toBeLessThan(0.02 * exact["metrics"].test.mse);
+    const compared = Object.values(small["comparisons"]).map((one) => (one as { difference: number }).difference);
+    expect(compared[0]).toBeCloseTo(mse, 12);
+
+    const plain = oneObject((await ostinato(["evaluate", model, "--weights", "float32", "--json"])).stdout);
+    expect([plain["metrics"], plain["weights"]]).toEqual([exact["metrics"], undefined]);
+
+    for (const weights of ["float32", "int8"])
+      expect(
+        (await ostinato(["predict", model, "--data", "load.csv", "--out", `${weights}.csv`, "--weights", weights])).code,
+      ).toBe(0);
+    const [, first] = text("int8.csv").split("\n");
+    expect(text("int8.csv")).not.toBe(text("float32.csv"));
+    const records = text("load.csv").trimEnd().split("\n").slice(1);
+    const input = records
+      .map((line) => line.split(","))
+      .map(([time, temp, load]) => JSON.stringify({ time, temp: Number(temp), load: Number(load) }));
+    const streamed = await ostinato(["stream", model, "--weights", "int8"], `${input.join("\n")}\n`);
+    const answers = streamed.stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line).predictions);
+    const { forecast } = answers.find((predictions) => predictions.length > 0)[0];
+    expect(forecast.load[0]).toBe(Number(first.split(",").at(-1)));
+
+    const baseline = await ostinato([
+      "predict",
+      "runs/load-1/baselines/ridge-8.safetensors",
+      "--data",
+      "load.csv",
+      "--out",
+      "b.csv",
+      "--weights",
+      "int8",
+    ]);
+    expect([baseline.code, baseline.stderr]).toEqual([2, expect.stringMatching(/OST_RANGE.*no recurrent layer/s)]);
+  });
+
   it("judges a file by the default metric where the decision needs what the file cannot give, and says so", async () => {
     const decided = ["--set", "decision.metric=mase", "--set", "train.epochs=1", "--out", "runs/mase"];
     expect((await ostinato(["train", "load.yaml", ...decided, "--quiet"])).code).toBe(0);
@@ -465,6 +523,32 @@ describe("from data to a stream", () => {
     expect([mixed.code, mixed.stderr]).toEqual([2, expect.stringMatching(/OST_RECORD.*line 2.*another series/)]);
   });
 
+  it("trains on the threads it is told to, to the same weights and figures on any number of them", async () => {
+    const wide = ["--set", "model.hiddenSize=64", "--set", "train.batchSize=64"];
+    const train = async (threads: string, out: string, engine: Record<string, string>) => {
+      const done = await ended(start(["train", "load.yaml", ...wide, "--threads", threads, "--out", out, "--json"], engine));
+      expect(done.code).toBe(0);
+      const { tensors } = readSafetensors(readFileSync(join(folder, out, "model.safetensors")));
+      const { metrics, engine: computed } = oneObject(done.stdout);
+      return { tensors, metrics, computed, said: done.stderr };
+    };
+    for (const engine of [{}, { OSTINATO_ENGINE: "wasm" }] as Record<string, string>[]) {
+      const name = Object.keys(engine).length > 0 ? "wasm" : "any";
+      const [one, two] = [await train("1", `threads/${name}-1`, engine), await train("2", `threads/${name}-2`, engine)];
+      expect(one.computed).not.toMatch(/threads/);
+      expect(two.computed).toMatch(/, 2 threads\)$/);
+      expect(two.said).toMatch(/engine \w+ \(.*2 threads/);
+      expect(two.metrics).toEqual(one.metrics);
+      expect(two.tensors).toEqual(one.tensors);
+    }
+    const scores = await ostinato(["evaluate", "threads/any-1/model.safetensors", "--threads", "auto", "--json"]);
+    expect(scores.code).toBe(0);
+    for (const threads of ["0", "65", "1.5", "many"]) {
+      const done = await ostinato(["predict", model, "--data", "load.csv", "--out", "no.csv", "--threads", threads]);
+      expect([done.code, done.stderr]).toEqual([2, expect.stringMatching(/OST_USAGE.*--threads.*whole number from 1 to 64/)]);
+    }
+  });
+
   it("inspects a model and the engine, lists runs and compares two", async () => {
     const inspected = oneObject((await ostinato(["inspect", model, "--json"])).stdout);
     expect(inspected).toMatchObject({
@@ -478,7 +562,13 @@ describe("from data to a stream", () => {
     });
     expect(inspected["parameters"]).toBe(4 * 8 * (2 + 8 + 2) + 3 * 8 + 3);
     expect(inspected["tensors"]["recurrent.weight_ih_l0"]).toEqual({ dtype: "F32", shape: [32, 2] });
-    expect(oneObject((await ostinato(["inspect", "--engine", "--json"])).stdout)).toMatchObject({ engine: "wasm" });
+    const machine = oneObject((await ostinato(["inspect", "--engine", "--json"])).stdout);
+    expect(["native", "wasm"]).toContain(machine["engine"]);
+    const chosen = machine["engines"].filter((one: { chosen: boolean }) => one.chosen);
+    expect(chosen).toEqual([{ engine: machine["engine"], isa: machine["instructions"], reason: null, chosen: true }]);
+    expect(machine["engines"].at(-1)).toMatchObject({ engine: "reference", reason: null });
+    expect(inspected["provenance"].engine).toBe(`${machine["engine"]} (${machine["instructions"]})`);
+    expect((await ostinato(["inspect", "--engine"])).stdout).toMatch(/engine (native|wasm) \(\S+\), 1 thread a call\n.*chosen/s);
     const human = await ostinato(["inspect", model]);
     expect(human.stdout).toMatch(/LSTM 8.*preprocessing.*scale.*tensors/s);
     const rows = (await ostinato(["runs", "--json"])).stdout
@@ -674,8 +764,26 @@ describe("a stopped run", () => {
     );
     expect([elsewhere.code, elsewhere.stderr]).toEqual([
       3,
-      expect.stringMatching(/OST_CHECKPOINT.*engine wasm.*engine reference/s),
+      expect.stringMatching(/OST_CHECKPOINT.*engine (native|wasm) .*engine reference float32.*--other-engine/s),
     ]);
+    const hasty = await ostinato(["train", "load.yaml", "--other-engine", "--out", "runs/hasty"]);
+    expect([hasty.code, hasty.stderr]).toEqual([2, expect.stringMatching(/OST_USAGE.*--resume/s)]);
+    cpSync(join(folder, "runs/other"), join(folder, "runs/elsewhere"), { recursive: true });
+    const told = await ended(
+      start(["train", "load.yaml", ...long, "--out", "runs/elsewhere", "--resume", "--other-engine", "--json"], {
+        OSTINATO_ENGINE: "wasm",
+        OSTINATO_ISA: "simd128",
+      }),
+    );
+    expect([told.code, told.stderr]).toEqual([
+      0,
+      expect.stringMatching(/Going on with wasm simd128 what (native|wasm) \S+ began/),
+    ]);
+    expect(oneObject(told.stdout)["engine"]).toMatch(/^wasm \(simd128\), begun on (native|wasm) \S+$/);
+    const engines = text("runs/elsewhere/log.ndjson")
+      .split("\n")
+      .filter((line) => line.includes('"kind":"engine"'));
+    expect(engines.map((line) => JSON.parse(line).engine.split(" ")[0])).toEqual([expect.stringMatching(/native|wasm/), "wasm"]);
     const decided = ["--set", "decision.metric=mae", "--set", "name=decided"];
     const resumed = await ostinato(["train", "load.yaml", ...long, ...decided, "--out", "runs/other", "--resume", "--json"]);
     expect([resumed.code, JSON.parse(text("runs/other/report.json")).report.comparedBy]).toEqual([0, "MAE"]);
@@ -840,6 +948,7 @@ describe("bad input", () => {
     ["a missing argument", () => ["evaluate"], 2, /OST_USAGE.*model/],
     ["one argument too many", () => ["evaluate", "a", "b"], 2, /OST_USAGE.*too many arguments/],
     ["a port that is none", () => ["serve", "x", "--port", "many"], 2, /OST_USAGE.*--port.*whole number/],
+    ["weights that are none", () => ["evaluate", "x", "--weights", "int9"], 2, /OST_USAGE.*--weights.*int9.*did you mean int8/s],
     ["no configuration", () => ["train", "none.yaml"], 2, /OST_FILE.*none\.yaml.*ostinato init/s],
     [
       "a configuration that is no YAML",

@@ -3,14 +3,17 @@
  *
  * Takes a minute and needs the package registry, so it runs with OSTINATO_E2E=1 only; the part in a browser also needs Chromium.
  */
-import { execFileSync, spawnSync } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Browser, findChromium } from "../support/chromium.js";
+import { install, packPackage, run } from "../support/packed-package.js";
 import type { Probe } from "./consumer/probe.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -26,6 +29,24 @@ interface PageResult {
   error?: string;
 }
 
+/** What test/e2e/consumer/threads.ts tells. */
+interface Threads {
+  isolated?: boolean;
+  auto: string;
+  memory: string;
+  refused?: string;
+  detail?: string;
+  same?: boolean;
+  values?: number;
+  calls?: number;
+  threads?: number;
+  bits?: string;
+  error?: string;
+}
+
+/** Waits for a page to show its result. */
+const RESULT = `new Promise((resolve) => { const look = () => document.body?.textContent.startsWith("{") ? resolve(document.body.textContent) : setTimeout(look, 50); look(); })`;
+
 describe.skipIf(!enabled)("the packed package (OSTINATO_E2E=1)", () => {
   let folder: string;
   let project: string;
@@ -33,19 +54,10 @@ describe.skipIf(!enabled)("the packed package (OSTINATO_E2E=1)", () => {
   let packed: string[];
   let inNode: { steps: number; labels: string[]; path: string; probe: Probe };
 
-  const run = (command: string, args: string[], cwd: string) =>
-    execFileSync(command, args, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], maxBuffer: 1 << 26 });
-  const npm = (args: string[], cwd: string) => run("npm", [...args, "--loglevel=error"], cwd);
-
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), "ostinato-package-"));
-    const stage = join(folder, "stage");
-    mkdirSync(stage);
-    run(process.execPath, ["build.mjs", join(stage, "dist")], root);
-    for (const name of ["package.json", "data", "schema", "LICENSE", "README.md", "CHANGELOG.md"])
-      cpSync(join(root, name), join(stage, name), { recursive: true });
-    const [{ filename, files }] = JSON.parse(npm(["pack", "--json", "--ignore-scripts"], stage));
-    packed = files.map(({ path }: { path: string }) => path);
+    const { tarball, files } = packPackage(join(folder, "stage"));
+    packed = files;
 
     project = join(folder, "project");
     cpSync(join(root, "test/e2e/consumer"), project, { recursive: true });
@@ -53,7 +65,7 @@ describe.skipIf(!enabled)("the packed package (OSTINATO_E2E=1)", () => {
       join(project, "package.json"),
       JSON.stringify({ name: "consumer", version: "1.0.0", private: true, type: "module" }),
     );
-    npm(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline", join(stage, filename)], project);
+    install(project, tarball);
   }, 5 * MINUTES);
 
   afterAll(() => {
@@ -67,6 +79,8 @@ describe.skipIf(!enabled)("the packed package (OSTINATO_E2E=1)", () => {
       "dist/cli/main.js",
       "dist/studio/index.html",
       "schema/config.json",
+      "kernels/run.c",
+      "kernels/native/build.mjs",
       "LICENSE",
       "README.md",
     ])
@@ -158,10 +172,7 @@ describe.skipIf(!enabled)("the packed package (OSTINATO_E2E=1)", () => {
     const browser = await Browser.open(chromium as string, { width: 400, height: 300 });
     try {
       await browser.goto(pathToFileURL(html).href);
-      const text = await browser.evaluate<string>(
-        `new Promise((resolve) => { const look = () => document.body?.textContent.startsWith("{") ? resolve(document.body.textContent) : setTimeout(look, 50); look(); })`,
-      );
-      const page: PageResult = JSON.parse(text);
+      const page: PageResult = JSON.parse(await browser.evaluate<string>(RESULT));
       expect(page.error).toBeUndefined();
       expect(page.globals).toEqual({ document: "object", process: "undefined" });
       expect(page).toMatchObject({ steps: 20, streamed: 5 });
@@ -172,5 +183,71 @@ describe.skipIf(!enabled)("the packed package (OSTINATO_E2E=1)", () => {
     } finally {
       await browser.close();
     }
+  });
+
+  describe("on two threads", () => {
+    let alone: string | undefined;
+    const holds = (told: Threads) => {
+      expect(told.error).toBeUndefined();
+      expect(told).toMatchObject({ same: true, threads: 2, memory: "ArrayBuffer" });
+      expect(told.detail).toMatch(/, 2 threads$/);
+      expect(told.values).toBeGreaterThan(30_000);
+      expect(told.calls).toBeGreaterThan(20);
+    };
+
+    it("trains to the same bits as on one, in plain Node", { timeout: 2 * MINUTES }, () => {
+      const told: Threads = JSON.parse(run(process.execPath, ["out/threads.js"], project));
+      holds(told);
+      alone = told.bits;
+    });
+
+    it.skipIf(!chromium)(
+      "and in a page of Chromium that is cross-origin isolated, else says why not (needs Chromium)",
+      {
+        timeout: 2 * MINUTES,
+      },
+      async () => {
+        const options = {
+          bundle: true,
+          minify: true,
+          write: false,
+          format: "iife",
+          platform: "browser",
+          target: "es2022",
+        } as const;
+        const { outputFiles } = await build({ entryPoints: [join(project, "threads.ts")], ...options });
+        const isolation = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
+        const html =
+          '<!doctype html><meta charset="utf-8"><title>threads</title><link rel="icon" href="data:,"><body><script src="page.js"></script>';
+        const server = createServer(({ url = "" }, response) => {
+          const script = url.endsWith(".js");
+          response.setHeader("Content-Type", script ? "text/javascript" : "text/html");
+          if (url.startsWith("/isolated/"))
+            for (const [name, value] of Object.entries(isolation)) response.setHeader(name, value);
+          response.end(script ? outputFiles[0].contents : html);
+        });
+        await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+        const { port } = server.address() as AddressInfo;
+        const browser = await Browser.open(chromium as string, { width: 400, height: 300 });
+        const visit = async (path: string): Promise<Threads> => {
+          await browser.goto(`http://127.0.0.1:${port}/${path}/`);
+          return JSON.parse(await browser.evaluate<string>(RESULT));
+        };
+        try {
+          const isolated = await visit("isolated");
+          holds(isolated);
+          expect(isolated.isolated).toBe(true);
+          if (isolated.detail === "relaxed-simd, 2 threads") expect(isolated.bits).toBe(alone);
+          const open = await visit("open");
+          expect(open).toMatchObject({ isolated: false, memory: "ArrayBuffer" });
+          expect(open.refused).toMatch(/OST_ENGINE.*expected 2 threads, got the page is not cross-origin isolated/);
+          expect(open.auto).toMatch(/one thread: the page is not cross-origin isolated/);
+          expect(browser.errors).toEqual([]);
+        } finally {
+          await browser.close();
+          server.close();
+        }
+      },
+    );
   });
 });

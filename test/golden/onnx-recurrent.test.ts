@@ -5,6 +5,7 @@ import { seed } from "../../src/core/rng.js";
 import { type Kernels, ReferenceKernels, WasmKernels } from "../../src/kernels/index.js";
 import { Cell, GRU, LSTM, Recurrent, RNN, type SequenceModel, type State } from "../../src/nn/index.js";
 import { integers, type Parameter, parameter, scope, type Tensor, tensor } from "../../src/tensor/index.js";
+import { NATIVE_ENGINES, skipAbsentNative } from "../support/native-engines.js";
 
 interface Values {
   shape: number[];
@@ -27,7 +28,9 @@ const GATES = { RNN: [0], LSTM: [0, 2, 3, 1], GRU: [1, 0, 2] };
 const engines: [string, Kernels][] = [
   ["float64 reference", new ReferenceKernels("float64")],
   ["wasm", WasmKernels.create()],
+  ...NATIVE_ENGINES.map(([name, create]): [string, Kernels] => [name, create()]),
 ];
+skipAbsentNative();
 
 it("the fixture holds all 14 cases", () => {
   expect(cases.map(({ name }) => name.replace("test_", "")).sort()).toEqual([

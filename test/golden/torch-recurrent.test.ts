@@ -5,6 +5,7 @@ import { seed } from "../../src/core/rng.js";
 import { type Kernels, ReferenceKernels, WasmKernels } from "../../src/kernels/index.js";
 import { GRU, LSTM, type RecurrentLayer, RNN } from "../../src/nn/index.js";
 import { integers, type Parameter, parameter, scope, type Tensor, tensor } from "../../src/tensor/index.js";
+import { NATIVE_ENGINES, skipAbsentNative } from "../support/native-engines.js";
 
 interface Values {
   shape: number[];
@@ -45,7 +46,9 @@ const engines: [name: string, tolerance: number, engine: Kernels][] = [
   ["float32 reference", 1e-5, new ReferenceKernels("float32")],
   ["wasm simd128", 1e-5, WasmKernels.create({ variant: "simd128" })],
   ["wasm", 1e-5, WasmKernels.create()],
+  ...NATIVE_ENGINES.map(([name, create]): [string, number, Kernels] => [name, 1e-5, create()]),
 ];
+skipAbsentNative();
 
 it("the fixture holds 36 cases without a projection and 9 with one", () => {
   expect([plain.length, projected.length]).toEqual([36, 9]);

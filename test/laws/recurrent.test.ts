@@ -19,6 +19,7 @@ import {
 } from "../../src/nn/index.js";
 import { integers, parameter, scope, tensor } from "../../src/tensor/index.js";
 import { checkModelLaws } from "../../src/testing/check-model.js";
+import { NATIVE_ENGINES, skipAbsentNative } from "../support/native-engines.js";
 
 const [I, H] = [3, 7];
 
@@ -51,7 +52,9 @@ const engines: [string, Kernels][] = [
   ["float32 reference", new ReferenceKernels("float32")],
   ["wasm simd128", WasmKernels.create({ variant: "simd128" })],
   ["wasm", WasmKernels.create()],
+  ...NATIVE_ENGINES.map(([name, create]): [string, Kernels] => [name, create()]),
 ];
+skipAbsentNative();
 
 const batchSizes = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64];
 

@@ -31,6 +31,7 @@ import {
   trainStep,
 } from "../../src/train/index.js";
 import { lossTrace } from "../golden/loss-trace.js";
+import { NATIVE_ENGINES, skipAbsentNative } from "../support/native-engines.js";
 
 const wasm = WasmKernels.create();
 const reference = new ReferenceKernels("float32");
@@ -57,7 +58,9 @@ describe("the ten-step loss trace", () => {
     ["float32 reference", reference, 2e-6],
     ["wasm", wasm, 2e-5],
     ["wasm simd128", WasmKernels.create({ variant: "simd128" }), 2e-5],
+    ...NATIVE_ENGINES.map(([name, create]): [string, Kernels, number] => [name, create(), 2e-5]),
   ];
+  skipAbsentNative();
   for (const [name, engine, tolerance] of engines) {
     it.each(["rnn", "lstm", "gru"] as const)(`on ${name}: %s`, (cell) => {
       const trace = lossTrace(engine, cell);
@@ -352,6 +355,45 @@ describe("a checkpoint", () => {
       expect(refused.message).toMatch(/belongs to another (run|model)/);
       expect(values(made.model)).toEqual(before);
     }
+  });
+
+  it("of another engine is refused, and nothing is changed; told to, the run goes on and says on what", async () => {
+    const store = memoryStore();
+    const first = await start({ store, stopAfter: 3 });
+    expect(first.log[0]).toEqual({ kind: "engine", step: 0, engine: `wasm (${wasm.isa})` });
+    expect(first.result.engines).toEqual([`wasm ${wasm.isa}`]);
+    const elsewhere: Start = { store, resume: true, engine: reference };
+    const made = make(elsewhere);
+    const before = values(made.model);
+    const refused = await rejected(start({ ...elsewhere, made }));
+    expect(refused.code).toBe("OST_CHECKPOINT");
+    expect(refused.detail).toMatchObject({ expected: `engine wasm ${wasm.isa}`, got: "engine reference float32" });
+    expect(refused.detail.repair).toMatch(/OSTINATO_ENGINE.*--other-engine/);
+    expect(values(made.model)).toEqual(before);
+
+    const told = await start({ ...elsewhere, otherEngine: true, stopAfter: 2 });
+    expect(told.log[0]).toEqual({ kind: "engine", step: 3, engine: "reference (float32)" });
+    expect(told.result.engines).toEqual([`wasm ${wasm.isa}`, "reference float32"]);
+    expect((await rejected(start({ store, resume: true }))).code).toBe("OST_CHECKPOINT");
+    const whole = await start({});
+    const ended = await start(elsewhere);
+    expect(ended.result.engines).toHaveLength(2);
+    expect(ended.result.steps).toBeGreaterThan(5);
+    expect(ended.weights).not.toEqual(whole.weights);
+  });
+
+  it.skipIf(NATIVE_ENGINES.length === 0)("goes on with another number of threads bit for bit", async () => {
+    const threaded = (threads: number) => {
+      const engine = NATIVE_ENGINES[0][1]();
+      engine.threads = threads;
+      return engine;
+    };
+    const whole = await start({ engine: threaded(1) });
+    const store = memoryStore();
+    await start({ engine: threaded(2), store, stopAfter: 7 });
+    const resumed = await start({ engine: threaded(3), store, resume: true });
+    expect(resumed.weights).toEqual(whole.weights);
+    expect(resumed.result.engines).toHaveLength(1);
   });
 
   it("that is corrupt is refused: cut off, flipped, foreign or empty", async () => {
@@ -788,6 +830,7 @@ interface Start {
   optimizer?: (parameters: Parameter[]) => Optimizer;
   schedule?: ReturnType<typeof plateau>;
   resume?: boolean;
+  otherEngine?: boolean;
   /** Aborts through the signal after so many updates of this process. */
   stopAfter?: number;
   /** Throws at this update of the run, as a killed process would end. */
@@ -841,6 +884,7 @@ async function start(options: Start) {
     clipNorm: options.clipNorm,
     checkpoint: options.store,
     resume: options.resume,
+    otherEngine: options.otherEngine,
     fingerprint: options.fingerprint ?? "test",
     checkpointSeconds: options.checkpointSeconds ?? 0,
     logEvery: options.logEvery ?? 1,
@@ -871,6 +915,7 @@ function values(model: RecurrentNetwork): Record<string, number> {
 function lossesOf(log: RunLogEntry[]) {
   return log.map((entry) => {
     if (entry.kind === "memory") return [entry.totalBytes];
+    if (entry.kind === "engine") return [entry.step, entry.engine];
     if (entry.kind === "step") return [entry.step, entry.loss, entry.gradNorm, entry.learningRate];
     return [entry.epoch, entry.step, entry.loss, entry.validation, entry.best, entry.clippedShare, entry.learningRate];
   });

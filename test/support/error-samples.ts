@@ -8,7 +8,7 @@ import { seed } from "../../src/core/rng.js";
 import { tableFromRecords, windows } from "../../src/data/index.js";
 import { readTable } from "../../src/data/read/index.js";
 import { recordToRow } from "../../src/data/record.js";
-import { ReferenceKernels } from "../../src/kernels/index.js";
+import { ReferenceKernels, WasmKernels } from "../../src/kernels/index.js";
 import { mse } from "../../src/losses/index.js";
 import { loadModel } from "../../src/model/load-file.js";
 import { decodeSnapshot, encodeSnapshot } from "../../src/model/snapshot.js";
@@ -117,7 +117,10 @@ export const ERROR_SAMPLES: Record<ErrorCode, () => unknown> = {
   OST_LENGTH: () => scope(() => layer().forward(zeros([2, 10, 8]), { lengths: integers([10, 11], [2]) })),
   OST_RANGE: () => new LSTM(8, 0, { rng: seed(1) }),
   OST_DTYPE: () => scope(() => integers([1, 2], [2]).add(zeros([2]))),
-  OST_ENGINE: () => scope(() => zeros([2]).add(zeros([2], { engine: new ReferenceKernels("float32") }))),
+  OST_ENGINE: () => {
+    const [engine, other] = [WasmKernels.create(), new ReferenceKernels("float32")];
+    return scope(() => zeros([2], { engine }).add(zeros([2], { engine: other })));
+  },
   OST_MEMORY: () => {
     const kept: { value?: ReturnType<typeof zeros> } = {};
     scope(() => {
@@ -138,7 +141,7 @@ export const ERROR_SAMPLES: Record<ErrorCode, () => unknown> = {
   OST_CHECKPOINT: async () => {
     const model = layer();
     const progress = { fingerprint: "8f3c1a9e22b7", epoch: 0, cursor: 0, step: 0, seconds: 0, rng: seed(1).state };
-    const rest = { learningRate: 0, optimizerStep: 0, schedule: {}, best: null, waited: 0, finished: false };
+    const rest = { engines: [], learningRate: 0, optimizerStep: 0, schedule: {}, best: null, waited: 0, finished: false };
     const bytes = encodeCheckpoint({
       progress: { ...progress, ...rest, epochLoss: { total: 0, count: 0, clipped: 0 } },
       model: new Map(),

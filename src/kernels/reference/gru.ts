@@ -11,7 +11,7 @@
  * Sources: Cho et al. 2014, EMNLP (before); Chung et al. 2014, arXiv:1412.3555, and cuDNN (after).
  */
 import { sigmoid } from "./activation.js";
-import { addTransposed, type Cell, preActivation, product } from "./recurrent.js";
+import { addTransposed, type Cell, operand, preActivation, product } from "./recurrent.js";
 
 /** The reset gate scales the product W_hn h + b_hn. */
 export const gru: Cell = {
@@ -20,11 +20,12 @@ export const gru: Cell = {
 
   forward(weights, { x, h, output, gates }) {
     const H = weights.hiddenSize;
+    const [u, v] = [operand(weights, x), operand(weights, h)];
     for (let j = 0; j < H; j++) {
-      const r = sigmoid(preActivation(weights, j, x, h));
-      const z = sigmoid(preActivation(weights, H + j, x, h));
-      const q = product(weights.weightHh, 2 * H + j, h, weights.biasHh[2 * H + j]);
-      const n = Math.tanh(product(weights.weightIh, 2 * H + j, x, weights.biasIh[2 * H + j]) + r * q);
+      const r = sigmoid(preActivation(weights, j, u, v));
+      const z = sigmoid(preActivation(weights, H + j, u, v));
+      const q = product(weights.weightHh, 2 * H + j, v, weights.biasHh[2 * H + j]);
+      const n = Math.tanh(product(weights.weightIh, 2 * H + j, u, weights.biasIh[2 * H + j]) + r * q);
       output[j] = (1 - z) * n + z * h[j];
       gates[j] = r;
       gates[H + j] = z;
@@ -57,13 +58,15 @@ export const gruResetBefore: Cell = {
   forward(weights, { x, h, output, gates }) {
     const H = weights.hiddenSize;
     const q = gates.subarray(3 * H);
+    const [u, v] = [operand(weights, x), operand(weights, h)];
     for (let j = 0; j < H; j++) {
-      gates[j] = sigmoid(preActivation(weights, j, x, h));
-      gates[H + j] = sigmoid(preActivation(weights, H + j, x, h));
+      gates[j] = sigmoid(preActivation(weights, j, u, v));
+      gates[H + j] = sigmoid(preActivation(weights, H + j, u, v));
       q[j] = gates[j] * h[j];
     }
+    const scaled = operand(weights, q);
     for (let j = 0; j < H; j++) {
-      const n = Math.tanh(preActivation(weights, 2 * H + j, x, q));
+      const n = Math.tanh(preActivation(weights, 2 * H + j, u, scaled));
       const z = gates[H + j];
       output[j] = (1 - z) * n + z * h[j];
       gates[2 * H + j] = n;

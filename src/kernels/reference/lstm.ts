@@ -12,7 +12,7 @@
  * Sources: Hochreiter & Schmidhuber 1997, Neural Computation 9(8); forget gate: Gers, Schmidhuber & Cummins 2000.
  */
 import { sigmoid } from "./activation.js";
-import { addTransposed, type Cell, preActivation } from "./recurrent.js";
+import { addTransposed, type Cell, operand, preActivation } from "./recurrent.js";
 
 export const lstm: Cell = {
   gates: 4,
@@ -20,11 +20,12 @@ export const lstm: Cell = {
 
   forward(weights, { x, h, c, output, cell, gates }) {
     const H = weights.hiddenSize;
+    const [u, v] = [operand(weights, x), operand(weights, h)];
     for (let j = 0; j < H; j++) {
-      const i = sigmoid(preActivation(weights, j, x, h));
-      const f = sigmoid(preActivation(weights, H + j, x, h));
-      const g = Math.tanh(preActivation(weights, 2 * H + j, x, h));
-      const o = sigmoid(preActivation(weights, 3 * H + j, x, h));
+      const i = sigmoid(preActivation(weights, j, u, v));
+      const f = sigmoid(preActivation(weights, H + j, u, v));
+      const g = Math.tanh(preActivation(weights, 2 * H + j, u, v));
+      const o = sigmoid(preActivation(weights, 3 * H + j, u, v));
       cell[j] = f * c[j] + i * g;
       output[j] = o * Math.tanh(cell[j]);
       gates[j] = i;

@@ -19,6 +19,8 @@ export interface CellWeights {
   biasIh: FloatArray;
   /** [G*H] */
   biasHh: FloatArray;
+  /** What the products see of a vector of inputs or hidden units, where that is not the vector itself. */
+  quantize?: (values: FloatArray) => FloatArray;
 }
 
 /** One row at one step. */
@@ -89,7 +91,12 @@ export interface SequenceGradients {
   dC0: FloatArray | undefined;
 }
 
-/** W_ih x + b_ih + b_hh + W_hh h of one weight row: biases, then inputs, then hidden units, in order. */
+/** A vector of inputs or hidden units as the products see it. */
+export function operand({ quantize }: CellWeights, values: FloatArray): FloatArray {
+  return quantize ? quantize(values) : values;
+}
+
+/** W_ih x + b_ih + b_hh + W_hh h of one weight row: biases, then inputs, then hidden units, in order. @param x, h operands */
 export function preActivation(weights: CellWeights, row: number, x: FloatArray, h: FloatArray): number {
   const sum = weights.biasIh[row] + weights.biasHh[row];
   return product(weights.weightHh, row, h, product(weights.weightIh, row, x, sum));

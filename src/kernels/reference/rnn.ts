@@ -6,7 +6,7 @@
  * Source: Elman 1990, Finding Structure in Time, Cognitive Science 14(2).
  */
 import { relu } from "./activation.js";
-import { addTransposed, type Cell, preActivation } from "./recurrent.js";
+import { addTransposed, type Cell, operand, preActivation } from "./recurrent.js";
 
 function rnn(activation: (x: number) => number, derivative: (y: number) => number): Cell {
   return {
@@ -14,7 +14,8 @@ function rnn(activation: (x: number) => number, derivative: (y: number) => numbe
     saved: 0,
 
     forward(weights, { x, h, output }) {
-      for (let j = 0; j < weights.hiddenSize; j++) output[j] = activation(preActivation(weights, j, x, h));
+      const [u, v] = [operand(weights, x), operand(weights, h)];
+      for (let j = 0; j < weights.hiddenSize; j++) output[j] = activation(preActivation(weights, j, u, v));
     },
 
     backward(weights, { output }, gradients) {
