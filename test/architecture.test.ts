@@ -69,7 +69,9 @@ function browserFaults(imports: readonly SourceImport[]): string[] {
   return imports
     .filter(({ from, to, typeOnly }) => to === null && !typeOnly && !NODE_ONLY.some((pattern) => pattern.test(from)))
     .filter(({ from, specifier }) => !PURE_PACKAGES[folderOf(from)]?.includes(specifier))
-    .filter(({ from, specifier }) => !(specifier === "#platform" && /^kernels\/(wasm|native|worker-pool|thread-count)\.ts$/.test(from)))
+    .filter(
+      ({ from, specifier }) => !(specifier === "#platform" && /^kernels\/(wasm|native|worker-pool|thread-count)\.ts$/.test(from)),
+    )
     .map(({ from, specifier }) => `${from} -> ${specifier}`);
 }
 

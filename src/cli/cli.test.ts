@@ -11,6 +11,7 @@ import { encodeCheckpoint } from "../train/index.js";
 import { loadConfig } from "./config-file.js";
 import { fingerprintOf, judgesAlike, portableSource } from "./data-file.js";
 import { describeLive } from "./demo.js";
+import { banner } from "./experiment-view.js";
 import { sketchData } from "./init.js";
 import { unwritable, wantWritable, writeWhole } from "./output-file.js";
 import { jsonLine, printable } from "./printable.js";
@@ -165,6 +166,16 @@ describe("a configuration", () => {
     });
     expect(portableSource({ train: "/d/x.csv", test: "/e/x.csv" })).toEqual({ train: "d/x.csv", test: "e/x.csv" });
     expect(portableSource(["/d/x.csv", "/d/x.csv"])).toEqual(["x.csv", "x.csv"]);
+  });
+});
+
+describe("the engine line", () => {
+  it("says what runs, and in the same line what is missing and what helps", () => {
+    const detail = "relaxed-simd; native not built: ostinato build-native";
+    expect(banner({ name: "wasm", detail })).toMatch(
+      /^Ostinato \d+\.\d+\.\d+ · engine wasm \(relaxed-simd; native not built: ostinato build-native\)$/,
+    );
+    expect(banner({ name: "native", detail: "avx512, 2 threads" })).toMatch(/ · engine native \(avx512, 2 threads\)$/);
   });
 });
 

@@ -169,7 +169,9 @@ describe("from data to a stream", () => {
       expect.stringMatching(/Ostinato \d.*engine.*1 Data.*2 Train.*epoch 2\/2.*3 Judge.*Verdict:/s),
     ]);
     const summary = oneObject(stdout);
-    expect(Object.keys(summary)).toEqual(["model", "task", "steps", "epochs", "seconds", "metrics", "baselines", "verdict"]);
+    expect(Object.keys(summary)).toEqual([
+      ...["model", "task", "engine", "steps", "epochs", "seconds", "metrics", "baselines", "verdict"],
+    ]);
     expect(summary).toMatchObject({ model, task: "forecast", epochs: 2, steps: 2 * Math.ceil((210 - 8 - 3 + 1) / 32) });
     expect(summary["metrics"].test).toMatchObject({
       mse: expect.any(Number),

@@ -30,6 +30,7 @@ async function main() {
   const auto = WasmKernels.create({ threads: "auto" });
   const facts = {
     isolated: globalThis.crossOriginIsolated,
+    cores: globalThis.navigator?.hardwareConcurrency,
     auto: auto.detail,
     memory: plain.memory.wasm.buffer.constructor.name,
   };
