@@ -198,43 +198,47 @@ describe("the memory estimate", () => {
   ];
   const stacks = [{ numLayers: 1 }, { numLayers: 3, dropout: 0.2 }, { numLayers: 2, bidirectional: true, dropout: 0.2 }] as const;
 
-  it.each(engines)("is within a tenth of what a step takes, for every cell and stack, on %s", (_, engine, sizes) => {
-    const { batch, time, hiddenSize } = sizes;
-    for (const cell of ["rnn", "lstm", "gru"] as const) {
-      for (const stack of stacks) {
-        for (const recompute of [undefined, "auto", 7] as const) {
-          for (const reads of ["output", "last"] as const) {
-            for (const loss of ["pointwise", "crossEntropy"] as const) {
-              const network = new RecurrentNetwork(spec({ cell, hiddenSize, ...stack }), { rng: seed(1), engine, recompute });
-              const optimizer = new AdamW(network.parameters());
-              const step = () => {
-                const objective = (rng: Rng) => {
-                  const x = tensor(new Float32Array(batch * time * 5), [batch, time, 5], { engine });
-                  const lengths = integers(new Int32Array(batch).fill(time), [batch], { engine });
-                  const prediction = network.forward(x, { rng, lengths })[reads];
-                  const { shape, size } = prediction;
-                  if (loss === "pointwise") return { loss: mse(prediction, tensor(new Float32Array(size), shape, { engine })) };
-                  return { loss: crossEntropy(prediction, integers(new Int32Array(size / 3), shape.slice(0, -1), { engine })) };
+  it.each(engines)(
+    "is within a tenth of what a step takes, for every cell and stack, on %s",
+    (_, engine, sizes) => {
+      const { batch, time, hiddenSize } = sizes;
+      for (const cell of ["rnn", "lstm", "gru"] as const) {
+        for (const stack of stacks) {
+          for (const recompute of [undefined, "auto", 7] as const) {
+            for (const reads of ["output", "last"] as const) {
+              for (const loss of ["pointwise", "crossEntropy"] as const) {
+                const network = new RecurrentNetwork(spec({ cell, hiddenSize, ...stack }), { rng: seed(1), engine, recompute });
+                const optimizer = new AdamW(network.parameters());
+                const step = () => {
+                  const objective = (rng: Rng) => {
+                    const x = tensor(new Float32Array(batch * time * 5), [batch, time, 5], { engine });
+                    const lengths = integers(new Int32Array(batch).fill(time), [batch], { engine });
+                    const prediction = network.forward(x, { rng, lengths })[reads];
+                    const { shape, size } = prediction;
+                    if (loss === "pointwise") return { loss: mse(prediction, tensor(new Float32Array(size), shape, { engine })) };
+                    return { loss: crossEntropy(prediction, integers(new Int32Array(size / 3), shape.slice(0, -1), { engine })) };
+                  };
+                  trainStep({ optimizer, objective, rng: seed(1) });
                 };
-                trainStep({ optimizer, objective, rng: seed(1) });
-              };
-              step();
-              engine.memory.resetPeak();
-              const before = engine.memory.bytesInUse;
-              step();
-              const measured = engine.memory.peakBytesInUse - before;
-              const estimate = estimateMemory(network, { batch, time, reads, loss });
-              const what = [cell, JSON.stringify(stack), recompute, reads, loss].join(" ");
-              expect(Math.abs(estimate.activationBytes / measured - 1), what).toBeLessThan(0.1);
-              const asked = estimateMemory(network, { batch, time, reads, loss, recompute: null });
-              if (recompute === undefined) expect(asked).toEqual(estimate);
-              else if (cell !== "rnn") expect(asked.activationBytes, what).toBeGreaterThan(estimate.activationBytes);
+                step();
+                engine.memory.resetPeak();
+                const before = engine.memory.bytesInUse;
+                step();
+                const measured = engine.memory.peakBytesInUse - before;
+                const estimate = estimateMemory(network, { batch, time, reads, loss });
+                const what = [cell, JSON.stringify(stack), recompute, reads, loss].join(" ");
+                expect(Math.abs(estimate.activationBytes / measured - 1), what).toBeLessThan(0.1);
+                const asked = estimateMemory(network, { batch, time, reads, loss, recompute: null });
+                if (recompute === undefined) expect(asked).toEqual(estimate);
+                else if (cell !== "rnn") expect(asked.activationBytes, what).toBeGreaterThan(estimate.activationBytes);
+              }
             }
           }
         }
       }
-    }
-  }, 240_000);
+    },
+    240_000,
+  );
 
   it("knows the kernels' scratch within a quarter", () => {
     for (const cell of ["rnn", "lstm", "gru"] as const) {
