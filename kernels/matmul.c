@@ -202,8 +202,10 @@ static void pack_strips(int i0, int height, int k0, int depth, const Operand *a,
   }
 }
 
+/* Enough for every inner length up to `inner`: the steps of a ragged batch are fewer than its rows times its time, and blocks that are evened
+ * out may be deeper for fewer. */
 size_t multiply_scratch_floats(int rows, int columns, int inner) {
-  const int depth = block_depth(inner), strips = (at_most(rows, ROW_BLOCK) + TILE_ROWS - 1) / TILE_ROWS;
+  const int depth = at_most(inner, INNER_BLOCK), strips = (at_most(rows, ROW_BLOCK) + TILE_ROWS - 1) / TILE_ROWS;
   return packed_matrix_floats(depth, at_most(columns, COLUMN_BLOCK)) + strip_at(strips, depth);
 }
 

@@ -24,7 +24,7 @@ void pack_matrix(int inner, int columns, Operand b, float *packed);
  * Element order: what stands in c (or zero), then k = 0 .. inner-1. */
 void multiply_rows(int rows, const float *const *a, int inner, const float *packed, int columns, float *const *c, int accumulate);
 
-/* Floats of scratch that `multiply` needs. */
+/* Floats of scratch that `multiply` needs for an inner length of at most `inner`. */
 size_t multiply_scratch_floats(int rows, int columns, int inner);
 
 /* C [rows, columns] (+)= A * B with A's element (i, k) = a.row(k)[a.offset + i * a.stride]; row i of C is c + i * c_step and overlaps

@@ -19,15 +19,16 @@ enum { COUNT = 255, LIMIT = 8, OPEN = 1 << 16, NUMBER = 1 << 17 };
 
 static struct {
   uint32_t call;
-  int32_t done;     /* members of the call, but for the caller, that have finished */
-  int32_t sleepers; /* threads that sleep, or are about to */
-  int32_t threads;  /* threads of the pool */
+  int32_t done;      /* members of the call, but for the caller, that have finished */
+  int32_t sleepers;  /* threads that sleep, or are about to */
+  int32_t threads;   /* threads of the pool */
   Body *body;
   void *context;
-  int32_t turns;    /* how often members of the call let others have the core */
-  int32_t busy;     /* 1 while a caller has the pool */
-  /* The caller's: when sharing was last in vain, 0 if it was not; and for how long sleepers are left alone after that. */
+  int32_t waited_us; /* by members of the call for each other, where they let others have the core */
+  int32_t busy;      /* 1 while a caller has the pool */
+  /* The caller's: when sharing was last in vain, 0 if it was not; how, and what follows from it for how long. */
   double vain_at, retry_ms;
+  enum { SOME_MISSED, ALL_MISSED, ALL_WAITED } vain;
   /* For `shared_calls`. */
   int32_t insist, shared, members;
 } pool;
@@ -38,13 +39,13 @@ static struct {
 #define EXCHANGE(place, before, after) __atomic_compare_exchange_n(&(place), before, after, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
 #define FENCE() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 
-/* How often a thread looks at a word: LOOKS, a few hundredths of a millisecond, before it lets others have the core; IDLE, a few tenths, before
- * a thread of the pool sleeps or one that was woken is given up: longer than the caller needs between two calls of a training step; HASTY, a
- * microsecond, in which a thread that is looking comes. */
+/* How often a thread looks at a word: LOOKS, a few hundredths of a millisecond, before it lets others have the core, and LOOKS / 16 before it does
+ * so again, because whom it waits for may need this core; IDLE, a few tenths, before a thread of the pool sleeps or one that was woken is given
+ * up: longer than the caller needs between two calls of a training step; HASTY, a microsecond, in which a thread that is looking comes. */
 enum { RETRY_MS = 5, LONGEST_RETRY_MS = 80 };
 #if defined(__wasm__)
 enum { LOOKS = 100000, IDLE = 400000, HASTY = 2000 };
-static const double TURN_MS = 0.1; /* about what LOOKS and letting others have the core take */
+enum { FIRST_US = 120, NEXT_US = 75 }; /* about what looking takes, with letting others have the core */
 
 /* JavaScript's. Lets others have the core for a moment; `turn` counts from 1 within one wait. On the caller's thread it does not return when
  * it gives the others up for lost: then the engine is at its end. */
@@ -62,7 +63,7 @@ static void wake(void) { __builtin_wasm_memory_atomic_notify((int32_t *)&pool.ca
 #include <sched.h>
 #include <time.h>
 enum { LOOKS = 1000, IDLE = 10000, HASTY = 20 };
-static const double TURN_MS = 0.02;
+enum { FIRST_US = 20, NEXT_US = 2 };
 
 static void linger(uint32_t turn) {
   (void)turn;
@@ -112,8 +113,8 @@ typedef struct {
 INLINE void look_again(Wait *wait) {
   pause_looking();
   if (++wait->looks == LOOKS) {
-    wait->looks = 0;
-    ADD(pool.turns, 1);
+    wait->looks = LOOKS - LOOKS / 16;
+    ADD(pool.waited_us, wait->turns == 0 ? FIRST_US : NEXT_US);
     linger(++wait->turns);
   }
 }
@@ -175,23 +176,24 @@ static void want_threads(int count) {
 }
 #endif
 
-/* Sharing was in vain: nobody but the caller had a core, `nobody`, or not all that were invited. Where that repeats itself, the cores are
- * taken. */
-static void in_vain(int nobody) {
-  const int again = nobody && pool.vain_at > 0 && pool.retry_ms < LONGEST_RETRY_MS;
-  if (again) pool.retry_ms *= 2;
-  else if (!nobody || pool.vain_at == 0) pool.retry_ms = RETRY_MS;
+/* Sharing was in vain: some or all of the others did not come, or came and were waited for longer than they saved. Where more than some fail
+ * again and again, the cores are taken. */
+static void in_vain(int how) {
+  if (pool.vain_at == 0 || how == SOME_MISSED) pool.retry_ms = RETRY_MS;
+  else if (pool.retry_ms < LONGEST_RETRY_MS) pool.retry_ms *= 2;
+  pool.vain = how;
   pool.vain_at = now();
 }
 
 /* Invites the pool and returns how many members the call has, the caller included. Sleepers are woken and waited for, unless that was in vain
- * a moment ago: then only who is looking comes. So waiting in vain costs a few hundredths of the time at most. */
+ * a moment ago: then only who is looking comes, and nobody is asked who was slow. So waiting in vain costs a few hundredths of the time. */
 static int invite(int limit, Body *body, void *context) {
   const int insist = LOAD(pool.insist), patient = insist || pool.vain_at == 0 || now() - pool.vain_at > pool.retry_ms;
+  if (!patient && pool.vain == ALL_WAITED) return 1;
   pool.body = body;
   pool.context = context;
   STORE(pool.done, 0);
-  STORE(pool.turns, 0);
+  STORE(pool.waited_us, 0);
   STORE(pool.call, (LOAD(pool.call) & ~(uint32_t)(NUMBER - 1)) + NUMBER + OPEN + ((uint32_t)limit << LIMIT) + 1);
   FENCE();
   if (patient && LOAD(pool.sleepers) > 0) wake();
@@ -202,9 +204,7 @@ static int invite(int limit, Body *body, void *context) {
     else break;
   }
   const int count = (int)(__atomic_and_fetch(&pool.call, ~(uint32_t)OPEN, __ATOMIC_ACQ_REL) & COUNT);
-  if (patient && count < limit) in_vain(count == 1);
-  STORE(pool.members, count);
-  if (count > 1) STORE(pool.shared, pool.shared + 1);
+  if (patient && count < limit) in_vain(count == 1 ? ALL_MISSED : SOME_MISSED);
   return count;
 }
 
@@ -218,15 +218,19 @@ void parallel(int threads, Body *body, void *context) {
   want_threads(threads - 1);
   const int there = LOAD(pool.threads) + 1, limit = there < threads ? there : threads;
   const int count = limit > 1 ? invite(limit, body, context) : 1;
-  const double start = count > 1 ? now() : 0;
-  body(context, 0, count);
-  Wait wait = {0, 0};
-  while (count > 1 && LOAD(pool.done) < count - 1) look_again(&wait);
-  if (count > 1) {
-    /* Members that have cores wait for each other for a small part of the call. */
-    const int turns = LOAD(pool.turns);
-    if (turns > 0 && 2 * turns * TURN_MS > (count - 1) * (now() - start)) in_vain(1);
+  STORE(pool.members, count);
+  if (count == 1) {
+    body(context, 0, 1);
+  } else {
+    const double start = now();
+    body(context, 0, count);
+    Wait wait = {0, 0};
+    while (LOAD(pool.done) < count - 1) look_again(&wait);
+    /* Alone it would have taken about `count` times what the caller did not wait; uneven shares are no reason yet. */
+    const double waited = LOAD(pool.waited_us) * 1e-3, elapsed = waited > 0 ? now() - start : 0;
+    if (waited > elapsed * (1 - 0.8 / count)) in_vain(ALL_WAITED);
     else if (count == limit) pool.vain_at = 0;
+    STORE(pool.shared, pool.shared + 1);
   }
   STORE(pool.busy, 0);
 }
@@ -244,7 +248,7 @@ void wait_for_all(Barrier *barrier, int count) {
 }
 
 /* Words: place of two int32, insist. What tests and benchmarks ask, because results cannot tell: how many calls had several members so far,
- * and how many the last invitation had. From now on, if `insist` is 1, an invitation waits for all threads. */
+ * and how many the last call had that could have had them. From now on, if `insist` is 1, every invitation waits for all threads. */
 size_t shared_calls_kernel(Call *call) {
   int32_t *result = next_ints(call);
   STORE(pool.insist, next_int(call));

@@ -119,6 +119,55 @@ function firstDifference(got: Result[], expected: Result[]): number {
   return a.findIndex((word, i) => word !== b[i]);
 }
 
+/** First byte that an LSTM's backward pass changes outside its gradients and the engine's scratch; -1 if none. */
+function writtenOutside(kernels: Kernels, batch: number, time: number, sum: number): number {
+  const { memory } = kernels;
+  const [inputSize, hiddenSize] = [6, 20];
+  const blocks: { pointer: number; bytes: number; mayChange: boolean }[] = [];
+  const take = (count: number, mayChange = false) => {
+    const pointer = memory.allocate(4 * count);
+    memory.floatsAt(pointer, count).fill(0.01);
+    blocks.push({ pointer, bytes: 4 * count, mayChange });
+    return pointer;
+  };
+  const [steps, states, gates] = [batch * time, batch * hiddenSize, 4 * hiddenSize];
+  const lengths = take(batch);
+  const whole = memory.intsAt(lengths, batch).fill(time);
+  const sequence = {
+    ...{ cell: "lstm" as const, batch, time, inputSize, hiddenSize, reverse: false, outputStride: hiddenSize },
+    ...{ lengths, x: take(steps * inputSize), h0: take(states), c0: take(states), output: take(steps * hiddenSize) },
+    ...{ gates: take(steps * gates, true), cells: take(steps * hiddenSize) },
+  };
+  const gradients = {
+    ...{ dOutput: take(steps * hiddenSize), dHN: NULL, dCN: NULL, dGates: sequence.gates, dX: take(steps * inputSize, true) },
+    ...{ dWeightIh: take(gates * inputSize, true), dWeightHh: take(gates * hiddenSize, true) },
+    ...{ dBiasIh: take(gates, true), dBiasHh: take(gates, true), dH0: take(states, true), dC0: take(states, true) },
+    ...{ weightIh: take(gates * inputSize), weightHh: take(gates * hiddenSize) },
+  };
+  // Once with every step, so that the scratch has its size; then what lies behind it is watched.
+  kernels.recurrentBackward({ ...sequence, ...gradients });
+  const guard = take(1024);
+  expect(guard).toBeGreaterThan(0);
+  let left = sum;
+  for (let b = 0; b < batch; b++) {
+    whole[b] = Math.min(time, left);
+    left -= whole[b];
+  }
+  memory.intsAt(lengths, batch).set(whole);
+  const before = memory.bytes.slice();
+  kernels.recurrentBackward({ ...sequence, ...gradients });
+  const scratch = memory.scratch(0);
+  const own = [{ pointer: scratch, bytes: memory.scratchBytes, mayChange: true }, ...blocks].filter(({ mayChange }) => mayChange);
+  // The engine's stack and its argument block lie before everything that is allocated here.
+  const first = Math.min(...blocks.map(({ pointer }) => pointer)) - 64;
+  for (const { pointer, bytes } of own) before.set(memory.bytes.subarray(pointer, pointer + bytes), pointer);
+  const outside = Buffer.from(before.subarray(first)).equals(memory.bytes.subarray(first))
+    ? -1
+    : before.findIndex((byte, i) => i >= first && byte !== memory.bytes[i]);
+  for (const { pointer } of blocks) memory.free(pointer);
+  return outside;
+}
+
 for (const [name, create] of engines) {
   let kernels: Kernels | undefined;
   try {
@@ -128,6 +177,19 @@ for (const [name, create] of engines) {
   }
   describe.skipIf(kernels === undefined)(`${name}: bit for bit`, () => {
     const engine = kernels as Kernels;
+    it("a ragged backward pass writes to its gradients and its scratch, and nowhere else", () => {
+      // Sums of lengths at and around the blocks that a product cuts its inner sum into (256 and 384), below rows times time.
+      for (const [rows, sum] of [
+        [3, 255],
+        [3, 256],
+        [4, 383],
+        [4, 384],
+        [9, 700],
+      ]) {
+        expect(writtenOutside(engine, rows, 100, sum)).toBe(-1);
+      }
+    });
+
     for (const cell of CELLS) {
       it(`${cell}: a batch equals its rows alone`, () => {
         for (const I of SIZES) {
