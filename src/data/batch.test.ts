@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { seed } from "../core/rng.js";
 import { batches, collate, type Normalization } from "./batch.js";
 import { type DataOptions, prepare } from "./prepare.js";
-import { tableFromRecords } from "./record.js";
+import { tableFromRecords } from "./table.js";
 import { sequences, windows } from "./window.js";
 
 /** Sequences of the given lengths, all in training but one each for validation and test. */

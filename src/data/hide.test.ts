@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { Part } from "../core/batch.js";
 import { lanes } from "./lane.js";
 import { prepare } from "./prepare.js";
-import { tableFromRecords } from "./record.js";
+import { tableFromRecords } from "./table.js";
 import { windows } from "./window.js";
 
 const rows = ["p", "q", "r", "s"].flatMap((run, r) =>

@@ -5,7 +5,7 @@
  * The statistics of the preprocessing are fitted on the originals alone; validation and test parts stay as they are.
  */
 import { OstinatoError } from "../core/errors.js";
-import type { Series } from "./record.js";
+import type { Series } from "./series.js";
 import { partCode } from "./split.js";
 
 /** Groups of features that go missing together. */

@@ -4,7 +4,7 @@ import type { Batch } from "../core/batch.js";
 import { seed } from "../core/rng.js";
 import { lanes } from "./lane.js";
 import { type DataOptions, prepare } from "./prepare.js";
-import { tableFromRecords } from "./record.js";
+import { tableFromRecords } from "./table.js";
 
 function preparedOf(lengths: number[], more: Partial<DataOptions> = {}) {
   const parts = [...lengths.map((length) => ["train", length] as const), ["validation", 1] as const, ["test", 2] as const];

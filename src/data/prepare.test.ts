@@ -6,7 +6,8 @@ import { batches } from "./batch.js";
 import { applyPreprocessing, type DataOptions, prepare } from "./prepare.js";
 import { Preprocessing } from "./preprocessing.js";
 import { readTable } from "./read/index.js";
-import { type RawRecord, tableFromRecords } from "./record.js";
+import type { RawRecord } from "./record.js";
+import { tableFromRecords } from "./table.js";
 import { sequences, windows } from "./window.js";
 
 const wave = (rows: number, more: (i: number) => Record<string, unknown> = () => ({})) =>

@@ -6,8 +6,9 @@ import { OstinatoError } from "../core/errors.js";
 import { type HiddenGroups, hiddenCopies } from "./hide.js";
 import { refused } from "./impute.js";
 import { gridOf, Preprocessing, type PreprocessingOptions } from "./preprocessing.js";
-import { type Roles, rowName, type Series, type Table, toSeries } from "./record.js";
+import { type Roles, type Series, toSeries } from "./series.js";
 import { partCode, type SplitOptions, type SplitSummary, splitColumn, splitSeries } from "./split.js";
+import { rowName, type Table } from "./table.js";
 
 /** The `data` block of a configuration, less its source. */
 export interface DataOptions extends PreprocessingOptions {

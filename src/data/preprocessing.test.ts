@@ -2,9 +2,10 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { MISSING_POLICIES } from "./impute.js";
 import { gridOf, Preprocessing, type PreprocessingOptions } from "./preprocessing.js";
-import type { RawRecord, Series } from "./record.js";
+import type { RawRecord } from "./record.js";
 import { AGGREGATES } from "./resample.js";
 import { SCALES } from "./scale.js";
+import type { Series } from "./series.js";
 
 const FEATURES = ["a", "b", "c"];
 

@@ -8,12 +8,14 @@
  */
 import type { ExampleSpec, TargetKind } from "../core/batch.js";
 import { nearest, OstinatoError } from "../core/errors.js";
+import { parseNumber, timeName } from "./cell.js";
 import { Difference } from "./difference.js";
 import { Impute, type MissingOptions, type MissingPolicy, refused } from "./impute.js";
 import { LogTransform } from "./log-transform.js";
-import { parseNumber, type RawRecord, type Roles, type Row, recordToRow, type Series, timeName } from "./record.js";
+import { type RawRecord, type Row, recordToRow } from "./record.js";
 import { Resample, type ResampleOptions, resampleSeries } from "./resample.js";
 import { Scale, type ScaleKind, Scaler } from "./scale.js";
+import type { Roles, Series } from "./series.js";
 import { partCode, runsOf } from "./split.js";
 import {
   type FrozenTransform,

@@ -1,5 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { columnOf, parseNumber, parseTime, recordToRow, rowName, tableFromRecords, tableFromTexts, toSeries } from "./record.js";
+import { parseNumber, parseTime } from "./cell.js";
+import { recordToRow } from "./record.js";
+import { toSeries } from "./series.js";
+import { columnOf, rowName, tableFromRecords, tableFromTexts } from "./table.js";
 
 const roles = { time: "t", entity: null, features: ["a"], target: ["a"], split: null };
 

@@ -7,7 +7,8 @@
  */
 import { PARTS, type Part } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
-import type { Row, Series } from "./record.js";
+import type { Row } from "./record.js";
+import type { Series } from "./series.js";
 import { type FrozenTransform, frozen, type Rows, runTransform, type Transform } from "./transform.js";
 
 /** How the observed values of an interval become one: an interval without any is missing for mean and last, 0 for sum and count. */

@@ -3,8 +3,8 @@ import { describe, expect, it } from "vitest";
 import type { Part } from "../core/batch.js";
 import { batches, collate } from "./batch.js";
 import { type DataOptions, prepare } from "./prepare.js";
-import { tableFromRecords } from "./record.js";
 import { partCode } from "./split.js";
+import { tableFromRecords } from "./table.js";
 import { describeWindow, type Examples, sequences, trailingWindows, type WindowOptions, windows } from "./window.js";
 
 const PART = ["", "train", "validation", "test"];

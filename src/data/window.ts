@@ -10,9 +10,10 @@
  */
 import type { ExampleSpec, Part } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
+import { timeName } from "./cell.js";
 import type { PreparedData, PreparedSeries } from "./prepare.js";
-import { rowName, timeName } from "./record.js";
 import { partCode, runsOf } from "./split.js";
+import { rowName } from "./table.js";
 
 /** A list of examples over prepared data; example i is the steps [start[i], start[i] + length[i]) of series[i]. */
 export interface Examples {

@@ -5,7 +5,8 @@
  * A configuration gives all of it (`subjectOf`); a pipeline of a user's own is audited by filling in the same four things.
  */
 import type { Part, TargetKind } from "../../core/batch.js";
-import type { Roles, Series, Table } from "../record.js";
+import type { Roles, Series } from "../series.js";
+import type { Table } from "../table.js";
 
 /** What a model would read of one series: values [rows, names.length]. */
 export interface PipelineOutput {

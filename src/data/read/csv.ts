@@ -3,7 +3,8 @@
  */
 import { CsvError, parse } from "csv-parse/sync";
 import { OstinatoError } from "../../core/errors.js";
-import { parseNumber, type TextTable } from "../record.js";
+import { parseNumber } from "../cell.js";
+import type { TextTable } from "../table.js";
 
 /**
  * The cells of CSV text. Blank lines are skipped.

@@ -7,7 +7,7 @@ import { readFile } from "node:fs/promises";
 import { basename, extname } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { OstinatoError } from "../../core/errors.js";
-import { type Table, type TextTable, tableFromTexts } from "../record.js";
+import { type Table, type TextTable, tableFromTexts } from "../table.js";
 import { readCsv } from "./csv.js";
 import { readNdjson } from "./ndjson.js";
 import { readTs } from "./ts.js";

@@ -2,7 +2,7 @@
  * @file Newline-delimited JSON: one flat object per line.
  */
 import { OstinatoError } from "../../core/errors.js";
-import { type TextTable, textsFromRecords } from "../record.js";
+import { type TextTable, textsFromRecords } from "../table.js";
 
 /**
  * The cells of NDJSON text; a field that a line lacks is missing there. Blank lines are skipped.

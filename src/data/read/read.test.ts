@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { OstinatoError } from "../../core/errors.js";
-import { columnOf } from "../record.js";
+import { columnOf } from "../table.js";
 import { hashFile, readTable } from "./index.js";
 
 let folder: string;

@@ -5,7 +5,7 @@
  * A case becomes rows of the columns `sequence` (its number, from 1), `step` (from 0), `dim1` .. `dimN` and, if there is one, `label`.
  */
 import { OstinatoError } from "../../core/errors.js";
-import type { TextTable } from "../record.js";
+import type { TextTable } from "../table.js";
 
 interface Header {
   dimensions: number | null;

@@ -1,0 +1,153 @@
+/**
+ * @file Which column plays which role, and the cut of a table into one series per entity.
+ */
+import { OstinatoError } from "../core/errors.js";
+import { timeName } from "./cell.js";
+import { numbersOf, rowName, type Table, textsOf, timesOf } from "./table.js";
+
+/** Which column plays which role. */
+export interface Roles {
+  /** Column of times, or null where rows are equally spaced steps. */
+  time: string | null;
+  /** Column that tells series apart, or null for one series. */
+  entity: string | null;
+  features: string[];
+  target: string[];
+  /** Column the split reads (the part's name, or a group), or null. */
+  split: string | null;
+}
+
+/** The rows of one entity, in their order in the table. F features, K targets. */
+export interface Series {
+  entity: string;
+  rows: number;
+  /** Row of the table each came from, 1-based and not counting a header. [rows] */
+  row: Int32Array;
+  /** Milliseconds since 1970 UTC, strictly increasing; null without a time column. [rows] */
+  time: Float64Array | null;
+  /** NaN = missing. [rows, F] */
+  features: Float64Array;
+  /** NaN = missing. [rows, K] */
+  target: Float64Array | null;
+  /** "" = missing. [rows] */
+  labels: string[] | null;
+  /** Cells of the column the split reads. [rows] */
+  split: string[] | null;
+}
+
+/**
+ * Cuts a table into one series per entity, in order of first appearance, and checks it.
+ *
+ * @param options `target`: what the target columns hold; "none" where the table need not have them.
+ * @throws OST_COLUMN  if a role names a column that is not there, or a feature occurs twice.
+ * @throws OST_VALUE   if a numeric column holds text, or a time cannot be read.
+ * @throws OST_MISSING if a row has no entity.
+ * @throws OST_ORDER   if the times of a series do not strictly increase; both rows are named.
+ * @throws OST_TARGET  if a label is also a feature.
+ */
+export function toSeries(table: Table, roles: Roles, { target }: { target: "values" | "label" | "none" }): Series[] {
+  checkRoles(roles, target);
+  const features = roles.features.map((name) => numbersOf(table, name, "feature"));
+  const targets = target === "values" ? roles.target.map((name) => numbersOf(table, name, "target")) : null;
+  const labels = target === "label" ? textsOf(table, roles.target[0], "target") : null;
+  const times = roles.time === null ? null : timesOf(table, roles.time);
+  const split = roles.split === null ? null : textsOf(table, roles.split, "split");
+
+  const series: Series[] = [];
+  for (const [entity, rows] of rowsByEntity(table, roles.entity)) {
+    const pick = (columns: Float64Array[]) => {
+      const picked = new Float64Array(rows.length * columns.length);
+      for (let i = 0; i < rows.length; i++) {
+        for (let c = 0; c < columns.length; c++) picked[i * columns.length + c] = columns[c][rows[i]];
+      }
+      return picked;
+    };
+    const time = times && pick([times]);
+    if (time) checkOrder(table, entity, time, rows);
+    series.push({
+      entity,
+      rows: rows.length,
+      row: Int32Array.from(rows, (row) => row + 1),
+      time,
+      features: pick(features),
+      target: targets && pick(targets),
+      labels: labels && rows.map((row) => labels[row]),
+      split: split && rows.map((row) => split[row]),
+    });
+  }
+  return series;
+}
+
+function checkRoles({ features, target: targets }: Roles, target: "values" | "label" | "none"): void {
+  if (features.length === 0) {
+    throw new OstinatoError("OST_COLUMN", { what: "no features", expected: "at least one column", where: "data.features" });
+  }
+  for (const [list, where] of [
+    [features, "data.features"],
+    [targets, "data.target"],
+  ] as const) {
+    const twice = list.find((name, i) => list.indexOf(name) !== i);
+    if (twice !== undefined) {
+      throw new OstinatoError("OST_COLUMN", {
+        what: "a column is named twice",
+        got: `"${twice}"`,
+        where,
+        repair: "name it once",
+      });
+    }
+  }
+  if (target === "none") return;
+  if (target === "values" ? targets.length === 0 : targets.length !== 1) {
+    throw new OstinatoError("OST_COLUMN", {
+      what: "wrong number of target columns",
+      expected: target === "values" ? "at least one" : "exactly one column of labels",
+      got: String(targets.length),
+      where: "data.target",
+    });
+  }
+  if (target === "label" && features.includes(targets[0])) {
+    throw new OstinatoError("OST_TARGET", {
+      what: "the label is also a feature, so the model would be told the answer",
+      got: `"${targets[0]}" in both`,
+      where: "data.features",
+      repair: `remove "${targets[0]}" from data.features`,
+    });
+  }
+}
+
+function rowsByEntity(table: Table, column: string | null): Map<string, number[]> {
+  if (column === null) return new Map([["all", Array.from({ length: table.rows }, (_, i) => i)]]);
+  const texts = textsOf(table, column, "entity");
+  const groups = new Map<string, number[]>();
+  for (let i = 0; i < table.rows; i++) {
+    const entity = texts[i];
+    if (entity === "") {
+      throw new OstinatoError("OST_MISSING", {
+        what: "a row belongs to no entity",
+        expected: `a value in "${column}"`,
+        where: rowName(table, i + 1),
+        repair: "fill in the cell or remove the row",
+      });
+    }
+    const rows = groups.get(entity);
+    if (rows) rows.push(i);
+    else groups.set(entity, [i]);
+  }
+  return groups;
+}
+
+function checkOrder(table: Table, entity: string, time: Float64Array, rows: readonly number[]): void {
+  for (let i = 1; i < time.length; i++) {
+    if (time[i] > time[i - 1]) continue;
+    const same = time[i] === time[i - 1];
+    throw new OstinatoError("OST_ORDER", {
+      what: same ? `two rows of series "${entity}" have the same time` : `the times of series "${entity}" go backwards`,
+      expected: `a time after ${timeName(time[i - 1])} (${rowName(table, rows[i - 1] + 1)})`,
+      got: timeName(time[i]),
+      where: rowName(table, rows[i] + 1),
+      repair: same
+        ? "remove one of the rows, or set data.entity to the column that tells the series apart"
+        : "sort the rows by time, or set data.entity to the column that tells the series apart",
+    });
+  }
+}
