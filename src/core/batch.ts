@@ -46,6 +46,13 @@ export interface Batch {
   start: Int32Array;
 }
 
+/** A column of x that holds codes 0 .. size - 1, which a network looks up in a table of `width` numbers each. */
+export interface CodeColumn {
+  column: number;
+  size: number;
+  width: number;
+}
+
 /** What a model or baseline must know of its examples. */
 export interface ExampleSpec {
   features: string[];
@@ -60,4 +67,6 @@ export interface ExampleSpec {
   length: number;
   /** For each target column its index among the features, or -1: what persistence needs to know. */
   targetFeature: number[];
+  /** The columns of x that hold codes to be embedded; absent where there is none. */
+  codes?: CodeColumn[];
 }

@@ -52,7 +52,10 @@ export class Impute implements Transform {
   readonly #limit: number;
   readonly #seenAt: number;
 
-  /** @param fill what stands in where there is nothing better, one per input: the training means. */
+  /**
+   * @param inputs the features, then columns that are never missing (codes), which pass unchanged.
+   * @param fill what stands in where there is nothing better, one per feature: the training means.
+   */
   constructor(
     readonly inputs: readonly string[],
     { policy, limit = null, flag = false, sinceSeen = false }: Omit<MissingOptions, "value">,
@@ -71,25 +74,30 @@ export class Impute implements Transform {
     this.#options = { limit, flag, sinceSeen };
     this.#limit = limit ?? Number.POSITIVE_INFINITY;
     this.lookAhead = policy === "interpolate" ? Number.POSITIVE_INFINITY : 0;
-    const n = inputs.length;
+    const n = fill.length;
+    const features = inputs.slice(0, n);
     this.#seenAt = policy === "forwardFill" ? 2 * n : 0;
     this.stateSize = this.#seenAt + (sinceSeen ? n + 1 : 0);
     this.outputs = [
       ...inputs,
-      ...(flag ? inputs.map((name) => `${name}.missing`) : []),
-      ...(sinceSeen ? inputs.map((name) => `${name}.sinceSeen`) : []),
+      ...(flag ? features.map((name) => `${name}.missing`) : []),
+      ...(sinceSeen ? features.map((name) => `${name}.sinceSeen`) : []),
     ];
   }
 
   static fit(training: TrainingRows, inputs: readonly string[], options: MissingOptions): Impute {
-    const means = inputs.map((_, c) => {
-      const values = observedValues(training, c);
-      return values.length === 0 ? 0 : values.reduce((sum, value) => sum + value, 0) / values.length;
+    const sums = new Float64Array(training.features);
+    const counts = new Float64Array(training.features);
+    observedValues(training)((column, value) => {
+      sums[column] += value;
+      counts[column]++;
     });
+    const means = Array.from(sums, (sum, c) => (counts[c] === 0 ? 0 : sum / counts[c]));
     return new Impute(inputs, options, typeof options.value === "number" ? means.map(() => options.value as number) : means);
   }
 
-  static fromJSON(json: Record<string, unknown>, inputs: readonly string[]): Impute {
+  /** @param features how many of the inputs are features; they come first. */
+  static fromJSON(json: Record<string, unknown>, inputs: readonly string[], features = inputs.length): Impute {
     return new Impute(
       inputs,
       {
@@ -98,7 +106,7 @@ export class Impute implements Transform {
         flag: frozen.boolean(json.flag, "impute.flag"),
         sinceSeen: frozen.boolean(json.sinceSeen, "impute.sinceSeen"),
       },
-      frozen.numbers(json.fill, inputs.length, "impute.fill"),
+      frozen.numbers(json.fill, features, "impute.fill"),
     );
   }
 
@@ -109,7 +117,7 @@ export class Impute implements Transform {
 
   initialize(state: Float64Array, at: number): void {
     state.fill(Number.NaN, at, at + this.stateSize);
-    if (this.policy === "forwardFill") state.fill(0, at + this.inputs.length, at + 2 * this.inputs.length);
+    if (this.policy === "forwardFill") state.fill(0, at + this.fill.length, at + 2 * this.fill.length);
   }
 
   push(row: Row, state: Float64Array, at: number): Row[] {
@@ -128,8 +136,10 @@ export class Impute implements Transform {
   #fillIn(row: Row, state: Float64Array, at: number, line?: Float64Array): Row {
     const { policy } = this;
     const { flag, sinceSeen } = this.#options;
-    const n = this.inputs.length;
-    const values = this.outputs.length === n ? row.values : new Float64Array(this.outputs.length);
+    const n = this.fill.length;
+    const width = this.inputs.length;
+    const values = this.outputs.length === width ? row.values : new Float64Array(this.outputs.length);
+    if (values !== row.values) values.set(row.values.subarray(n), n);
     const seen = at + this.#seenAt;
     if (sinceSeen && Number.isNaN(state[seen + n])) state[seen + n] = row.time;
     for (let c = 0; c < n; c++) {
@@ -150,14 +160,14 @@ export class Impute implements Transform {
         value = line && !Number.isNaN(line[c]) ? line[c] : this.fill[c];
       }
       values[c] = value;
-      if (flag) values[n + c] = missing ? 1 : 0;
+      if (flag) values[width + c] = missing ? 1 : 0;
       if (sinceSeen) {
         if (!missing) state[seen + c] = row.time;
         const since = Number.isNaN(state[seen + c]) ? state[seen + n] : state[seen + c];
-        values[(flag ? 2 : 1) * n + c] = Math.log1p((row.time - since) / 1000);
+        values[width + (flag ? n : 0) + c] = Math.log1p((row.time - since) / 1000);
       }
     }
-    return { time: row.time, values };
+    return { ...row, values };
   }
 
   /** Interpolation of a whole series; absent for causal policies. A value of a later part is never used to fill an earlier one. */
@@ -165,9 +175,9 @@ export class Impute implements Transform {
     return this.policy === "interpolate" ? (rows, part) => this.#interpolate(rows, part) : undefined;
   }
 
-  #interpolate({ count, width, time, values }: Rows, part: Uint8Array | null): Rows {
+  #interpolate({ count, width, time, values, entity }: Rows, part: Uint8Array | null): Rows {
     const lines = new Float64Array(values.length);
-    for (let c = 0; c < width; c++) interpolateColumn(lines, values, time, part, c, width);
+    for (let c = 0; c < this.fill.length; c++) interpolateColumn(lines, values, time, part, c, width);
     const state = new Float64Array(this.stateSize);
     this.initialize(state, 0);
     const made = new Float64Array(count * this.outputs.length);
@@ -175,7 +185,7 @@ export class Impute implements Transform {
       const row = { time: time[i], values: values.slice(i * width, (i + 1) * width) };
       made.set(this.#fillIn(row, state, 0, lines.subarray(i * width, (i + 1) * width)).values, i * this.outputs.length);
     }
-    return { count, width: this.outputs.length, time, values: made };
+    return { count, width: this.outputs.length, time, values: made, entity };
   }
 }
 

@@ -7,6 +7,7 @@ import { type HiddenGroups, hiddenCopies } from "./hide.js";
 import { refused } from "./impute.js";
 import { gridOf, Preprocessing, type PreprocessingOptions } from "./preprocessing.js";
 import { type Roles, type Series, toSeries } from "./series.js";
+import type { Slices } from "./slices.js";
 import { partCode, type SplitOptions, type SplitSummary, splitColumn, splitSeries } from "./split.js";
 import { rowName, type Table } from "./table.js";
 
@@ -16,7 +17,8 @@ export interface DataOptions extends PreprocessingOptions {
   targetKind: TargetKind;
   time?: string | null;
   entity?: string | null;
-  features: readonly string[];
+  /** Numeric input columns; may be left out where there are categories. */
+  features?: readonly string[];
   /** Columns of values, or the one column of labels. */
   target: string | readonly string[];
   split: SplitOptions;
@@ -29,15 +31,15 @@ export interface PreparedSeries {
   entity: string;
   length: number;
   /** [length, F] */
-  x: Float32Array;
+  x: Slices<Float32Array>;
   /** Scaled; NaN = missing. Null unless the target is values. [length, K] */
-  values: Float32Array | null;
+  values: Slices<Float32Array> | null;
   /** -1 = missing. Null unless the target is a class. [length] */
-  classes: Int32Array | null;
+  classes: Slices<Int32Array> | null;
   /** Milliseconds since 1970 UTC, or null without a time column. [length] */
-  time: Float64Array | null;
+  time: Slices<Float64Array> | null;
   /** Row of the table, 1-based; the last of its interval after resampling. [length] */
-  row: Int32Array;
+  row: Slices<Int32Array>;
   /** 0 none, 1 train, 2 validation, 3 test. [length] */
   part: Uint8Array;
   /** The independent unit it belongs to, where the split is by group; else null. */
@@ -46,10 +48,19 @@ export interface PreparedSeries {
   copy: boolean;
 }
 
-export interface PreparedData {
+/** A prepared series that is held in memory. */
+export interface MemorySeries extends PreparedSeries {
+  x: Float32Array;
+  values: Float32Array | null;
+  classes: Int32Array | null;
+  time: Float64Array | null;
+  row: Int32Array;
+}
+
+export interface PreparedData<S extends PreparedSeries = PreparedSeries> {
   source: string;
   files: Table["files"];
-  series: PreparedSeries[];
+  series: S[];
   preprocessing: Preprocessing;
   split: SplitSummary;
 }
@@ -59,15 +70,9 @@ export interface PreparedData {
  *
  * @throws OST_COLUMN OST_VALUE OST_ORDER OST_SPLIT OST_MISSING OST_TARGET OST_CAUSAL OST_RANGE, each naming the row or the option.
  */
-export function prepare(table: Table, options: DataOptions): PreparedData {
-  const { targetKind, time = null, entity = null, features, target, split } = options;
-  const roles: Roles = {
-    time,
-    entity,
-    features: [...features],
-    target: typeof target === "string" ? [target] : [...target],
-    split: splitColumn(split),
-  };
+export function prepare(table: Table, options: DataOptions): PreparedData<MemorySeries> {
+  const { targetKind, split } = options;
+  const roles = rolesOf(options);
   const raw = toSeries(table, roles, { target: targetKind === "values" ? "values" : "label" });
   const policy = typeof options.missing === "object" ? options.missing.policy : (options.missing ?? "refuse");
   if (policy === "refuse") checkComplete(table, raw, roles);
@@ -78,18 +83,21 @@ export function prepare(table: Table, options: DataOptions): PreparedData {
   const { part, summary } = splitSeries(grids, split);
   if (targetKind === "class") checkApart(table, grids, part);
   const preprocessing = Preprocessing.fit(grids, { ...options, roles: kept, targetKind }, part);
-  const copies = hiddenCopies(grids, part, {
+  const encoded = grids.map((grid) => preprocessing.encode(grid));
+  const steps = encoded.map(({ series }) => series);
+  const stepParts = encoded.map(({ source }, s) => (source ? Uint8Array.from(source, (i) => part[s][i]) : part[s]));
+  const copies = hiddenCopies(steps, stepParts, {
     groups: options.hide ?? [],
     features: roles.features,
     refuses: preprocessing.refuses,
   });
-  const parts = [...part, ...copies.part];
+  const parts = [...stepParts, ...copies.part];
   return {
     source: table.source,
     files: table.files,
-    series: [...grids, ...copies.series].map((grid, s) => {
+    series: [...steps, ...copies.series].map((grid, s) => {
       const group = split.by.startsWith("group:") ? (grid.split?.[0] ?? null) : null;
-      return { ...preparedSeries(table, grid, preprocessing, parts[s]), group, copy: s >= grids.length };
+      return { ...preparedSeries(table, grid, preprocessing, parts[s]), group, copy: s >= steps.length };
     }),
     preprocessing,
     split: summary,
@@ -105,7 +113,7 @@ export function applyPreprocessing(
   table: Table,
   preprocessing: Preprocessing,
   { target = "required" }: { target?: "required" | "optional" } = {},
-): PreparedData {
+): PreparedData<MemorySeries> {
   const { roles, targetKind } = preprocessing;
   const has = target === "required" || roles.target.every((name) => table.columns.some((column) => column.name === name));
   const kind = !has ? "none" : targetKind === "values" ? "values" : "label";
@@ -128,7 +136,20 @@ export function applyPreprocessing(
   return { source: table.source, files: table.files, series, preprocessing, split };
 }
 
-function preparedSeries(table: Table, grid: Series, preprocessing: Preprocessing, part: Uint8Array): PreparedSeries {
+/** What the columns of the options mean. */
+export function rolesOf({ time = null, entity = null, features = [], categories = {}, target, split }: DataOptions): Roles {
+  const texts = Object.keys(categories);
+  return {
+    time,
+    entity,
+    features: [...features],
+    ...(texts.length > 0 && { categories: texts }),
+    target: typeof target === "string" ? [target] : [...target],
+    split: splitColumn(split),
+  };
+}
+
+function preparedSeries(table: Table, grid: Series, preprocessing: Preprocessing, part: Uint8Array): MemorySeries {
   const where = (i: number) => rowName(table, grid.row[i]);
   const { rows: length, entity, time, row, target, labels } = grid;
   const values = preprocessing.targetKind === "values";

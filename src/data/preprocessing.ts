@@ -1,30 +1,46 @@
 /**
  * @file From raw records to what a model reads: the same frozen transforms for a file, a batch and a stream.
  *
- *     record -> resample -> impute -> log -> difference -> scale -> x
+ *     record -> encode -> resample -> impute -> counts -> log -> difference -> calendar -> time delta -> position -> scale -> one-hot -> x
  *
  * Everything fitted was fitted on training rows, each run of consecutive ones on its own, so that not even the row before a run matters.
  * All memory of a stream is one Float64Array of fixed length: `slice` clones it, its bytes are the snapshot.
  */
-import type { ExampleSpec, TargetKind } from "../core/batch.js";
+import type { CodeColumn, ExampleSpec, TargetKind } from "../core/batch.js";
 import { nearest, OstinatoError } from "../core/errors.js";
+import { Calendar, type CalendarOptions } from "./calendar.js";
+import {
+  type CategoryColumn,
+  type CategoryOptions,
+  categoriesFromJSON,
+  categoriesToJSON,
+  categoryColumn,
+  checkCategories,
+  encodeRow,
+  encodeSeries,
+  fitCodebook,
+} from "./category.js";
 import { parseNumber, timeName } from "./cell.js";
 import { Difference } from "./difference.js";
+import { Position, RunningCount, type RunningCountOptions, TimeDelta, type TimeDeltaOptions } from "./events/index.js";
 import { Impute, type MissingOptions, type MissingPolicy, refused } from "./impute.js";
 import { LogTransform } from "./log-transform.js";
+import { OneHot, type OneHotColumn } from "./one-hot.js";
 import { type RawRecord, type Row, recordToRow } from "./record.js";
 import { Resample, type ResampleOptions, resampleSeries } from "./resample.js";
 import { Scale, type ScaleKind, Scaler } from "./scale.js";
-import type { Roles, Series } from "./series.js";
+import { blocksOf, type Roles, type Series, type SeriesBlocks, sliceSeries } from "./series.js";
 import { partCode, runsOf } from "./split.js";
 import {
   type FrozenTransform,
   frozen,
   located,
   type Rows,
-  runTransform,
   type TrainingRows,
   type Transform,
+  TransformRun,
+  transformed,
+  type ValueScan,
 } from "./transform.js";
 
 export interface PreprocessingOptions {
@@ -36,6 +52,18 @@ export interface PreprocessingOptions {
   log?: readonly string[];
   /** Features to take the change of. */
   difference?: readonly string[];
+  /** Scales each entity by its own training rows; one that training never saw by all of them. */
+  perEntity?: boolean;
+  /** Columns of texts, and what becomes of them. */
+  categories?: Readonly<Record<string, CategoryOptions>>;
+  /** Adds features of the calendar. */
+  calendar?: CalendarOptions | null;
+  /** Adds the time since the row before. */
+  timeDelta?: TimeDeltaOptions | null;
+  /** Adds what tells where in its series a row is. */
+  position?: boolean;
+  /** Adds how often a row's code, or a number other than 0, came before it in its series. */
+  counts?: readonly string[];
   /** Brings records onto a regular grid first. */
   resample?: ResampleOptions | null;
   /** "offline" permits what looks ahead; default "causal". */
@@ -51,11 +79,12 @@ export interface Step {
 }
 
 /** Names of the columns in new data; null where there is none. */
-export type PreprocessingRoles = Pick<Roles, "time" | "entity" | "features" | "target">;
+export type PreprocessingRoles = Pick<Roles, "time" | "entity" | "features" | "categories" | "target">;
 
 interface Frozen {
   roles: PreprocessingRoles;
   targetKind: TargetKind;
+  categories: CategoryColumn[];
   transforms: Transform[];
   targetScaler: Scaler | null;
   classes: string[];
@@ -76,6 +105,10 @@ export class Preprocessing {
   readonly stateSize: number;
   /** Scales target values ("values"), else null. */
   readonly targetScaler: Scaler | null;
+  /** The category columns with their codebooks, in the order of their codes. */
+  readonly categories: readonly CategoryColumn[];
+  /** The columns of x that hold codes a network embeds. */
+  readonly codes: readonly CodeColumn[];
   /** Names of the classes, sorted: as numbers if all are, else by code unit ("class", "tags"); else empty. */
   readonly classes: readonly string[];
   readonly transforms: readonly Transform[];
@@ -84,13 +117,17 @@ export class Preprocessing {
   /** Where in the state each transform's slice begins. The clock is at 0: time of the last row, or the number of rows. */
   readonly #at: readonly number[];
 
-  constructor({ roles, targetKind, transforms, targetScaler, classes }: Frozen) {
+  constructor({ roles, targetKind, categories, transforms, targetScaler, classes }: Frozen) {
     this.roles = roles;
     this.targetKind = targetKind;
     this.transforms = transforms;
     this.targetScaler = targetScaler;
     this.classes = classes;
-    this.featureNames = transforms.length > 0 ? transforms[transforms.length - 1].outputs : roles.features;
+    this.categories = categories;
+    this.featureNames = transforms.at(-1)?.outputs ?? columnsOf(roles);
+    this.codes = categories
+      .filter(({ as }) => as === "embedding")
+      .map(({ column, width, codebook }) => ({ column: this.featureNames.indexOf(column), size: codebook.size, width }));
     this.valueFeatures = roles.features.length;
     this.lookAhead = Math.max(0, ...transforms.map(({ lookAhead }) => lookAhead));
     this.refuses = transforms.some((transform) => transform instanceof Impute && transform.policy === "refuse");
@@ -114,69 +151,75 @@ export class Preprocessing {
     options: PreprocessingOptions & { roles: PreprocessingRoles; targetKind: TargetKind },
     parts: readonly Uint8Array[],
   ): Preprocessing {
-    const {
-      roles,
-      targetKind,
-      missing = "refuse",
-      scale = "standard",
-      log = [],
-      difference = [],
-      resample,
-      mode = "causal",
-    } = options;
-    const policy = typeof missing === "string" ? { policy: missing } : missing;
-    if (policy.policy === "interpolate" && mode !== "offline") {
-      throw new OstinatoError("OST_CAUSAL", {
-        what: "interpolation fills a gap from its future",
-        expected: "mode: offline, or a causal policy",
-        got: `missing: interpolate with mode: ${mode}`,
-        where: "data.missing",
-        repair: "use data.missing: forwardFill, or set mode: offline (such a model cannot be streamed)",
-      });
-    }
-    checkFeatures(log, roles.features, "data.log");
-    checkFeatures(difference, roles.features, "data.difference");
+    const raw = series.map((one) => blocksOf(one));
+    return Preprocessing.fitBlocks(raw, options, parts);
+  }
 
+  /** As {@link Preprocessing.fit}, on series too long for memory: they are read a few times over, block by block. */
+  static fitBlocks(
+    series: readonly SeriesBlocks[],
+    options: PreprocessingOptions & { roles: PreprocessingRoles; targetKind: TargetKind },
+    parts: readonly Uint8Array[],
+  ): Preprocessing {
+    const { roles, targetKind, missing = "refuse", scale = "standard", resample } = options;
+    const policy = typeof missing === "string" ? { policy: missing } : missing;
+    checkOptions(options, policy);
+    const categories = fitCategories(series, options, parts);
     const grid = resample ? [new Resample(roles.features, resample)] : [];
-    let training = trainingRows(series, parts, roles.features.length);
+    let training = trainingRows(series, parts, { features: roles.features.length, categories });
     const fitted: Transform[] = [];
     const add = (make: (names: readonly string[]) => Transform) => {
-      const transform = make(fitted.at(-1)?.outputs ?? roles.features);
-      training = { ...training, runs: training.runs.map((rows) => runTransform(transform, rows, null)) };
+      const transform = make(fitted.at(-1)?.outputs ?? columnsOf(roles));
+      training = transformed(training, transform);
       fitted.push(transform);
     };
+    const { log = [], difference = [], calendar, timeDelta, position, counts = [], perEntity } = options;
     add((names) => Impute.fit(training, names, policy));
+    if (counts.length > 0) add((names) => new RunningCount(names, countedColumns(counts, categories)));
     if (log.length > 0) add((names) => new LogTransform(names, log));
     const changed = difference.map((name) => (log.includes(name) ? `${name}.log` : name));
     if (changed.length > 0) add((names) => new Difference(names, changed));
-    if (scale !== "none") add((names) => Scale.fit(training, names, scale));
+    if (calendar) add((names) => new Calendar(names, calendar));
+    if (timeDelta) add((names) => new TimeDelta(names, timeDelta));
+    if (position) add((names) => new Position(names));
+    if (scale !== "none") add((names) => Scale.fit(training, names, scale, { perEntity }));
+    const oneHot = categories.filter(({ as }) => as === "oneHot");
+    if (oneHot.length > 0) add((names) => new OneHot(names, oneHot.map(oneHotColumn)));
     return new Preprocessing({
       roles,
       targetKind,
+      categories,
       transforms: [...grid, ...fitted],
-      targetScaler: targetKind === "values" ? Scaler.fit(trainingTargets(series, parts, roles.target.length), scale) : null,
+      targetScaler:
+        targetKind === "values"
+          ? Scaler.fitScan(trainingTargets(series, parts, roles.target.length), roles.target.length, scale)
+          : null,
       classes: targetKind === "values" ? [] : vocabulary(series, parts, roles.target[0]),
     });
   }
 
   /** @throws OST_MODEL_FILE if the JSON is not what `toJSON` writes. */
   static fromJSON(json: unknown): Preprocessing {
-    const { roles, targetKind, transforms, targetScaler, classes } = frozen.object(json, "preprocessing");
+    const { roles, targetKind, categories, transforms, targetScaler, classes } = frozen.object(json, "preprocessing");
     const read = frozen.object(roles, "preprocessing.roles");
     const name = (value: unknown, where: string) =>
       value === null || typeof value === "string" ? value : frozen.fail(where, "a name or null", value);
     const features = frozen.texts(read.features, "preprocessing.roles.features");
     const target = frozen.texts(read.target, "preprocessing.roles.target");
     const kind = frozen.choice(targetKind, ["values", "class", "tags"] as const, "preprocessing.targetKind");
+    const encoded = categoriesFromJSON(categories, "preprocessing.categories");
+    const columns = { features, categories: encoded };
     const made: Transform[] = [];
     for (const item of frozen.list(transforms, "preprocessing.transforms")) {
-      made.push(readTransform(frozen.object(item, "preprocessing.transforms"), made, features));
+      made.push(readTransform(frozen.object(item, "preprocessing.transforms"), made, columns));
     }
     return new Preprocessing({
+      categories: encoded,
       roles: {
         time: name(read.time, "preprocessing.roles.time"),
         entity: name(read.entity, "preprocessing.roles.entity"),
         features,
+        ...(encoded.length > 0 && { categories: encoded.map(({ column }) => column) }),
         target,
       },
       targetKind: kind,
@@ -190,6 +233,7 @@ export class Preprocessing {
     return {
       roles: this.roles,
       targetKind: this.targetKind,
+      ...(this.categories.length > 0 && { categories: categoriesToJSON(this.categories) }),
       transforms: this.transforms.map((transform): FrozenTransform => transform.toJSON()),
       targetScaler: this.targetScaler?.toJSON() ?? null,
       classes: [...this.classes],
@@ -207,7 +251,7 @@ export class Preprocessing {
   }
 
   /**
-   * Takes one raw record and returns the steps that are complete now: exactly one, but with `resample` none or several.
+   * Takes one raw record and returns the steps that are complete now: exactly one, but with `resample` or a tokenizer none or several.
    *
    * @param state changed in place; left as it was if an error is thrown.
    * @throws OST_RECORD  if a field is absent or of the wrong type, or the time does not come after the one before.
@@ -236,7 +280,7 @@ export class Preprocessing {
       const time = this.#tick(row.time, state);
       const gap = row.values.findIndex(Number.isNaN);
       if (gap >= 0 && this.refuses) throw refused(this.roles.features[gap]);
-      let rows: Row[] = [{ time, values: row.values.slice() }];
+      let rows: Row[] = encodeRow({ ...row, time }, this.categories);
       for (let i = 0; i < this.transforms.length; i++) {
         const transform = this.transforms[i];
         rows =
@@ -269,10 +313,15 @@ export class Preprocessing {
     return time;
   }
 
-  /** The series on the grid its steps will have: itself, unless the preprocessing resamples. */
+  /** The series on the grid its steps will have, with its codes: itself, unless the preprocessing resamples or encodes. */
   grid(series: Series, where?: (i: number) => string): Series {
     const [first] = this.transforms;
-    return first instanceof Resample ? resampleSeries(series, first, where) : series;
+    return this.encode(first instanceof Resample ? resampleSeries(series, first, where) : series).series;
+  }
+
+  /** The series with the codes of its texts, and per row of it the row it came from; null where they are the same. */
+  encode(series: Series): { series: Series; source: Int32Array | null } {
+    return encodeSeries(series, this.categories, { labels: this.targetKind === "tags" ? "first" : "every" });
   }
 
   /**
@@ -285,16 +334,23 @@ export class Preprocessing {
     grid: Series,
     { part = null, where }: { part?: Uint8Array | null; where?: (i: number) => string } = {},
   ): Float32Array {
-    let rows = rowsOf(grid, this.roles.features.length);
-    const stretches = part ? forwardStretches(part) : [[0, grid.rows] as const];
-    for (const transform of this.transforms) {
-      if (!(transform instanceof Resample)) rows = runStretches(transform, rows, { part, stretches, where });
-    }
-    const x = new Float32Array(rows.values);
-    for (let i = 0; i < rows.count; i++) {
-      located(() => checkFinite(x.subarray(i * rows.width, (i + 1) * rows.width), this.featureNames), where && (() => where(i)));
+    const x = new Float32Array(grid.rows * this.featureNames.length);
+    const stretches = part ? forwardStretches(part, grid.rows) : [[0, grid.rows] as const];
+    const run = this.run();
+    for (const [from, to] of stretches) {
+      run.restart();
+      const made = run.push(sliceSeries(grid, from, to), {
+        part: part?.subarray(from, to) ?? null,
+        where: where && ((i) => where(from + i)),
+      });
+      x.set(made, from * this.featureNames.length);
     }
     return x;
+  }
+
+  /** The transforms on their way through a series on its grid, block by block: what {@link transform} does, in pieces. */
+  run(): PreprocessingRun {
+    return new PreprocessingRun(this);
   }
 
   /** Target values in their own units, [..., K], to scaled ones; NaN stays NaN. */
@@ -343,7 +399,37 @@ export class Preprocessing {
       everyStep,
       length,
       targetFeature: targets.map((name) => this.featureNames.indexOf(name)),
+      ...(this.codes.length > 0 && { codes: [...this.codes] }),
     };
+  }
+}
+
+/** A preprocessing on its way through one series on its grid. */
+export class PreprocessingRun {
+  readonly #runs: readonly TransformRun[];
+
+  constructor(readonly preprocessing: Preprocessing) {
+    this.#runs = preprocessing.transforms
+      .filter((transform) => !(transform instanceof Resample))
+      .map((transform) => new TransformRun(transform));
+  }
+
+  /** Forgets everything: what is pushed next begins a series. */
+  restart(): void {
+    for (const run of this.#runs) run.restart();
+  }
+
+  /** The steps of the next rows. [rows, F] */
+  push(rows: Series, options: { part?: Uint8Array | null; where?: (i: number) => string } = {}): Float32Array {
+    const { where } = options;
+    const { roles, featureNames } = this.preprocessing;
+    let made = rowsOf(rows, roles.features.length);
+    for (const run of this.#runs) made = run.push(made, options);
+    const x = new Float32Array(made.values);
+    for (let i = 0; i < made.count; i++) {
+      located(() => checkFinite(x.subarray(i * made.width, (i + 1) * made.width), featureNames), where && (() => where(i)));
+    }
+    return x;
   }
 }
 
@@ -366,15 +452,24 @@ export function gridOf(
   return resampleSeries(series, new Resample(roles.features, resample), where);
 }
 
-function rowsOf({ rows: count, time, features: values }: Series, width: number): Rows {
-  return { count, width, time: time ?? Float64Array.from({ length: count }, (_, i) => i * STEP_MS), values };
+/** The numbers of a series, then its codes. */
+function rowsOf({ rows: count, time, tick, features, codes, entity }: Series, width: number): Rows {
+  const times = time ?? Float64Array.from({ length: count }, (_, i) => (tick ? tick[i] : i) * STEP_MS);
+  if (!codes) return { count, width, time: times, values: features, entity };
+  const columns = codes.length / Math.max(1, count);
+  const values = new Float64Array(count * (width + columns));
+  for (let i = 0; i < count; i++) {
+    values.set(features.subarray(i * width, (i + 1) * width), i * (width + columns));
+    values.set(codes.subarray(i * columns, (i + 1) * columns), i * (width + columns) + width);
+  }
+  return { count, width: width + columns, time: times, values, entity };
 }
 
 /**
  * The stretches [from, to) within which parts only get later. A row of a part is never in a stretch behind a row of a later part, and
  * neither are the rows of no part just before it, which its windows may read.
  */
-function forwardStretches(part: Uint8Array): (readonly [from: number, to: number])[] {
+function forwardStretches(part: Uint8Array, rows: number): (readonly [from: number, to: number])[] {
   const stretches: [number, number][] = [];
   let from = 0;
   let latest = 0;
@@ -389,69 +484,74 @@ function forwardStretches(part: Uint8Array): (readonly [from: number, to: number
     latest = part[i];
     behind = i + 1;
   }
-  return [...stretches, [from, part.length]];
+  return [...stretches, [from, rows]];
 }
 
-/** Runs a transform that puts out a row per row over each stretch from its initial state. */
-function runStretches(
-  transform: Transform,
-  rows: Rows,
-  options: { part: Uint8Array | null; stretches: (readonly [number, number])[]; where?: (i: number) => string },
-): Rows {
-  const { part, stretches, where } = options;
-  if (stretches.length === 1) return runTransform(transform, rows, part, where);
-  const width = transform.outputs.length;
-  const values = new Float64Array(rows.count * width);
-  for (const [from, to] of stretches) {
-    const stretch = {
-      count: to - from,
-      width: rows.width,
-      time: rows.time.subarray(from, to),
-      values: rows.values.subarray(from * rows.width, to * rows.width),
-    };
-    const made = runTransform(transform, stretch, part?.subarray(from, to) ?? null, where && ((i) => where(from + i)));
-    values.set(made.values, from * width);
-  }
-  return { count: rows.count, width, time: rows.time, values };
-}
-
-function trainingRows(series: readonly Series[], parts: readonly Uint8Array[], features: number): TrainingRows {
-  const runs = series.flatMap((one, s) => {
-    const { width, time, values } = rowsOf(one, features);
-    return runsOf(parts[s], partCode("train")).map(
-      ([from, to]): Rows => ({
-        count: to - from,
-        width,
-        time: time.subarray(from, to),
-        values: values.subarray(from * width, to * width),
-      }),
-    );
-  });
+/** The training rows of series, encoded. */
+function trainingRows(
+  series: readonly SeriesBlocks[],
+  parts: readonly Uint8Array[],
+  { features, categories }: { features: number; categories: readonly CategoryColumn[] },
+): TrainingRows {
   return {
-    runs,
     features,
-    observed: runs.map(({ values }) => Uint8Array.from(values, (value) => (Number.isNaN(value) ? 0 : 1))),
+    *blocks() {
+      for (const { rows: run, first } of trainingRuns(series, parts)) {
+        const rows = rowsOf(encodeSeries(run, categories, { labels: "first" }).series, features);
+        const observed = new Uint8Array(rows.count * features);
+        for (let i = 0; i < rows.count; i++) {
+          for (let c = 0; c < features; c++) observed[i * features + c] = Number.isNaN(rows.values[i * rows.width + c]) ? 0 : 1;
+        }
+        yield { ...rows, first, observed };
+      }
+    },
   };
 }
 
-function trainingTargets(series: readonly Series[], parts: readonly Uint8Array[], targets: number): number[][] {
-  const columns = Array.from({ length: targets }, (): number[] => []);
-  series.forEach(({ target, rows }, s) => {
-    for (let i = 0; i < rows; i++) {
-      if (parts[s][i] !== partCode("train")) continue;
-      for (let k = 0; k < targets; k++) columns[k].push(target![i * targets + k]);
+/** The runs of training rows, each in one block or several; `first` where a run begins. */
+function* trainingRuns(
+  series: readonly SeriesBlocks[],
+  parts: readonly Uint8Array[],
+): Generator<{ rows: Series; first: boolean }> {
+  const code = partCode("train");
+  for (let s = 0; s < series.length; s++) {
+    let at = 0;
+    for (const block of series[s].blocks()) {
+      const part = parts[s].subarray(at, at + block.rows);
+      for (const [from, to] of runsOf(part, code)) {
+        yield { rows: sliceSeries(block, from, to), first: from > 0 || at === 0 || parts[s][at - 1] !== code };
+      }
+      at += block.rows;
     }
-  });
-  return columns;
+  }
 }
 
-function vocabulary(series: readonly Series[], parts: readonly Uint8Array[], column: string): string[] {
+function trainingTargets(series: readonly SeriesBlocks[], parts: readonly Uint8Array[], targets: number): ValueScan {
+  return (visit) => {
+    for (const { rows } of trainingRuns(series, parts)) {
+      const values = rows.target ?? [];
+      for (let i = 0; i < values.length; i++) if (!Number.isNaN(values[i])) visit(i % targets, values[i]);
+    }
+  };
+}
+
+function fitCategories(
+  series: readonly SeriesBlocks[],
+  { categories = {}, roles }: Pick<PreprocessingOptions, "categories"> & { roles: PreprocessingRoles },
+  parts: readonly Uint8Array[],
+): CategoryColumn[] {
+  function* texts(k: number): Generator<string> {
+    for (const { rows } of trainingRuns(series, parts)) yield* (rows.texts as readonly (readonly string[])[])[k];
+  }
+  return (roles.categories ?? []).map((column, k) =>
+    categoryColumn(column, categories[column], fitCodebook(categories[column], texts(k))),
+  );
+}
+
+function vocabulary(series: readonly SeriesBlocks[], parts: readonly Uint8Array[], column: string): string[] {
   const labels = new Set<string>();
-  series.forEach((one, s) => {
-    one.labels!.forEach((label, i) => {
-      if (parts[s][i] === partCode("train") && label !== "") labels.add(label);
-    });
-  });
+  for (const { rows } of trainingRuns(series, parts))
+    for (const label of rows.labels as string[]) if (label !== "") labels.add(label);
   const classes = [...labels];
   if (classes.length < 2) {
     throw new OstinatoError("OST_TARGET", {
@@ -467,6 +567,70 @@ function vocabulary(series: readonly Series[], parts: readonly Uint8Array[], col
   }
   const numeric = classes.every((label) => Number.isFinite(parseNumber(label) ?? Number.NaN));
   return classes.sort((a, b) => (numeric && Number(a) !== Number(b) ? Number(a) - Number(b) : a < b ? -1 : 1));
+}
+
+function countedColumns(names: readonly string[], categories: readonly CategoryColumn[]): RunningCountOptions {
+  const codes = categories.filter(({ column }) => names.includes(column));
+  return {
+    codes: codes.map(({ column, codebook }) => ({ column, size: codebook.size })),
+    numbers: names.filter((name) => !codes.some(({ column }) => column === name)),
+  };
+}
+
+function oneHotColumn({ column, codebook }: CategoryColumn): OneHotColumn {
+  return { name: column, size: codebook.size, nameOf: (code) => codebook.nameOf(code) };
+}
+
+/** The columns of a row that is not transformed yet. */
+function columnsOf({ features, categories = [] }: PreprocessingRoles): string[] {
+  return [...features, ...categories];
+}
+
+function checkOptions(
+  {
+    roles,
+    log = [],
+    difference = [],
+    counts = [],
+    categories = {},
+    calendar,
+    resample,
+    mode = "causal",
+  }: PreprocessingOptions & {
+    roles: PreprocessingRoles;
+  },
+  { policy }: MissingOptions,
+): void {
+  if (policy === "interpolate" && mode !== "offline") {
+    throw new OstinatoError("OST_CAUSAL", {
+      what: "interpolation fills a gap from its future",
+      expected: "mode: offline, or a causal policy",
+      got: `missing: interpolate with mode: ${mode}`,
+      where: "data.missing",
+      repair: "use data.missing: forwardFill, or set mode: offline (such a model cannot be streamed)",
+    });
+  }
+  checkFeatures(log, roles.features, "data.log");
+  checkFeatures(difference, roles.features, "data.difference");
+  checkFeatures(counts, columnsOf(roles), "data.counts");
+  checkCategories(categories);
+  if (calendar && roles.time === null) {
+    throw new OstinatoError("OST_CONFIG", {
+      what: "features of the calendar need times",
+      expected: "a column in data.time",
+      got: "data.time: null",
+      where: "data.calendar",
+      repair: "set data.time, or remove data.calendar",
+    });
+  }
+  if (resample && Object.keys(categories).length > 0) {
+    throw new OstinatoError("OST_CONFIG", {
+      what: "texts cannot be resampled: an interval may hold several, or none",
+      expected: "data.categories or data.resample, not both",
+      where: "data.resample",
+      repair: "remove data.resample and add data.timeDelta, which tells the model how much time went by",
+    });
+  }
 }
 
 function checkFeatures(names: readonly string[], features: readonly string[], where: string): void {
@@ -494,23 +658,50 @@ function checkFinite(x: Float32Array, names: readonly string[]): void {
   }
 }
 
-function readTransform(json: Record<string, unknown>, before: readonly Transform[], features: readonly string[]): Transform {
+const TRANSFORMS = [
+  "resample",
+  "impute",
+  "runningCount",
+  "log",
+  "difference",
+  "calendar",
+  "timeDelta",
+  "position",
+  "scale",
+  "oneHot",
+] as const;
+
+function readTransform(
+  json: Record<string, unknown>,
+  before: readonly Transform[],
+  { features, categories }: { features: readonly string[]; categories: readonly CategoryColumn[] },
+): Transform {
   const where = "preprocessing.transforms";
-  const name = frozen.choice(json.transform, ["resample", "impute", "log", "difference", "scale"] as const, where);
+  const name = frozen.choice(json.transform, TRANSFORMS, where);
   if (before.some((transform) => transform.name === name) || (name === "resample" && before.length > 0)) {
     return frozen.fail(where, "each transform at most once, and resample first", name);
   }
-  const names = before.at(-1)?.outputs ?? features;
+  const names = before.at(-1)?.outputs ?? [...features, ...categories.map(({ column }) => column)];
   switch (name) {
     case "resample":
       return Resample.fromJSON(json, names);
     case "impute":
-      return Impute.fromJSON(json, names);
+      return Impute.fromJSON(json, names, features.length);
     case "log":
       return LogTransform.fromJSON(json, names);
     case "difference":
       return Difference.fromJSON(json, names);
+    case "runningCount":
+      return RunningCount.fromJSON(json, names);
+    case "calendar":
+      return Calendar.fromJSON(json, names);
+    case "timeDelta":
+      return TimeDelta.fromJSON(json, names);
+    case "position":
+      return Position.fromJSON(json, names);
     case "scale":
       return Scale.fromJSON(json, names, features.length);
+    case "oneHot":
+      return OneHot.fromJSON(json, names);
   }
 }

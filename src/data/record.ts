@@ -12,6 +12,10 @@ export type RawRecord = Record<string, number | string | null>;
 export interface Row {
   time: number;
   values: Float64Array;
+  /** Per category column its text, until it is encoded; "" = missing. */
+  texts?: readonly string[];
+  /** The series it belongs to, where that is known. */
+  entity?: string;
 }
 
 /**
@@ -20,7 +24,10 @@ export interface Row {
  * @returns `time` is NaN without a time column.
  * @throws OST_RECORD if a field is absent (a missing value is null), or is no number or no time.
  */
-export function recordToRow(record: RawRecord, { time: timeField, features }: Pick<Roles, "time" | "features">): Row {
+export function recordToRow(
+  record: RawRecord,
+  { time: timeField, entity: entityField = null, features, categories = [] }: RecordRoles,
+): Row {
   if (record === null || typeof record !== "object" || Array.isArray(record)) {
     throw new OstinatoError("OST_RECORD", {
       what: "not a record",
@@ -30,7 +37,10 @@ export function recordToRow(record: RawRecord, { time: timeField, features }: Pi
   }
   const values = new Float64Array(features.length);
   for (let c = 0; c < features.length; c++) values[c] = numberOfField(record, features[c]);
-  if (timeField === null) return { time: Number.NaN, values };
+  const row: Row = { time: Number.NaN, values };
+  if (categories.length > 0) row.texts = categories.map((name) => textOfField(record, name));
+  if (entityField !== null && Object.hasOwn(record, entityField)) row.entity = String(record[entityField] ?? "");
+  if (timeField === null) return row;
   const value = fieldOf(record, timeField);
   const time = typeof value === "number" || typeof value === "string" ? parseTime(value) : undefined;
   if (time === undefined) {
@@ -40,8 +50,12 @@ export function recordToRow(record: RawRecord, { time: timeField, features }: Pi
       got: JSON.stringify(value),
     });
   }
-  return { time, values };
+  row.time = time;
+  return row;
 }
+
+/** What a record is read by. */
+export type RecordRoles = Pick<Roles, "time" | "features" | "categories"> & { entity?: string | null };
 
 function fieldOf(record: RawRecord, name: string): unknown {
   if (Object.hasOwn(record, name)) return record[name];
@@ -63,5 +77,16 @@ function numberOfField(record: RawRecord, name: string): number {
     what: `the field "${name}" is not a number`,
     expected: "a finite number of at most 3.4e38, or null where it is missing",
     got: typeof value === "number" ? String(value) : JSON.stringify(value),
+  });
+}
+
+function textOfField(record: RawRecord, name: string): string {
+  const value = fieldOf(record, name);
+  if (value === null) return "";
+  if (typeof value === "string" || typeof value === "boolean" || typeof value === "number") return String(value);
+  throw new OstinatoError("OST_RECORD", {
+    what: `the field "${name}" is not a text`,
+    expected: "a text, or null where it is missing",
+    got: Array.isArray(value) ? "a list" : typeof value,
   });
 }

@@ -91,7 +91,7 @@ export class Resample implements Transform {
       // Counted from zero: beyond 2^53 an interval's number plus one is the number itself.
       const rows = interval - open;
       for (let k = 1; k <= rows; k++) {
-        out.push({ time: (open + k) * this.everyMs, values: this.#close(state, at) });
+        out.push({ time: (open + k) * this.everyMs, values: this.#close(state, at), entity: row.entity });
         state.fill(0, at + 1, at + this.stateSize);
       }
     }
@@ -126,7 +126,12 @@ export class Resample implements Transform {
 export function resampleSeries(series: Series, transform: Resample, where?: (i: number) => string): Series {
   const time = series.time!;
   const width = transform.outputs.length;
-  const features = runTransform(transform, { count: series.rows, width, time, values: series.features }, null, where);
+  const features = runTransform(
+    transform,
+    { count: series.rows, width, time, values: series.features, entity: series.entity },
+    null,
+    where,
+  );
   const last = lastRowOfEach(transform, time);
   const source = (i: number) => (i < 0 ? ~i : i);
   return {

@@ -11,8 +11,17 @@
  * order statistics (Hyndman & Fan 1996, definition 7). Missing and filled-in values count for nothing.
  */
 import { OstinatoError } from "../core/errors.js";
+import { orderStatistics } from "./order-statistic.js";
 import type { Row } from "./record.js";
-import { type FrozenTransform, frozen, observedValues, type TrainingRows, type Transform, unsigned } from "./transform.js";
+import {
+  type FrozenTransform,
+  frozen,
+  observedValues,
+  type TrainingRows,
+  type Transform,
+  unsigned,
+  type ValueScan,
+} from "./transform.js";
 
 export const SCALES = ["standard", "robust", "minMax", "none"] as const;
 export type ScaleKind = (typeof SCALES)[number];
@@ -30,6 +39,19 @@ export class Scaler {
 
   /** Fits on the observed values of each column; NaN is skipped. */
   static fit(columns: readonly ArrayLike<number>[], kind: ScaleKind = "standard"): Scaler {
+    return Scaler.fitScan(
+      (visit) => {
+        columns.forEach((column, c) => {
+          for (let i = 0; i < column.length; i++) if (!Number.isNaN(column[i])) visit(c, column[i]);
+        });
+      },
+      columns.length,
+      kind,
+    );
+  }
+
+  /** As {@link Scaler.fit}, on values too many to be held: they are scanned a few times over. */
+  static fitScan(scan: ValueScan, columns: number, kind: ScaleKind = "standard"): Scaler {
     if (!SCALES.includes(kind)) {
       throw new OstinatoError("OST_RANGE", {
         what: "unknown scaling",
@@ -38,12 +60,7 @@ export class Scaler {
         where: "data.scale",
       });
     }
-    const pairs = columns.map((column) =>
-      fitColumn(
-        Float64Array.from(column).filter((value) => !Number.isNaN(value)),
-        kind,
-      ),
-    );
+    const pairs = fitColumns(scan, columns, kind);
     return new Scaler(
       kind,
       pairs.map(([offset]) => offset),
@@ -73,28 +90,39 @@ export class Scaler {
   }
 }
 
-function fitColumn(values: Float64Array, kind: ScaleKind): [offset: number, scale: number] {
-  if (kind === "none" || values.length === 0) return [0, 1];
-  let min = values[0];
-  let max = values[0];
-  let sum = 0;
-  for (const value of values) {
-    if (value < min) min = value;
-    if (value > max) max = value;
-    sum += value;
-  }
-  const constant = max - min <= Math.max(1e-30, 1e-9 * Math.max(Math.abs(min), Math.abs(max)));
-  if (constant) return [min, 1];
-  if (kind === "minMax") return [min, max - min];
-  const mean = sum / values.length;
-  let squares = 0;
-  for (const value of values) squares += (value - mean) * (value - mean);
-  const deviation = Math.sqrt(squares / values.length);
-  if (!Number.isFinite(deviation)) throw tooLarge(min, max);
-  if (kind === "standard") return [mean, deviation];
-  const sorted = values.slice().sort();
-  const spread = quantile(sorted, 0.75) - quantile(sorted, 0.25);
-  return [quantile(sorted, 0.5), spread > 1e-9 * (max - min) ? spread : deviation];
+type OffsetAndScale = [offset: number, scale: number];
+
+function fitColumns(scan: ValueScan, columns: number, kind: ScaleKind): OffsetAndScale[] {
+  if (kind === "none") return Array.from({ length: columns }, (): OffsetAndScale => [0, 1]);
+  const count = new Float64Array(columns);
+  const sum = new Float64Array(columns);
+  const min = new Float64Array(columns).fill(Number.POSITIVE_INFINITY);
+  const max = new Float64Array(columns).fill(Number.NEGATIVE_INFINITY);
+  scan((c, value) => {
+    count[c]++;
+    sum[c] += value;
+    if (value < min[c]) min[c] = value;
+    if (value > max[c]) max[c] = value;
+  });
+  const spread = (c: number) => max[c] - min[c] > Math.max(1e-30, 1e-9 * Math.max(Math.abs(min[c]), Math.abs(max[c])));
+  const fixed = Array.from(count, (n, c): OffsetAndScale | null => (n === 0 ? [0, 1] : spread(c) ? null : [min[c], 1]));
+  if (kind === "minMax") return fixed.map((pair, c) => pair ?? [min[c], max[c] - min[c]]);
+  if (fixed.every((pair) => pair !== null)) return fixed;
+  const mean = sum.map((total, c) => total / count[c]);
+  const squares = new Float64Array(columns);
+  scan((c, value) => {
+    squares[c] += (value - mean[c]) * (value - mean[c]);
+  });
+  const deviation = squares.map((total, c) => Math.sqrt(total / count[c]));
+  const wild = fixed.findIndex((pair, c) => pair === null && !Number.isFinite(deviation[c]));
+  if (wild >= 0) throw tooLarge(min[wild], max[wild]);
+  if (kind === "standard") return fixed.map((pair, c) => pair ?? [mean[c], deviation[c]]);
+  const quartiles = quartilesOf(scan, count);
+  return fixed.map((pair, c) => {
+    if (pair) return pair;
+    const [lower, median, upper] = quartiles[c];
+    return [median, upper - lower > 1e-9 * (max[c] - min[c]) ? upper - lower : deviation[c]];
+  });
 }
 
 function tooLarge(min: number, max: number): OstinatoError {
@@ -106,14 +134,31 @@ function tooLarge(min: number, max: number): OstinatoError {
   });
 }
 
-function quantile(sorted: Float64Array, q: number): number {
-  const position = (sorted.length - 1) * q;
-  const below = Math.floor(position);
-  const above = Math.min(below + 1, sorted.length - 1);
-  return sorted[below] + (sorted[above] - sorted[below]) * (position - below);
+const QUARTILES = [0.25, 0.5, 0.75];
+
+function quartilesOf(scan: ValueScan, counts: Float64Array): number[][] {
+  const positions = Array.from(counts, (n) => (n === 0 ? [] : QUARTILES.map((q) => (n - 1) * q)));
+  const ranks = positions.map((list, c) =>
+    list.flatMap((position) => [Math.floor(position), Math.min(Math.floor(position) + 1, counts[c] - 1)]),
+  );
+  const found = orderStatistics(scan, ranks);
+  return positions.map((list, c) =>
+    list.map((position, q) => {
+      const [below, above] = [found[c][2 * q], found[c][2 * q + 1]];
+      return below + (above - below) * (position - Math.floor(position));
+    }),
+  );
 }
 
-/** Scales the feature columns; columns appended by other transforms (flags, times since seen) pass unchanged. No state. */
+/** The statistics of one entity's own training rows. */
+export type EntityScalers = ReadonlyMap<string, Scaler>;
+
+/**
+ * Scales the feature columns; columns appended by other transforms (flags, times since seen) pass unchanged. No state.
+ *
+ * With scalers per entity, each entity of the training rows has statistics of its own; one that training never saw, and a row of no
+ * entity, take those of all training rows together.
+ */
 export class Scale implements Transform {
   readonly name = "scale";
   readonly lookAhead = 0;
@@ -122,25 +167,64 @@ export class Scale implements Transform {
   constructor(
     readonly outputs: readonly string[],
     readonly scaler: Scaler,
+    readonly entities: EntityScalers | null = null,
   ) {}
 
-  static fit(training: TrainingRows, names: readonly string[], kind: ScaleKind): Scale {
-    const columns = Array.from({ length: training.features }, (_, c) => observedValues(training, c));
-    return new Scale(names, Scaler.fit(columns, kind));
+  static fit(
+    training: TrainingRows,
+    names: readonly string[],
+    kind: ScaleKind,
+    { perEntity = false }: { perEntity?: boolean } = {},
+  ): Scale {
+    const scaler = Scaler.fitScan(observedValues(training), training.features, kind);
+    return new Scale(names, scaler, perEntity ? fitEntities(training, kind) : null);
   }
 
   static fromJSON(json: Record<string, unknown>, names: readonly string[], features: number): Scale {
-    return new Scale(names, Scaler.fromJSON(json, features, "scale"));
+    const scaler = Scaler.fromJSON(json, features, "scale");
+    if (json.entities === undefined) return new Scale(names, scaler);
+    const entities = Object.entries(frozen.object(json.entities, "scale.entities")).map(
+      ([entity, own]) => [entity, Scaler.fromJSON(own, features, "scale.entities")] as const,
+    );
+    return new Scale(names, scaler, new Map(entities));
   }
 
   toJSON(): FrozenTransform {
-    return { transform: this.name, ...this.scaler.toJSON() };
+    return {
+      transform: this.name,
+      ...this.scaler.toJSON(),
+      ...(this.entities && { entities: Object.fromEntries([...this.entities].map(([name, scaler]) => [name, scaler.toJSON()])) }),
+    };
   }
 
   initialize(): void {}
 
   push(row: Row): Row[] {
-    for (let c = 0; c < this.scaler.offset.length; c++) row.values[c] = this.scaler.apply(row.values[c], c);
+    const scaler = (row.entity !== undefined && this.entities?.get(row.entity)) || this.scaler;
+    for (let c = 0; c < scaler.offset.length; c++) row.values[c] = scaler.apply(row.values[c], c);
     return [row];
   }
+}
+
+function fitEntities(training: TrainingRows, kind: ScaleKind): EntityScalers {
+  const names: string[] = [];
+  const numbers = new Map<string, number>();
+  for (const { entity } of training.blocks()) {
+    if (entity === undefined || numbers.has(entity)) continue;
+    numbers.set(entity, names.length);
+    names.push(entity);
+  }
+  const { features } = training;
+  const scan: ValueScan = (visit) => {
+    for (const { entity, count, width, values, observed } of training.blocks()) {
+      if (entity === undefined) continue;
+      const base = (numbers.get(entity) as number) * features;
+      for (let i = 0; i < count; i++) {
+        for (let c = 0; c < features; c++) if (observed[i * features + c]) visit(base + c, values[i * width + c]);
+      }
+    }
+  };
+  const { offset, scale } = Scaler.fitScan(scan, names.length * features, kind);
+  const own = (list: readonly number[], e: number) => list.slice(e * features, (e + 1) * features);
+  return new Map(names.map((name, e) => [name, new Scaler(kind, own(offset, e), own(scale, e))]));
 }

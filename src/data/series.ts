@@ -3,7 +3,7 @@
  */
 import { OstinatoError } from "../core/errors.js";
 import { timeName } from "./cell.js";
-import { numbersOf, rowName, type Table, textsOf, timesOf } from "./table.js";
+import { cellsOf, numbersOf, rowName, type Table, textsOf, timesOf } from "./table.js";
 
 /** Which column plays which role. */
 export interface Roles {
@@ -12,6 +12,8 @@ export interface Roles {
   /** Column that tells series apart, or null for one series. */
   entity: string | null;
   features: string[];
+  /** Columns of texts that become codes; default none. */
+  categories?: readonly string[];
   target: string[];
   /** Column the split reads (the part's name, or a group), or null. */
   split: string | null;
@@ -25,10 +27,16 @@ export interface Series {
   row: Int32Array;
   /** Milliseconds since 1970 UTC, strictly increasing; null without a time column. [rows] */
   time: Float64Array | null;
+  /** Without a time column, the number of the pushed record each row came from, from 0; default the row's own. [rows] */
+  tick?: Int32Array;
   /** NaN = missing. [rows, F] */
   features: Float64Array;
   /** NaN = missing. [rows, K] */
   target: Float64Array | null;
+  /** Per category column its cells, as they were written; "" = missing. [C][rows] */
+  texts?: readonly (readonly string[])[];
+  /** The codes of the category columns, once codebooks are fitted. [rows, C] */
+  codes?: Float64Array;
   /** "" = missing. [rows] */
   labels: string[] | null;
   /** Cells of the column the split reads. [rows] */
@@ -50,6 +58,7 @@ export function toSeries(table: Table, roles: Roles, { target }: { target: "valu
   const features = roles.features.map((name) => numbersOf(table, name, "feature"));
   const targets = target === "values" ? roles.target.map((name) => numbersOf(table, name, "target")) : null;
   const labels = target === "label" ? textsOf(table, roles.target[0], "target") : null;
+  const texts = (roles.categories ?? []).map((name) => cellsOf(table, name, "category"));
   const times = roles.time === null ? null : timesOf(table, roles.time);
   const split = roles.split === null ? null : textsOf(table, roles.split, "split");
 
@@ -71,6 +80,7 @@ export function toSeries(table: Table, roles: Roles, { target }: { target: "valu
       time,
       features: pick(features),
       target: targets && pick(targets),
+      ...(texts.length > 0 && { texts: texts.map((cells) => rows.map((row) => cells[row])) }),
       labels: labels && rows.map((row) => labels[row]),
       split: split && rows.map((row) => split[row]),
     });
@@ -78,12 +88,16 @@ export function toSeries(table: Table, roles: Roles, { target }: { target: "valu
   return series;
 }
 
-function checkRoles({ features, target: targets }: Roles, target: "values" | "label" | "none"): void {
-  if (features.length === 0) {
-    throw new OstinatoError("OST_COLUMN", { what: "no features", expected: "at least one column", where: "data.features" });
+function checkRoles({ features, categories = [], target: targets }: Roles, target: "values" | "label" | "none"): void {
+  if (features.length + categories.length === 0) {
+    throw new OstinatoError("OST_COLUMN", {
+      what: "no features",
+      expected: "at least one column in data.features or data.categories",
+      where: "data.features",
+    });
   }
   for (const [list, where] of [
-    [features, "data.features"],
+    [[...features, ...categories], "data.features and data.categories"],
     [targets, "data.target"],
   ] as const) {
     const twice = list.find((name, i) => list.indexOf(name) !== i);
@@ -105,12 +119,12 @@ function checkRoles({ features, target: targets }: Roles, target: "values" | "la
       where: "data.target",
     });
   }
-  if (target === "label" && features.includes(targets[0])) {
+  if (target === "label" && [...features, ...categories].includes(targets[0])) {
     throw new OstinatoError("OST_TARGET", {
       what: "the label is also a feature, so the model would be told the answer",
       got: `"${targets[0]}" in both`,
       where: "data.features",
-      repair: `remove "${targets[0]}" from data.features`,
+      repair: `remove "${targets[0]}" from data.features and data.categories`,
     });
   }
 }
@@ -150,4 +164,39 @@ function checkOrder(table: Table, entity: string, time: Float64Array, rows: read
         : "sort the rows by time, or set data.entity to the column that tells the series apart",
     });
   }
+}
+
+/** Rows [from, to) of a series, as a view. */
+export function sliceSeries(series: Series, from: number, to: number): Series {
+  const { rows, row, time, tick, features, texts, codes, target, labels, split } = series;
+  if (from === 0 && to === rows) return series;
+  const view = (values: Float64Array) => {
+    const width = values.length / Math.max(1, rows);
+    return values.subarray(from * width, to * width);
+  };
+  return {
+    ...series,
+    rows: to - from,
+    row: row.subarray(from, to),
+    time: time?.subarray(from, to) ?? null,
+    tick: tick?.subarray(from, to) ?? Int32Array.from({ length: to - from }, (_, i) => from + i),
+    features: view(features),
+    ...(texts && { texts: texts.map((cells) => cells.slice(from, to)) }),
+    ...(codes && { codes: view(codes) }),
+    target: target && view(target),
+    labels: labels?.slice(from, to) ?? null,
+    split: split?.slice(from, to) ?? null,
+  };
+}
+
+/** A series in consecutive pieces: one in memory, several from disk. */
+export interface SeriesBlocks {
+  entity: string;
+  rows: number;
+  /** Called afresh for every pass. */
+  blocks(): Iterable<Series>;
+}
+
+export function blocksOf(series: Series): SeriesBlocks {
+  return { entity: series.entity, rows: series.rows, blocks: () => [series] };
 }

@@ -9,6 +9,8 @@ export interface Column {
   name: string;
   numbers: Float64Array | null;
   texts: string[] | null;
+  /** Whether its texts stand for themselves, so that "NA" and "null" are words and only "" is missing. */
+  verbatim?: boolean;
 }
 
 export interface Table {
@@ -17,7 +19,39 @@ export interface Table {
   rows: number;
   columns: Column[];
   /** The files it was joined from, in order, so that a message can name a row of a file. */
-  files: { name: string; rows: number }[];
+  files: TableFile[];
+  /** Rows that could not be read and were left out, and why the first of them were. */
+  skipped?: { rows: number; first: string[] };
+  /** Entries of a folder that are of no known format, or whose names do not fit the pattern. */
+  ignoredFiles?: number;
+}
+
+export interface TableFile {
+  name: string;
+  rows: number;
+  /** The rows of the file that were left out, ascending, 1-based among all its rows. */
+  skipped?: number[];
+}
+
+/** One column of a chunk: numbers (NaN = missing), or the texts of cells. */
+export interface ChunkColumn {
+  name: string;
+  cells: readonly string[] | Float64Array;
+  /** Set where every cell of numbers is an empty one, so that the column may yet turn out to hold texts. */
+  blank?: boolean;
+  verbatim?: boolean;
+}
+
+/** Some thousand rows of one file. A table is the concatenation of its chunks. */
+export interface TableChunk {
+  /** What messages call the file. */
+  source: string;
+  /** The place of the first row in its file, 1-based, rows left out included. */
+  firstRow: number;
+  rows: number;
+  columns: ChunkColumn[];
+  /** Rows of the file, up to this chunk's last, that could not be read and were left out; `why` is "" after the first few of a file. */
+  skipped: readonly { row: number; why: string }[];
 }
 
 /** A table before its columns are typed: the cells of each column as text. */
@@ -73,13 +107,18 @@ export function tableFromTexts(parts: readonly TextTable[], { text = [] }: { tex
 
 function typed(name: string, cells: string[], keepTexts: boolean): Column {
   const numbers = new Float64Array(cells.length);
+  let exact = true;
   for (let i = 0; i < cells.length; i++) {
     const value = parseNumber(cells[i]);
     if (value === undefined) return { name, numbers: null, texts: cells };
     numbers[i] = value;
+    exact &&= Math.abs(value) <= Number.MAX_SAFE_INTEGER || Number.isNaN(value) || !WHOLE.test(cells[i]);
   }
-  return { name, numbers, texts: keepTexts ? cells : null };
+  return { name, numbers, texts: keepTexts || !exact ? cells : null };
 }
+
+/** A whole number; beyond 2^53 its digits are kept as text too, since two ids must never become one. */
+const WHOLE = /^\s*[+-]?\d+\s*$/;
 
 /**
  * A table from records in memory. A column is every key that occurs; a record without it has a missing cell there.
@@ -123,8 +162,15 @@ export function textsFromRecords(
 /** The name of a row (1-based over the whole table) for messages: its file and its row there. */
 export function rowName(table: Pick<Table, "source" | "files">, row: number): string {
   let before = 0;
-  for (const { name, rows } of table.files) {
-    if (row <= before + rows) return `${name} row ${row - before}`;
+  for (const { name, rows, skipped = [] } of table.files) {
+    if (row <= before + rows) {
+      let place = row - before;
+      for (const one of skipped) {
+        if (one > place) break;
+        place++;
+      }
+      return `${name} row ${place}`;
+    }
     before += rows;
   }
   return `${table.source} row ${row}`;
@@ -164,12 +210,19 @@ export function numbersOf(table: Table, name: string, role: string): Float64Arra
 
 /** The cells of a column without blanks around them; "" where one is missing. */
 export function textsOf(table: Table, name: string, role: string): string[] {
-  const { numbers, texts } = columnOf(table, name, role);
+  const { numbers, texts, verbatim } = columnOf(table, name, role);
   if (!texts) return Array.from(numbers!, (value) => (Number.isNaN(value) ? "" : String(value)));
+  if (verbatim) return texts;
   return texts.map((text) => {
     const cell = text.trim();
     return MISSING.test(cell) ? "" : cell;
   });
+}
+
+/** The cells of a column as they were written: a text may be the word "null", and its blanks may mean something. Only "" is missing. */
+export function cellsOf(table: Table, name: string, role: string): readonly string[] {
+  const { numbers, texts } = columnOf(table, name, role);
+  return texts ?? Array.from(numbers!, (value) => (Number.isNaN(value) ? "" : String(value)));
 }
 
 export function timesOf(table: Table, name: string): Float64Array {

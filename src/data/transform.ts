@@ -35,53 +35,104 @@ export interface Rows {
   width: number;
   time: Float64Array;
   values: Float64Array;
+  /** The series they belong to, where that is known. */
+  entity?: string;
+}
+
+/** Consecutive training rows. `first`: they begin a run, so that all memory starts afresh; else they go on where the block before ended. */
+export interface TrainingBlock extends Rows {
+  first: boolean;
+  /** 1 where the feature was observed and not filled in. [count, features] */
+  observed: Uint8Array;
 }
 
 /** What statistics are fitted on: runs of consecutive training rows, nothing else. */
 export interface TrainingRows {
-  runs: Rows[];
-  /** Per run, 1 where the feature was observed and not filled in. [count, features] each */
-  observed: Uint8Array[];
+  /** Called afresh for every pass. */
+  blocks(): Iterable<TrainingBlock>;
   /** Number of feature columns. */
   features: number;
 }
 
-/** All observed values of one feature column, in the order of the rows. */
-export function observedValues({ runs, observed, features }: TrainingRows, column: number): Float64Array {
-  const values: number[] = [];
-  runs.forEach(({ count, width, values: source }, r) => {
-    for (let i = 0; i < count; i++) if (observed[r][i * features + column]) values.push(source[i * width + column]);
-  });
-  return Float64Array.from(values);
+/** Tells all observed values of the columns, in the order of the rows, as often as it is called. */
+export type ValueScan = (visit: (column: number, value: number) => void) => void;
+
+/** The observed values of the feature columns. */
+export function observedValues({ blocks, features }: TrainingRows): ValueScan {
+  return (visit) => {
+    for (const { count, width, values, observed } of blocks()) {
+      for (let i = 0; i < count; i++) {
+        for (let c = 0; c < features; c++) if (observed[i * features + c]) visit(c, values[i * width + c]);
+      }
+    }
+  };
+}
+
+/** The training rows as they are behind a transform that puts out a row per row. */
+export function transformed(training: TrainingRows, transform: Transform): TrainingRows {
+  return {
+    features: training.features,
+    *blocks() {
+      const run = new TransformRun(transform);
+      for (const { first, observed, ...rows } of training.blocks()) {
+        if (first) run.restart();
+        yield { ...run.push(rows), first, observed };
+      }
+    },
+  };
+}
+
+/** A transform on its way through a series, from its initial state, block by block. */
+export class TransformRun {
+  readonly #state: Float64Array;
+
+  constructor(readonly transform: Transform) {
+    this.#state = new Float64Array(transform.stateSize);
+    this.restart();
+  }
+
+  /** Forgets everything: what is pushed next begins a series. */
+  restart(): void {
+    this.transform.initialize(this.#state, 0);
+  }
+
+  /**
+   * The rows that are complete after these. A transform that looks ahead takes a whole series at once.
+   *
+   * @param options `part`: the part of each row. `where` names row i in a message.
+   */
+  push(rows: Rows, { part = null, where }: { part?: Uint8Array | null; where?: (i: number) => string } = {}): Rows {
+    const { transform } = this;
+    if (transform.whole) return transform.whole(rows, part);
+    const { entity } = rows;
+    const width = transform.outputs.length;
+    let values = new Float64Array(rows.count * width);
+    let time = new Float64Array(rows.count);
+    let count = 0;
+    for (let i = 0; i < rows.count; i++) {
+      const row = { time: rows.time[i], values: rows.values.slice(i * rows.width, (i + 1) * rows.width), entity };
+      const out = located(() => transform.push(row, this.#state, 0), where && (() => where(i)));
+      if (count + out.length > time.length) {
+        const room = 2 * (count + out.length);
+        const grown = new Float64Array(room * width);
+        grown.set(values);
+        values = grown;
+        const grownTime = new Float64Array(room);
+        grownTime.set(time);
+        time = grownTime;
+      }
+      for (const made of out) {
+        values.set(made.values, count * width);
+        time[count++] = made.time;
+      }
+    }
+    return { count, width, time: time.subarray(0, count), values: values.subarray(0, count * width), entity };
+  }
 }
 
 /** Pushes the rows of a series through one transform, from its initial state. `where` names row i in a message. */
 export function runTransform(transform: Transform, rows: Rows, part: Uint8Array | null, where?: (i: number) => string): Rows {
-  if (transform.whole) return transform.whole(rows, part);
-  const state = new Float64Array(transform.stateSize);
-  transform.initialize(state, 0);
-  const width = transform.outputs.length;
-  let values = new Float64Array(rows.count * width);
-  let time = new Float64Array(rows.count);
-  let count = 0;
-  for (let i = 0; i < rows.count; i++) {
-    const row = { time: rows.time[i], values: rows.values.slice(i * rows.width, (i + 1) * rows.width) };
-    const out = located(() => transform.push(row, state, 0), where && (() => where(i)));
-    if (count + out.length > time.length) {
-      const room = 2 * (count + out.length);
-      const grown = new Float64Array(room * width);
-      grown.set(values);
-      values = grown;
-      const grownTime = new Float64Array(room);
-      grownTime.set(time);
-      time = grownTime;
-    }
-    for (const made of out) {
-      values.set(made.values, count * width);
-      time[count++] = made.time;
-    }
-  }
-  return { count, width, time: time.subarray(0, count), values: values.subarray(0, count * width) };
+  return new TransformRun(transform).push(rows, { part, where });
 }
 
 /** Runs `action`; an error without a place gets one. */

@@ -1,0 +1,1 @@
+export { LARGEST_VOCABULARY, UNKNOWN, Vocabulary, type VocabularyOptions } from "./vocabulary.js";
