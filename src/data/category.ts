@@ -6,26 +6,69 @@
  */
 import { OstinatoError } from "../core/errors.js";
 import type { Codebook } from "./codebook.js";
+import { type LogMinerOptions, LogTemplates } from "./events/index.js";
 import type { Row } from "./record.js";
 import type { Series } from "./series.js";
-import { Vocabulary, type VocabularyOptions } from "./text/index.js";
+import {
+  BytePair,
+  type BytePairOptions,
+  Characters,
+  type CharactersOptions,
+  TokenizerJson,
+  Vocabulary,
+  type VocabularyOptions,
+  Words,
+  type WordsOptions,
+} from "./text/index.js";
 import { frozen } from "./transform.js";
 
 /** Which codebook a column of texts gets, and what it is fitted with. */
-export type CodebookOptions = { kind: "vocabulary" } & VocabularyOptions;
+export type CodebookOptions =
+  | ({ kind: "vocabulary" } & VocabularyOptions)
+  | ({ kind: "templates" } & LogMinerOptions)
+  | ({ kind: "characters" } & CharactersOptions)
+  | ({ kind: "words" } & WordsOptions)
+  | ({ kind: "bytePair" } & BytePairOptions)
+  /** `json`: the content of a Hugging Face tokenizer.json. */
+  | { kind: "tokenizerJson"; json: unknown };
 
-export const CODEBOOKS = ["vocabulary"] as const;
+export const CODEBOOKS = ["vocabulary", "templates", "characters", "words", "bytePair", "tokenizerJson"] as const;
 
 /** Learns a codebook from training texts, in the order of the rows. */
 export function fitCodebook(options: CodebookOptions, texts: Iterable<string>): Codebook {
-  return Vocabulary.fit(texts, options);
+  switch (options.kind) {
+    case "vocabulary":
+      return Vocabulary.fit(texts, options);
+    case "templates":
+      return LogTemplates.fit(texts, options);
+    case "characters":
+      return Characters.fit(texts, options);
+    case "words":
+      return Words.fit(texts, options);
+    case "bytePair":
+      return BytePair.fit(texts, options);
+    case "tokenizerJson":
+      return TokenizerJson.read(options.json);
+  }
 }
 
 /** A codebook from what its `toJSON` wrote. @throws OST_MODEL_FILE */
 export function restoreCodebook(json: unknown, where: string): Codebook {
   const read = frozen.object(json, where);
-  frozen.choice(read.transform, CODEBOOKS, `${where}.transform`);
-  return Vocabulary.fromJSON(read);
+  switch (frozen.choice(read.transform, CODEBOOKS, `${where}.transform`)) {
+    case "vocabulary":
+      return Vocabulary.fromJSON(read);
+    case "templates":
+      return LogTemplates.fromJSON(read);
+    case "characters":
+      return Characters.fromJSON(read);
+    case "words":
+      return Words.fromJSON(read);
+    case "bytePair":
+      return BytePair.fromJSON(read);
+    case "tokenizerJson":
+      return TokenizerJson.fromJSON(read);
+  }
 }
 
 /** What becomes of a column's codes: one column of 0 and 1 per code, or rows of a table the network learns. */

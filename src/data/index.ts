@@ -1,16 +1,33 @@
+export { type AugmentOptions, augment } from "./augment.js";
 export { type BatchOptions, batches, collate, NORMALIZATIONS, type Normalization, normalizeWindow } from "./batch.js";
+export type { AsyncBatchSequence, BatchSequence } from "./batch-sequence.js";
+export { CALENDAR_PARTS, Calendar, type CalendarOptions, type CalendarPart } from "./calendar.js";
+export { type CategoryOptions, type CodebookOptions, ENCODINGS } from "./category.js";
 export { parseNumber, parseTime } from "./cell.js";
+export type { Codebook } from "./codebook.js";
 export { Difference } from "./difference.js";
+export { type Example, Examples, RunList } from "./examples.js";
 export type { HiddenGroups } from "./hide.js";
 export { Impute, MISSING_POLICIES, type MissingOptions, type MissingPolicy } from "./impute.js";
 export { type LaneOptions, lanes } from "./lane.js";
 export { LogTransform } from "./log-transform.js";
+export { describePadding, type PaddingCount, type PaddingReport, paddingWaste } from "./padding.js";
+export {
+  type BatchRecipe,
+  makeBatches,
+  type Prefetched,
+  type Prefetcher,
+  type PrefetchOptions,
+  worthPrefetching,
+} from "./prefetch.js";
 export { applyPreprocessing, type DataOptions, type PreparedData, type PreparedSeries, prepare } from "./prepare.js";
 export { Preprocessing, type PreprocessingOptions, type PreprocessingRoles, type Step } from "./preprocessing.js";
 export { type RawRecord, type Row, recordToRow } from "./record.js";
 export { AGGREGATES, type Aggregate, Resample, type ResampleOptions } from "./resample.js";
 export { SCALES, Scale, type ScaleKind, Scaler } from "./scale.js";
 export { type Roles, type Series, toSeries } from "./series.js";
+export { SHUFFLE_BUFFER } from "./shuffle.js";
+export { elementAt, type ReopenableSlices, type Slices, stretches } from "./slices.js";
 export {
   partCode,
   runsOf,
@@ -22,10 +39,10 @@ export {
   splitSeries,
 } from "./split.js";
 export { type Column, rowName, type Table, type TextTable, tableFromRecords, tableFromTexts } from "./table.js";
+export { hasTarget } from "./target-scan.js";
 export type { FrozenTransform, Rows, TrainingRows, Transform } from "./transform.js";
 export {
   describeWindow,
-  type Examples,
   sequences,
   type TrailingWindowOptions,
   trailingWindows,

@@ -1,5 +1,5 @@
 /**
- * @file Exact order statistics of columns too long to be sorted in memory: radix selection on the bits of the numbers.
+ * @file Exact order statistics of columns, also of those too long to be sorted in memory: radix selection on the bits of the numbers.
  *
  * A float64's bits, with the sign bit flipped for positive and all bits flipped for negative numbers, order as unsigned integers do. Four
  * passes of 16 bits each narrow a rank down to one number; a pass holds one histogram per prefix that is still wanted.
@@ -42,35 +42,80 @@ function numberOf(digits: readonly number[]): number {
   return number[0];
 }
 
+/** Values that are sorted in memory at once. */
+const SORTED_AT_ONCE = 4_194_304;
+
 /**
  * The values of given ranks, as if each column had been sorted.
  *
- * @param ranks per column the ranks wanted, each 0 .. n - 1 for a column of n values.
+ * Columns that fit into memory are sorted there, as many at a time as fit; a longer one is searched where it is.
+ *
+ * @param counts values of each column.
+ * @param ranks  per column the ranks wanted, each 0 .. counts[column] - 1.
  */
-export function orderStatistics(scan: ValueScan, ranks: readonly (readonly number[])[]): number[][] {
-  const wanted = ranks.map((list) => list.map((rank) => ({ rank, prefix: [] as number[] })));
+export function orderStatistics(
+  scan: ValueScan,
+  counts: ArrayLike<number>,
+  ranks: readonly (readonly number[])[],
+  { sortedAtOnce = SORTED_AT_ONCE }: { sortedAtOnce?: number } = {},
+): number[][] {
+  const found: number[][] = ranks.map(() => []);
+  let group: number[] = [];
+  let held = 0;
+  const sortGroup = () => {
+    if (group.length > 0)
+      for (const [i, values] of sorted(scan, counts, group).entries())
+        found[group[i]] = ranks[group[i]].map((rank) => values[rank]);
+    group = [];
+    held = 0;
+  };
+  for (let column = 0; column < ranks.length; column++) {
+    if (ranks[column].length === 0) continue;
+    if (counts[column] > sortedAtOnce) {
+      found[column] = selected(scan, column, ranks[column]);
+      continue;
+    }
+    if (held + counts[column] > sortedAtOnce) sortGroup();
+    group.push(column);
+    held += counts[column];
+  }
+  sortGroup();
+  return found;
+}
+
+function sorted(scan: ValueScan, counts: ArrayLike<number>, columns: readonly number[]): Float64Array[] {
+  const places = new Map(columns.map((column, i) => [column, i]));
+  const values = columns.map((column) => new Float64Array(counts[column]));
+  const filled = new Float64Array(columns.length);
+  scan((column, value) => {
+    const place = places.get(column);
+    if (place !== undefined) values[place][filled[place]++] = value + 0;
+  });
+  return values.map((list) => list.sort());
+}
+
+/** The values of ranks in one column, of any length. */
+function selected(scan: ValueScan, column: number, ranks: readonly number[]): number[] {
+  const wanted = ranks.map((rank) => ({ rank, prefix: [] as readonly number[] }));
   const digits = new Uint16Array(DIGITS);
   for (let d = 0; d < DIGITS; d++) {
-    const histograms = wanted.map(
-      (list) => new Map(list.map(({ prefix }) => [prefix.join(), { prefix, counts: new Uint32Array(BUCKETS) }])),
-    );
-    const lists = histograms.map((map) => [...map.values()]);
-    scan((column, value) => {
+    const histograms = new Map(wanted.map(({ prefix }) => [prefix.join(), { prefix, counts: new Float64Array(BUCKETS) }]));
+    const list = [...histograms.values()];
+    scan((c, value) => {
+      if (c !== column) return;
       digitsOf(value, digits);
-      for (const { prefix, counts } of lists[column]) {
+      for (const { prefix, counts } of list) {
         let k = 0;
         while (k < d && prefix[k] === digits[k]) k++;
         if (k === d) counts[digits[d]]++;
       }
     });
-    wanted.forEach((list, column) => {
-      for (const one of list) {
-        const { counts } = histograms[column].get(one.prefix.join()) as { counts: Uint32Array };
-        let digit = 0;
-        while (one.rank >= counts[digit]) one.rank -= counts[digit++];
-        one.prefix = [...one.prefix, digit];
-      }
-    });
+    for (const one of wanted) {
+      const { counts } = histograms.get(one.prefix.join()) as { counts: Float64Array };
+      let digit = 0;
+      while (one.rank >= counts[digit]) one.rank -= counts[digit++];
+      one.prefix = [...one.prefix, digit];
+    }
   }
-  return wanted.map((list) => list.map(({ prefix }) => numberOf(prefix)));
+  return wanted.map(({ prefix }) => numberOf(prefix));
 }

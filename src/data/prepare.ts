@@ -3,6 +3,7 @@
  */
 import { PARTS, type TargetKind } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
+import { aheadName, type DerivedColumns, deriveColumns, SESSION, type SessionOptions } from "./derive.js";
 import { type HiddenGroups, hiddenCopies } from "./hide.js";
 import { refused } from "./impute.js";
 import { gridOf, Preprocessing, type PreprocessingOptions } from "./preprocessing.js";
@@ -22,6 +23,12 @@ export interface DataOptions extends PreprocessingOptions {
   /** Columns of values, or the one column of labels. */
   target: string | readonly string[];
   split: SplitOptions;
+  /** Inputs that must be constant within a series. */
+  static?: readonly string[];
+  /** Inputs known so many rows ahead; each is read as `<column>.ahead`. */
+  known?: { columns: readonly string[]; steps: number };
+  /** Cuts rows into sessions, which become the series. */
+  sessions?: SessionOptions | null;
   /** Adds training copies in which these groups of features are missing throughout (see hide.ts). */
   hide?: HiddenGroups;
 }
@@ -70,9 +77,11 @@ export interface PreparedData<S extends PreparedSeries = PreparedSeries> {
  *
  * @throws OST_COLUMN OST_VALUE OST_ORDER OST_SPLIT OST_MISSING OST_TARGET OST_CAUSAL OST_RANGE, each naming the row or the option.
  */
-export function prepare(table: Table, options: DataOptions): PreparedData<MemorySeries> {
+export function prepare(source: Table, options: DataOptions): PreparedData<MemorySeries> {
   const { targetKind, split } = options;
   const roles = rolesOf(options);
+  const derived = derivedOf(options);
+  const table = deriveColumns(source, { time: roles.time, entity: options.entity ?? null }, derived);
   const raw = toSeries(table, roles, { target: targetKind === "values" ? "values" : "label" });
   const policy = typeof options.missing === "object" ? options.missing.policy : (options.missing ?? "refuse");
   if (policy === "refuse") checkComplete(table, raw, roles);
@@ -82,7 +91,8 @@ export function prepare(table: Table, options: DataOptions): PreparedData<Memory
   if (policy === "refuse" && options.resample) checkComplete(table, grids, { features: roles.features, target: [] });
   const { part, summary } = splitSeries(grids, split);
   if (targetKind === "class") checkApart(table, grids, part);
-  const preprocessing = Preprocessing.fit(grids, { ...options, roles: kept, targetKind }, part);
+  checkStatic(table, raw, roles, options.static ?? []);
+  const preprocessing = Preprocessing.fit(grids, { ...options, derived, roles: kept, targetKind }, part);
   const encoded = grids.map((grid) => preprocessing.encode(grid));
   const steps = encoded.map(({ series }) => series);
   const stepParts = encoded.map(({ source }, s) => (source ? Uint8Array.from(source, (i) => part[s][i]) : part[s]));
@@ -110,11 +120,13 @@ export function prepare(table: Table, options: DataOptions): PreparedData<Memory
  * @param options `target`: "optional" where the table need not have the target, as for predictions; its values are then missing.
  */
 export function applyPreprocessing(
-  table: Table,
+  source: Table,
   preprocessing: Preprocessing,
   { target = "required" }: { target?: "required" | "optional" } = {},
 ): PreparedData<MemorySeries> {
-  const { roles, targetKind } = preprocessing;
+  const { roles, targetKind, derived } = preprocessing;
+  const entity = derived.sessions ? null : roles.entity;
+  const table = deriveColumns(source, { time: roles.time, entity }, derived);
   const has = target === "required" || roles.target.every((name) => table.columns.some((column) => column.name === name));
   const kind = !has ? "none" : targetKind === "values" ? "values" : "label";
   const raw = toSeries(table, { ...roles, split: null }, { target: kind });
@@ -137,16 +149,67 @@ export function applyPreprocessing(
 }
 
 /** What the columns of the options mean. */
-export function rolesOf({ time = null, entity = null, features = [], categories = {}, target, split }: DataOptions): Roles {
+export function rolesOf({
+  time = null,
+  entity = null,
+  features = [],
+  categories = {},
+  target,
+  split,
+  sessions,
+  known,
+}: DataOptions): Roles {
   const texts = Object.keys(categories);
   return {
     time,
-    entity,
-    features: [...features],
+    entity: sessions ? SESSION : entity,
+    features: [...features, ...(known?.columns ?? []).map(aheadName)],
     ...(texts.length > 0 && { categories: texts }),
     target: typeof target === "string" ? [target] : [...target],
     split: splitColumn(split),
   };
+}
+
+/** What {@link deriveColumns} adds; a session's keys are named, whatever the entity column was. */
+export function derivedOf({ entity = null, sessions = null, known }: DataOptions): DerivedColumns {
+  return {
+    sessions: sessions && {
+      by: sessions.by ?? (entity === null ? [] : [entity]),
+      idleMs: sessions.idleMs ?? null,
+      maxSteps: sessions.maxSteps ?? null,
+    },
+    ahead: known && known.columns.length > 0 ? known : null,
+  };
+}
+
+/** @throws OST_VALUE if an input that should be static changes within a series. @throws OST_COLUMN if it is no input. */
+export function checkStatic(table: Table, series: readonly Series[], roles: Roles, names: readonly string[]): void {
+  const { features, categories = [] } = roles;
+  for (const name of names) {
+    const [c, k] = [features.indexOf(name), categories.indexOf(name)];
+    if (c < 0 && k < 0) {
+      throw new OstinatoError("OST_COLUMN", {
+        what: "a static column is no input",
+        expected: `names among ${[...features, ...categories].join(", ")}`,
+        got: `"${name}"`,
+        where: "data.static",
+        repair: "name it in data.features or data.categories too",
+      });
+    }
+    for (const { entity, rows, row, features: values, texts } of series) {
+      const at = (i: number) => (c >= 0 ? values[i * features.length + c] : (texts?.[k][i] as string));
+      for (let i = 1; i < rows; i++) {
+        if (Object.is(at(i), at(0))) continue;
+        throw new OstinatoError("OST_VALUE", {
+          what: `the static column "${name}" changes within series "${entity}"`,
+          expected: `${at(0)}, as in ${rowName(table, row[0])}`,
+          got: String(at(i)),
+          where: rowName(table, row[i]),
+          repair: "remove it from data.static, or set data.entity to what it is constant for",
+        });
+      }
+    }
+  }
 }
 
 function preparedSeries(table: Table, grid: Series, preprocessing: Preprocessing, part: Uint8Array): MemorySeries {
@@ -171,7 +234,7 @@ function preparedSeries(table: Table, grid: Series, preprocessing: Preprocessing
   };
 }
 
-function scaledTargets(target: Float64Array, preprocessing: Preprocessing, where: (i: number) => string): Float32Array {
+export function scaledTargets(target: Float64Array, preprocessing: Preprocessing, where: (i: number) => string): Float32Array {
   const values = preprocessing.scaleTarget(target);
   const bad = values.findIndex((value) => Math.abs(value) === Number.POSITIVE_INFINITY);
   if (bad < 0) return values;
@@ -185,7 +248,7 @@ function scaledTargets(target: Float64Array, preprocessing: Preprocessing, where
   });
 }
 
-function classesOf(
+export function classesOf(
   labels: readonly string[],
   part: Uint8Array,
   preprocessing: Preprocessing,
@@ -225,7 +288,7 @@ function checkComplete(table: Table, series: readonly Series[], roles: Pick<Role
 }
 
 /** A class that is constant within its series is known from any of its rows: a series on two sides would be no test. */
-function checkApart(table: Table, series: readonly Series[], part: readonly Uint8Array[]): void {
+export function checkApart(table: Pick<Table, "source" | "files">, series: readonly Series[], part: readonly Uint8Array[]): void {
   series.forEach(({ entity, row }, s) => {
     const first = part[s].findIndex((code) => code > 0);
     const other = part[s].findIndex((code) => code > 0 && code !== part[s][first]);
@@ -241,7 +304,7 @@ function checkApart(table: Table, series: readonly Series[], part: readonly Uint
   });
 }
 
-function checkConstant(table: Table, series: readonly Series[], column: string): void {
+export function checkConstant(table: Pick<Table, "source" | "files">, series: readonly Series[], column: string): void {
   for (const { entity, labels, row } of series) {
     const odd = labels!.findIndex((label) => label !== labels![0]);
     if (odd < 0) continue;

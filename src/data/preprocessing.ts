@@ -21,6 +21,7 @@ import {
   fitCodebook,
 } from "./category.js";
 import { parseNumber, timeName } from "./cell.js";
+import { type DerivedColumns, derivedFromJSON, NOTHING_DERIVED } from "./derive.js";
 import { Difference } from "./difference.js";
 import { Position, RunningCount, type RunningCountOptions, TimeDelta, type TimeDeltaOptions } from "./events/index.js";
 import { Impute, type MissingOptions, type MissingPolicy, refused } from "./impute.js";
@@ -64,6 +65,8 @@ export interface PreprocessingOptions {
   position?: boolean;
   /** Adds how often a row's code, or a number other than 0, came before it in its series. */
   counts?: readonly string[];
+  /** How the table got the columns that are made of others; remembered for new data. */
+  derived?: DerivedColumns;
   /** Brings records onto a regular grid first. */
   resample?: ResampleOptions | null;
   /** "offline" permits what looks ahead; default "causal". */
@@ -84,6 +87,7 @@ export type PreprocessingRoles = Pick<Roles, "time" | "entity" | "features" | "c
 interface Frozen {
   roles: PreprocessingRoles;
   targetKind: TargetKind;
+  derived?: DerivedColumns;
   categories: CategoryColumn[];
   transforms: Transform[];
   targetScaler: Scaler | null;
@@ -105,6 +109,8 @@ export class Preprocessing {
   readonly stateSize: number;
   /** Scales target values ("values"), else null. */
   readonly targetScaler: Scaler | null;
+  /** How a table gets the columns that are made of others. */
+  readonly derived: DerivedColumns;
   /** The category columns with their codebooks, in the order of their codes. */
   readonly categories: readonly CategoryColumn[];
   /** The columns of x that hold codes a network embeds. */
@@ -117,12 +123,13 @@ export class Preprocessing {
   /** Where in the state each transform's slice begins. The clock is at 0: time of the last row, or the number of rows. */
   readonly #at: readonly number[];
 
-  constructor({ roles, targetKind, categories, transforms, targetScaler, classes }: Frozen) {
+  constructor({ roles, targetKind, derived = NOTHING_DERIVED, categories, transforms, targetScaler, classes }: Frozen) {
     this.roles = roles;
     this.targetKind = targetKind;
     this.transforms = transforms;
     this.targetScaler = targetScaler;
     this.classes = classes;
+    this.derived = derived;
     this.categories = categories;
     this.featureNames = transforms.at(-1)?.outputs ?? columnsOf(roles);
     this.codes = categories
@@ -161,7 +168,7 @@ export class Preprocessing {
     options: PreprocessingOptions & { roles: PreprocessingRoles; targetKind: TargetKind },
     parts: readonly Uint8Array[],
   ): Preprocessing {
-    const { roles, targetKind, missing = "refuse", scale = "standard", resample } = options;
+    const { roles, targetKind, derived, missing = "refuse", scale = "standard", resample } = options;
     const policy = typeof missing === "string" ? { policy: missing } : missing;
     checkOptions(options, policy);
     const categories = fitCategories(series, options, parts);
@@ -188,6 +195,7 @@ export class Preprocessing {
     return new Preprocessing({
       roles,
       targetKind,
+      derived,
       categories,
       transforms: [...grid, ...fitted],
       targetScaler:
@@ -200,7 +208,7 @@ export class Preprocessing {
 
   /** @throws OST_MODEL_FILE if the JSON is not what `toJSON` writes. */
   static fromJSON(json: unknown): Preprocessing {
-    const { roles, targetKind, categories, transforms, targetScaler, classes } = frozen.object(json, "preprocessing");
+    const { roles, targetKind, derived, categories, transforms, targetScaler, classes } = frozen.object(json, "preprocessing");
     const read = frozen.object(roles, "preprocessing.roles");
     const name = (value: unknown, where: string) =>
       value === null || typeof value === "string" ? value : frozen.fail(where, "a name or null", value);
@@ -214,6 +222,7 @@ export class Preprocessing {
       made.push(readTransform(frozen.object(item, "preprocessing.transforms"), made, columns));
     }
     return new Preprocessing({
+      derived: derivedFromJSON(derived, "preprocessing.derived"),
       categories: encoded,
       roles: {
         time: name(read.time, "preprocessing.roles.time"),
@@ -233,6 +242,7 @@ export class Preprocessing {
     return {
       roles: this.roles,
       targetKind: this.targetKind,
+      ...((this.derived.sessions || this.derived.ahead) && { derived: this.derived }),
       ...(this.categories.length > 0 && { categories: categoriesToJSON(this.categories) }),
       transforms: this.transforms.map((transform): FrozenTransform => transform.toJSON()),
       targetScaler: this.targetScaler?.toJSON() ?? null,
@@ -469,7 +479,7 @@ function rowsOf({ rows: count, time, tick, features, codes, entity }: Series, wi
  * The stretches [from, to) within which parts only get later. A row of a part is never in a stretch behind a row of a later part, and
  * neither are the rows of no part just before it, which its windows may read.
  */
-function forwardStretches(part: Uint8Array, rows: number): (readonly [from: number, to: number])[] {
+export function forwardStretches(part: Uint8Array, rows: number): (readonly [from: number, to: number])[] {
   const stretches: [number, number][] = [];
   let from = 0;
   let latest = 0;

@@ -141,7 +141,7 @@ function quartilesOf(scan: ValueScan, counts: Float64Array): number[][] {
   const ranks = positions.map((list, c) =>
     list.flatMap((position) => [Math.floor(position), Math.min(Math.floor(position) + 1, counts[c] - 1)]),
   );
-  const found = orderStatistics(scan, ranks);
+  const found = orderStatistics(scan, counts, ranks);
   return positions.map((list, c) =>
     list.map((position, q) => {
       const [below, above] = [found[c][2 * q], found[c][2 * q + 1]];

@@ -29,6 +29,8 @@ export interface Table {
 export interface TableFile {
   name: string;
   rows: number;
+  /** Rows of the file before the first of the table, where the table begins in its midst. */
+  from?: number;
   /** The rows of the file that were left out, ascending, 1-based among all its rows. */
   skipped?: number[];
 }
@@ -52,6 +54,18 @@ export interface TableChunk {
   columns: ChunkColumn[];
   /** Rows of the file, up to this chunk's last, that could not be read and were left out; `why` is "" after the first few of a file. */
   skipped: readonly { row: number; why: string }[];
+}
+
+/** A chunk as a table of its own; its messages name the rows of the file. */
+export function tableFromChunk({ source, firstRow, rows, columns }: TableChunk): Table {
+  return {
+    source,
+    rows,
+    columns: columns.map(({ name, cells }) =>
+      cells instanceof Float64Array ? { name, numbers: cells, texts: null } : { name, numbers: null, texts: cells as string[] },
+    ),
+    files: [{ name: source, rows, from: firstRow - 1 }],
+  };
 }
 
 /** A table before its columns are typed: the cells of each column as text. */
@@ -162,9 +176,9 @@ export function textsFromRecords(
 /** The name of a row (1-based over the whole table) for messages: its file and its row there. */
 export function rowName(table: Pick<Table, "source" | "files">, row: number): string {
   let before = 0;
-  for (const { name, rows, skipped = [] } of table.files) {
+  for (const { name, rows, from = 0, skipped = [] } of table.files) {
     if (row <= before + rows) {
-      let place = row - before;
+      let place = row - before + from;
       for (const one of skipped) {
         if (one > place) break;
         place++;

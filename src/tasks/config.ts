@@ -6,68 +6,11 @@
  */
 import { z } from "zod";
 import { nearest, OstinatoError } from "../core/errors.js";
-import { AGGREGATES, MISSING_POLICIES, SCALES } from "../data/index.js";
+import { dataSchema } from "./data-config.js";
 
 const name = z.string().min(1);
-const names = z.array(name).min(1);
 const count = z.number().int().min(1);
-const share = z.number().gt(0).lt(1);
 const seedNumber = z.number().int().min(0).max(0xffffffff);
-
-const missing = z.union([
-  z.enum(MISSING_POLICIES),
-  z.strictObject({
-    policy: z.enum(MISSING_POLICIES),
-    limit: count.nullable().default(null).describe("forwardFill: most rows one value may fill"),
-    value: z.number().nullable().default(null).describe("value: what to fill in; default the training mean"),
-    flag: z.boolean().default(false).describe("adds <column>.missing"),
-    sinceSeen: z.boolean().default(false).describe("adds <column>.sinceSeen, log(1 + seconds)"),
-  }),
-]);
-
-const gap = z.number().int().min(0).default(0).describe("rows at each border that no part uses");
-
-const split = z.union([
-  z.strictObject({ by: z.literal("time"), rows: z.tuple([count, count, count]), gap }),
-  z.strictObject({
-    by: z.union([z.enum(["time", "entity"]), z.templateLiteral(["group:", name])]),
-    train: share,
-    validation: share,
-    test: share,
-    gap,
-    seed: seedNumber.default(0),
-  }),
-  z.strictObject({
-    by: z.templateLiteral(["column:", name]).describe("the column holds train, validation or test"),
-    validation: share.optional().describe("share of the training series held out, where the column names no validation part"),
-    seed: seedNumber.default(0),
-  }),
-]);
-
-const data = z.strictObject({
-  source: z
-    .union([name, z.array(name).min(1), z.record(name, name)])
-    .describe("file, files, or one file per part; relative to this file"),
-  time: name.nullable().default(null).describe("column of times"),
-  entity: name.nullable().default(null).describe("column that tells series apart"),
-  features: names.describe("numeric input columns"),
-  target: z
-    .union([name.transform((one) => [one]), names])
-    .describe("forecast: numeric columns; classify, tag: one column of labels"),
-  split,
-  missing: missing.default("refuse"),
-  scale: z.enum(SCALES).default("standard").describe("fitted on training rows only"),
-  log: z.array(name).default([]).describe("features to take the signed log(1 + |x|) of"),
-  difference: z.array(name).default([]).describe("features to take the change of"),
-  hide: z
-    .array(names)
-    .default([])
-    .describe("groups of features missing throughout in extra training copies, for devices that lack them"),
-  resample: z
-    .strictObject({ everyMs: z.number().positive(), aggregate: z.enum(AGGREGATES).default("mean") })
-    .nullable()
-    .default(null),
-});
 
 const window = z.strictObject({
   length: count.optional().describe("input steps; streaming: steps between two truncations of backpropagation"),
@@ -103,10 +46,27 @@ const schedule = z.union([
   }),
 ]);
 
+const share = z.number().gt(0).lt(1);
+const augment = z
+  .strictObject({
+    jitter: z.number().positive().optional().describe("standard deviation of noise on scaled inputs"),
+    scaling: z.number().positive().optional().describe("standard deviation of each column's factor"),
+    timeMask: z.strictObject({ share, count: count.default(1) }).optional(),
+    featureMask: z.strictObject({ width: count, count: count.default(1) }).optional(),
+    slice: share.optional().describe("share of the steps that is kept"),
+    speed: z.tuple([z.number().positive(), z.number().positive()]).optional().describe("lowest and highest factor"),
+    timeWarp: z.strictObject({ std: z.number().positive(), knots: count.default(4) }).optional(),
+  })
+  .describe("variations of training examples, drawn anew in every epoch");
+
 const train = z.strictObject({
   epochs: count.default(10),
   maxSteps: count.optional(),
   batchSize: count.default(32),
+  maxTokens: count.optional().describe("most steps of a batch, padding included: as many examples as fit"),
+  shuffleBuffer: count.optional().describe("examples shuffled at a time; default 1,048,576"),
+  prefetch: z.enum(["auto", "on", "off"]).default("auto").describe("batches made ahead by a worker"),
+  augment: augment.optional(),
   loss: z
     .enum(["mse", "mae", "huber", "crossEntropy"])
     .optional()
@@ -155,7 +115,7 @@ export const configSchema = z
   .strictObject({
     name: name.optional(),
     task: z.enum(["forecast", "classify", "tag"]),
-    data,
+    data: dataSchema,
     mode: z.enum(["streaming", "causal", "offline"]).default("causal"),
     window: window.prefault({}),
     model: model.prefault({}),

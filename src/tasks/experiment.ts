@@ -6,7 +6,17 @@
 import { type Baseline, defaultBaselines } from "../baselines/index.js";
 import { PARTS, type Part } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
-import { type PreparedData, partCode, prepare, runsOf, type SplitSummary, type Table } from "../data/index.js";
+import {
+  type CategoryOptions,
+  type DataOptions,
+  hasTarget,
+  type PreparedData,
+  partCode,
+  prepare,
+  runsOf,
+  type SplitSummary,
+  type Table,
+} from "../data/index.js";
 import { type ClassificationMetrics, decisionNeeds, type ForecastMetrics, type Report, type Score } from "../evaluate/index.js";
 import { defaultEngine, describeEngine, type Kernels } from "../kernels/index.js";
 import {
@@ -52,6 +62,7 @@ export type ExperimentEvent =
 
 export interface ExperimentOptions extends Omit<FitOptions, "onProgress"> {
   engine?: Kernels;
+  tokenizers?: Tokenizers;
   /** sha256 of every data file by name, for the provenance. */
   dataHashes?: Record<string, string>;
   onEvent?: (event: ExperimentEvent) => void;
@@ -73,12 +84,32 @@ export interface ExperimentResult {
   rivalFiles: Map<string, Uint8Array>;
 }
 
-/** @throws OST_COLUMN, OST_VALUE, OST_MISSING, OST_ORDER, OST_SPLIT, OST_TARGET, OST_CAUSAL for data that does not fit. */
-export function prepareExperiment(config: ExperimentConfig, table: Table): ExperimentData {
-  const { data, mode, window } = config;
-  const { source: _, ...options } = data;
+/** The data block as the data layer takes it. */
+export function dataOptions(config: ExperimentConfig, tokenizers: Tokenizers = {}): DataOptions {
+  const { source: _source, read: _read, sql: _sql, sync: _sync, storage: _storage, known, categories, ...options } = config.data;
   const { targetKind } = taskOf(config);
-  const prepared = prepare(table, { ...options, mode, targetKind });
+  const loaded = Object.entries(categories).map(([column, category]): [string, CategoryOptions] => {
+    if (category.kind !== "tokenizerJson") return [column, category];
+    const { file, ...rest } = category;
+    return [column, { ...rest, json: tokenizers[file] }];
+  });
+  return {
+    ...options,
+    categories: Object.fromEntries(loaded),
+    known: { columns: known, steps: config.window.horizon },
+    mode: config.mode,
+    targetKind,
+  };
+}
+
+/** The content of every tokenizer.json that `data.categories` names, by the name. */
+export type Tokenizers = Readonly<Record<string, unknown>>;
+
+/** @throws OST_COLUMN, OST_VALUE, OST_MISSING, OST_ORDER, OST_SPLIT, OST_TARGET, OST_CAUSAL for data that does not fit. */
+export function prepareExperiment(config: ExperimentConfig, table: Table, tokenizers?: Tokenizers): ExperimentData {
+  const { mode, window } = config;
+  const prepared = prepare(table, dataOptions(config, tokenizers));
+  const { targetKind } = taskOf(config);
   const everyStep = targetKind === "values" && mode === "streaming";
   const horizon = targetKind === "values" ? window.horizon : 0;
   return { prepared, spec: prepared.preprocessing.spec({ length: window.length ?? 0, horizon, everyStep }) };
@@ -102,15 +133,8 @@ function checkSettings(config: ExperimentConfig, { prepared, spec }: ExperimentD
 
 /** @throws OST_TARGET if no example of the part has a target. @throws OST_WINDOW if it has no example. */
 function checkTargets(config: ExperimentConfig, prepared: PreparedData, part: Part): void {
-  const width = prepared.preprocessing.roles.target.length;
   const held = prepared.series.some(
-    ({ part: codes, values, classes, copy }) =>
-      !copy &&
-      runsOf(codes, partCode(part)).some(([from, to]) =>
-        values
-          ? values.subarray(from * width, to * width).some((value) => !Number.isNaN(value))
-          : classes?.subarray(from, to).some((index) => index >= 0),
-      ),
+    (one) => !one.copy && runsOf(one.part, partCode(part)).some(([from, to]) => hasTarget(one, from, to)),
   );
   if (held) for (const batch of evaluationBatches(config, prepared, part)) if (countTargets(batch) > 0) return;
   throw new OstinatoError("OST_TARGET", {
@@ -138,8 +162,8 @@ export async function runExperiment(
   table: Table,
   options: ExperimentOptions = {},
 ): Promise<ExperimentResult | null> {
-  const { onEvent = () => {}, dataHashes = {}, engine = defaultEngine(), onLog, signal, ...fit } = options;
-  const { prepared, spec } = prepareExperiment(config, table);
+  const { onEvent = () => {}, dataHashes = {}, engine = defaultEngine(), onLog, signal, tokenizers, ...fit } = options;
+  const { prepared, spec } = prepareExperiment(config, table, tokenizers);
   const { series, preprocessing, split } = prepared;
   onEvent({
     kind: "data",
@@ -162,6 +186,7 @@ export async function runExperiment(
     const fitted = await fitNetwork(config, prepared, spec, architecture, {
       engine,
       signal,
+      prefetcher: fit.prefetcher,
       onProgress: (progress) => onEvent({ kind: "progress", name, rival, progress }),
       ...(rival ? {} : { ...fit, onLog }),
     });

@@ -1,0 +1,10 @@
+export { DELTA_SPAN, pushDelta } from "./delta.js";
+export { RealFft } from "./fft.js";
+export { FrameStream } from "./frame-stream.js";
+export { LogMel } from "./log-mel.js";
+export { hertzToMel, MEL_SCALES, MelFilterBank, type MelOptions, type MelScale, melToHertz } from "./mel.js";
+export { Mfcc } from "./mfcc.js";
+export { AUDIO_FEATURES, type AudioOptions, type AudioSetup, audioSetup } from "./option.js";
+export { audioChannel, audioFrames, recordingRows } from "./recording.js";
+export { decodeWav, encodeWav, type Wav, type WavOptions } from "./wav.js";
+export { WINDOWS, type WindowName, windowFunction } from "./window-function.js";

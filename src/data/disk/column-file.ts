@@ -1,0 +1,135 @@
+/**
+ * @file Typed columns in files: written once from front to back, read in stretches.
+ *
+ * Nothing read is kept: the operating system's page cache holds what is used often, outside this process's memory.
+ */
+import { closeSync, openSync, readSync, writeSync } from "node:fs";
+import { OstinatoError } from "../../core/errors.js";
+import type { ReopenableSlices } from "../slices.js";
+
+const COLUMN_TYPES = { float32: Float32Array, float64: Float64Array, int32: Int32Array } as const;
+interface ColumnArrays {
+  float32: Float32Array;
+  float64: Float64Array;
+  int32: Int32Array;
+}
+export type ColumnType = keyof ColumnArrays;
+export type ColumnArray<T extends ColumnType> = ColumnArrays[T];
+
+/** Where a stored column lies: elements [offset, offset + length) of a file. JSON-safe. */
+export interface StoredColumnPlace<T extends ColumnType = ColumnType> {
+  path: string;
+  type: T;
+  offset: number;
+  length: number;
+}
+
+/** Appends to a file of one element type. */
+export class ColumnWriter<T extends ColumnType> {
+  readonly #file: number;
+  /** Elements written. */
+  length = 0;
+
+  constructor(
+    readonly path: string,
+    readonly type: T,
+  ) {
+    this.#file = failing(path, () => openSync(path, "w"));
+  }
+
+  append(values: ColumnArray<T>): void {
+    const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    failing(this.path, () => {
+      for (let at = 0; at < bytes.length; ) at += writeSync(this.#file, bytes, at);
+    });
+    this.length += values.length;
+  }
+
+  /** The stretch from `offset` to what is written now. */
+  place(offset: number): StoredColumnPlace<T> {
+    return { path: this.path, type: this.type, offset, length: this.length - offset };
+  }
+
+  close(): void {
+    closeSync(this.#file);
+  }
+}
+
+/** Files that are open for reading, by path; one each, however many columns lie in it. */
+const readers = new Map<string, number>();
+
+/** A column that lies in a file. */
+export class StoredColumn<T extends ColumnType> implements ReopenableSlices<ColumnArray<T>> {
+  readonly length: number;
+  readonly reopen: { module: string; description: StoredColumnPlace<T> };
+  readonly #file: number;
+
+  constructor(readonly place: StoredColumnPlace<T>) {
+    const { path, length } = place;
+    this.length = length;
+    this.reopen = { module: import.meta.url, description: place };
+    let file = readers.get(path);
+    if (file === undefined) readers.set(path, (file = failing(path, () => openSync(path, "r"))));
+    this.#file = file;
+  }
+
+  /** @throws OST_FILE if the file is cut short or gone. */
+  subarray(from: number, to: number): ColumnArray<T> {
+    const { path, type, offset } = this.place;
+    const values = new COLUMN_TYPES[type](to - from) as ColumnArray<T>;
+    const bytes = new Uint8Array(values.buffer as ArrayBuffer);
+    const start = (offset + from) * values.BYTES_PER_ELEMENT;
+    failing(path, () => {
+      for (let at = 0; at < bytes.length; ) {
+        const read = readSync(this.#file, bytes, at, bytes.length - at, start + at);
+        if (read === 0) {
+          throw new OstinatoError("OST_FILE", {
+            what: "a file of prepared data is cut short",
+            expected: `${start + bytes.length} bytes at least`,
+            got: String(start + at),
+            where: path,
+            repair: "remove its folder; it is made again from the sources",
+          });
+        }
+        at += read;
+      }
+    });
+    return values;
+  }
+}
+
+/** The column that another thread described. */
+export function openColumn(place: StoredColumnPlace): StoredColumn<ColumnType> {
+  return new StoredColumn(place);
+}
+
+/** Closes the files below a folder that columns read from; those columns are at their end. */
+export function closeColumns(folder: string): void {
+  for (const [path, file] of readers) {
+    if (!path.startsWith(folder)) continue;
+    closeSync(file);
+    readers.delete(path);
+  }
+}
+
+function failing<R>(path: string, action: () => R): R {
+  try {
+    return action();
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code;
+    if (code === undefined || cause instanceof OstinatoError) throw cause;
+    throw new OstinatoError(
+      "OST_FILE",
+      {
+        what: code === "ENOSPC" ? "the disk is full" : "a file of prepared data cannot be used",
+        got: code,
+        where: path,
+        repair:
+          code === "ENOSPC"
+            ? "free some space; prepared data take about as much as the sources"
+            : "check the folder's permissions",
+      },
+      { cause },
+    );
+  }
+}

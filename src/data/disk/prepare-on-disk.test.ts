@@ -1,0 +1,178 @@
+import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterEach, describe, expect, it } from "vitest";
+import { seed } from "../../core/rng.js";
+import { batches } from "../batch.js";
+import { type DataOptions, type PreparedData, type PreparedSeries, prepare } from "../prepare.js";
+import { readChunks, readTable } from "../read/index.js";
+import { windows } from "../window.js";
+import { prepareOnDisk } from "./prepare-on-disk.js";
+
+const folders: string[] = [];
+function folder(): string {
+  const made = mkdtempSync(join(tmpdir(), "ostinato-disk-"));
+  folders.push(made);
+  return made;
+}
+afterEach(() => {
+  for (const made of folders.splice(0)) rmSync(made, { recursive: true, force: true });
+});
+
+/** Rows of a few machines in any mixture, some values missing. */
+function telemetry(rows: number, machines: number, number: number): string {
+  const rng = seed(number);
+  const clock = new Float64Array(machines);
+  const lines = ["time,machine,load,heat,state,site"];
+  for (let i = 0; i < rows; i++) {
+    const m = rng.integer(machines);
+    clock[m] += 1 + rng.integer(3);
+    const value = () => (rng.uniform() < 0.1 ? "" : (rng.normal() * 10).toFixed(3));
+    lines.push(
+      `${new Date(1.6e12 + clock[m] * 1000).toISOString()},m${m},${value()},${value()},${["idle", "busy", "down"][rng.integer(3)]},s${m % 2}`,
+    );
+  }
+  return lines.join("\n");
+}
+
+const bits = (values: ArrayLike<number>) => Array.from(new Uint32Array(Float64Array.from(values).buffer as ArrayBuffer)).join();
+
+function flat({ series, split, preprocessing }: PreparedData<PreparedSeries>) {
+  return {
+    split,
+    preprocessing: JSON.stringify(preprocessing),
+    series: series.map(({ entity, length, group, copy, part, x, values, classes, time, row }) => ({
+      entity,
+      length,
+      group,
+      copy,
+      part: [...part],
+      x: bits(x.subarray(0, x.length)),
+      values: values && bits(values.subarray(0, values.length)),
+      classes: classes && bits(classes.subarray(0, classes.length)),
+      time: time && bits(time.subarray(0, time.length)),
+      row: bits(row.subarray(0, row.length)),
+    })),
+  };
+}
+
+const FORECAST: DataOptions = {
+  targetKind: "values",
+  time: "time",
+  entity: "machine",
+  features: ["load", "heat"],
+  target: "load",
+  split: { by: "time", train: 0.6, validation: 0.2, test: 0.2, gap: 2 },
+  missing: { policy: "forwardFill", limit: 2, flag: true, sinceSeen: true },
+};
+
+const CASES: Record<string, DataOptions> = {
+  "a forecast with fills, flags and gaps": FORECAST,
+  "quartiles, logarithms and changes": { ...FORECAST, scale: "robust", log: ["load"], difference: ["heat"], perEntity: true },
+  "a grid of five seconds": { ...FORECAST, resample: { everyMs: 5000, aggregate: "mean" } },
+  "codes, counts and calendars": {
+    ...FORECAST,
+    categories: { state: { kind: "vocabulary", as: "oneHot" }, site: { kind: "vocabulary", as: "embedding", width: 3 } },
+    counts: ["state", "load"],
+    calendar: { parts: ["hourOfDay"] },
+    timeDelta: { bins: 4 },
+    position: true,
+  },
+  "tags, parts by group": {
+    ...FORECAST,
+    targetKind: "tags",
+    target: "state",
+    split: { by: "entity", train: 0.5, validation: 0.25, test: 0.25 },
+    missing: "value",
+  },
+};
+
+describe("preparing on disk", () => {
+  for (const [name, options] of Object.entries(CASES)) {
+    it(`gives the bits of preparing in memory: ${name}`, async () => {
+      await fc.assert(
+        fc.asyncProperty(
+          fc.nat(1000),
+          fc.integer({ min: 1, max: 97 }),
+          fc.integer({ min: 1, max: 4000 }),
+          async (number, chunkRows, bufferBytes) => {
+            const path = join(folder(), "data.csv");
+            writeFileSync(path, telemetry(300, 5, number));
+            const reading = { text: ["machine", "state", "site"] };
+            const wanted = flat(prepare(await readTable(path, reading), options));
+            const disk = { folder: folder(), fingerprint: "a", bufferBytes };
+            const chunks = () => readChunks(path, { ...reading, chunkRows });
+            expect(flat(await prepareOnDisk(chunks, options, disk))).toEqual(wanted);
+            const again = await prepareOnDisk(
+              () => {
+                throw new Error("read again");
+              },
+              options,
+              disk,
+            );
+            expect(flat(again)).toEqual(wanted);
+          },
+        ),
+        { numRuns: 6 },
+      );
+    });
+  }
+
+  it("batches from disk are those from memory", async () => {
+    const path = join(folder(), "data.csv");
+    writeFileSync(path, telemetry(600, 3, 7));
+    const reading = { text: ["machine", "state", "site"] };
+    const memory = prepare(await readTable(path, reading), FORECAST);
+    const disk = await prepareOnDisk(() => readChunks(path, reading), FORECAST, { folder: folder(), fingerprint: "a" });
+    const made = (prepared: PreparedData) =>
+      [...batches(windows(prepared, { length: 8, horizon: 2, part: "train" }), { batchSize: 7, rng: seed(3) })].map((batch) => [
+        bits(batch.x),
+        bits(batch.values as Float32Array),
+      ]);
+    expect(made(disk)).toEqual(made(memory));
+  });
+
+  it("another fingerprint prepares anew, and the raw rows do not stay", async () => {
+    const path = join(folder(), "data.csv");
+    const at = folder();
+    writeFileSync(path, telemetry(200, 2, 1));
+    await prepareOnDisk(() => readChunks(path, { text: ["machine"] }), FORECAST, { folder: at, fingerprint: "a" });
+    expect(readdirSync(at).sort()).toEqual(["prepared.json", "row.bin", "time.bin", "values.bin", "x.bin"]);
+    let reads = 0;
+    const counted = () => {
+      reads++;
+      return readChunks(path, { text: ["machine"] });
+    };
+    await prepareOnDisk(counted, FORECAST, { folder: at, fingerprint: "b" });
+    expect(reads).toBe(1);
+  });
+
+  it("a row out of order is named by file and row, across chunks", async () => {
+    const path = join(folder(), "data.csv");
+    writeFileSync(path, "time,machine,load,heat\n2026-01-01,a,1,1\n2026-01-02,b,1,1\n2026-01-03,a,1,1\n2026-01-02,a,1,1\n");
+    const reading = () => readChunks(path, { text: ["machine"], chunkRows: 1 });
+    await expect(prepareOnDisk(reading, FORECAST, { folder: folder(), fingerprint: "a" })).rejects.toThrow(
+      /OST_ORDER {2}data.csv row 4: the times of series "a" go backwards .*\(data.csv row 3\)/,
+    );
+  });
+
+  it("a file of prepared data that was cut short is an error when it is read", async () => {
+    const path = join(folder(), "data.csv");
+    const at = folder();
+    writeFileSync(path, telemetry(200, 2, 1));
+    const prepared = await prepareOnDisk(() => readChunks(path, { text: ["machine"] }), FORECAST, {
+      folder: at,
+      fingerprint: "a",
+    });
+    truncateSync(join(at, "x.bin"), 10);
+    expect(() => prepared.series[0].x.subarray(0, 20)).toThrow(/OST_FILE .*cut short/s);
+  });
+
+  it("settings that need all rows in memory are named", async () => {
+    const chunks = () => readChunks("nothing.csv");
+    await expect(
+      prepareOnDisk(chunks, { ...FORECAST, hide: [["load"]] }, { folder: folder(), fingerprint: "a" }),
+    ).rejects.toThrow(/OST_CONFIG .*data.hide/s);
+  });
+});

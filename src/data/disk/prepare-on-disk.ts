@@ -1,0 +1,441 @@
+/**
+ * @file Prepares data larger than memory: the same steps as `prepare`, on rows that lie in files.
+ *
+ *     chunks -> raw spool -> (grid spool) -> split -> statistics, in passes -> prepared columns
+ *
+ * Memory holds a few blocks of rows, one byte per row (its part), and each different text once. The bits are those of `prepare`.
+ *
+ * The prepared columns stay in their folder with a manifest, so that a run that goes on need not make them again.
+ */
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { OstinatoError } from "../../core/errors.js";
+import { timeName } from "../cell.js";
+import { refused } from "../impute.js";
+import {
+  checkApart,
+  checkConstant,
+  classesOf,
+  type DataOptions,
+  type PreparedData,
+  type PreparedSeries,
+  rolesOf,
+  scaledTargets,
+} from "../prepare.js";
+import { forwardStretches, gridOf, Preprocessing } from "../preprocessing.js";
+import { type Roles, type Series, type SeriesBlocks, sliceSeries, toSeries } from "../series.js";
+import { partCode, runsOf, type SplitSummary, splitSeries } from "../split.js";
+import { rowName, type Table, type TableChunk, tableFromChunk } from "../table.js";
+import { type ColumnType, ColumnWriter, closeColumns, StoredColumn, type StoredColumnPlace } from "./column-file.js";
+import { Spool, type SpooledSeries } from "./spool.js";
+
+export interface DiskOptions {
+  /** Where the prepared columns are kept; made if it does not exist. What another preparation left there is removed. */
+  folder: string;
+  /** Names data and settings: prepared columns with the same name in the folder are taken as they are. */
+  fingerprint: string;
+  /** Memory for rows that wait to be written. Default 64 MiB. */
+  bufferBytes?: number;
+  onProgress?: (progress: DiskProgress) => void;
+}
+
+export interface DiskProgress {
+  stage: "read" | "resample" | "fit" | "write";
+  /** Rows so far in this stage, and how many it will be, where that is known. */
+  rows: number;
+  totalRows: number | null;
+}
+
+const MANIFEST = "prepared.json";
+const VERSION = 1;
+
+/** The most bytes of one series that may be held at once, where a step needs all of it. */
+const LARGEST_SERIES_BYTES = 256 * 1024 * 1024;
+
+/**
+ * Prepares chunks of a table on disk.
+ *
+ * @param chunks called only where the folder does not hold the prepared columns yet.
+ * @throws OST_CONFIG for options that need all rows in memory, and whatever `prepare` throws; OST_FILE where the folder cannot be written.
+ */
+export async function prepareOnDisk(
+  chunks: () => AsyncIterable<TableChunk>,
+  options: DataOptions,
+  { folder, fingerprint, bufferBytes = 64 * 1024 * 1024, onProgress = () => {} }: DiskOptions,
+): Promise<PreparedData> {
+  checkPossible(options);
+  const known = readManifest(folder, fingerprint);
+  if (known) return known;
+  closeColumns(folder);
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+
+  const { files, raw, rows } = await collect(chunks(), options, { path: join(folder, "raw.bin"), bufferBytes, onProgress });
+  const grids = options.resample ? resampled(raw, options, { path: join(folder, "grid.bin"), bufferBytes, onProgress }) : raw;
+  const table = { source: [...new Set(files.map(({ name }) => name))].join(" + "), files };
+  const { part, summary } = splitSeries(grids, options.split);
+  if (options.targetKind === "class") for (const [s, one] of grids.entries()) checkApart(table, [sliceLabels(one)], [part[s]]);
+  const { split: _, ...roles } = rolesOf(options);
+  let scanned = 0;
+  const watched = grids.map((one) =>
+    watchedBlocks(one, (count) => {
+      scanned += count;
+      onProgress({ stage: "fit", rows: scanned, totalRows: null });
+    }),
+  );
+  const preprocessing = Preprocessing.fitBlocks(watched, { ...options, roles, targetKind: options.targetKind }, part);
+  const group = options.split.by.startsWith("group:");
+  const writer = new PreparedWriter(folder, preprocessing, table);
+  let written = 0;
+  const series = grids.map((one, s) => {
+    const made = writer.add(one, part[s], (count) => {
+      written += count;
+      onProgress({ stage: "write", rows: written, totalRows: rows });
+    });
+    return { ...made, group: group ? (firstSplit(one) ?? null) : null };
+  });
+  writer.close();
+  closeColumns(join(folder, "raw.bin"));
+  closeColumns(join(folder, "grid.bin"));
+  for (const name of ["raw.bin", "grid.bin"]) rmSync(join(folder, name), { force: true });
+  const manifest: Manifest = {
+    version: VERSION,
+    fingerprint,
+    ...table,
+    preprocessing: preprocessing.toJSON(),
+    split: summary,
+    series: series.map(({ part: codes, ...one }) => ({ ...portable(one), runs: runsOfAll(codes) })),
+  };
+  // Last, so that a folder with a manifest is whole.
+  writeFileSync(join(folder, MANIFEST), JSON.stringify(manifest));
+  return readManifest(folder, fingerprint) as PreparedData;
+}
+
+/** @throws OST_CONFIG */
+function checkPossible({
+  hide = [],
+  known,
+  sessions,
+  static: fixed = [],
+  categories = {},
+  missing,
+  resample,
+}: DataOptions): void {
+  const policy = typeof missing === "object" ? missing.policy : missing;
+  const tokenized = Object.values(categories).some(({ kind }) => kind !== "vocabulary" && kind !== "templates");
+  const needs: [boolean, string][] = [
+    [hide.length > 0, "data.hide"],
+    [(known?.columns.length ?? 0) > 0, "data.known"],
+    [sessions !== null && sessions !== undefined, "data.sessions"],
+    [fixed.length > 0, "data.static"],
+    [tokenized, "data.categories with a tokenizer"],
+    [policy === "interpolate", "data.missing: interpolate"],
+    [Object.keys(categories).length > 0 && resample !== null && resample !== undefined, "data.categories with data.resample"],
+  ];
+  const named = needs.flatMap(([needed, name]) => (needed ? [name] : []));
+  if (named.length === 0) return;
+  throw new OstinatoError("OST_CONFIG", {
+    what: "these settings need all rows in memory",
+    expected: "data without them, to be prepared on disk",
+    got: named.join(", "),
+    where: "data.storage",
+    repair: "set data.storage: memory, or prepare those columns with data.sql",
+  });
+}
+
+interface Collecting {
+  path: string;
+  bufferBytes: number;
+  onProgress: (progress: DiskProgress) => void;
+}
+
+async function collect(
+  chunks: AsyncIterable<TableChunk>,
+  options: DataOptions,
+  { path, bufferBytes, onProgress }: Collecting,
+): Promise<{ files: Table["files"]; raw: SpooledSeries[]; rows: number }> {
+  const { targetKind, missing = "refuse" } = options;
+  const roles = rolesOf(options);
+  const refuses = (typeof missing === "object" ? missing.policy : missing) === "refuse";
+  const spool = new Spool(path, shapeOf(roles, targetKind), bufferBytes);
+  const labelOf = new Map<string, { label: string; place: string }>();
+  const files: Table["files"] = [];
+  let rows = 0;
+  for await (const chunk of chunks) {
+    if (files.at(-1)?.name !== chunk.source) files.push({ name: chunk.source, rows: 0 });
+    const file = files[files.length - 1];
+    const table = tableFromChunk(chunk);
+    file.rows += chunk.rows;
+    if (chunk.skipped.length > 0) file.skipped = [...(file.skipped ?? []), ...chunk.skipped.map(({ row }) => row)];
+    if (chunk.rows === 0) continue;
+    const named = { source: chunk.source, files };
+    for (const piece of toSeries(table, roles, { target: targetKind === "values" ? "values" : "label" })) {
+      const moved = { ...piece, row: piece.row.map((row) => row + rows) };
+      checkGoesOn(moved, spool, named);
+      if (refuses) checkComplete(moved, roles, named);
+      if (targetKind === "class") checkOneClass(moved, labelOf, named, roles.target[0]);
+      spool.append(moved);
+    }
+    rows += chunk.rows;
+    onProgress({ stage: "read", rows, totalRows: null });
+  }
+  if (rows === 0) throw new OstinatoError("OST_FILE", { what: "the sources have no rows", where: "data.source" });
+  return { files, raw: spool.done(), rows };
+}
+
+function shapeOf({ time, features, categories = [], target, split }: Roles, targetKind: DataOptions["targetKind"]) {
+  const values = targetKind === "values";
+  return {
+    features: features.length,
+    targets: values ? target.length : 0,
+    categories: categories.length,
+    timed: time !== null,
+    labelled: !values,
+    split: split !== null,
+  };
+}
+
+type Named = Pick<Table, "source" | "files">;
+
+/** The rows of a series must go on where the chunk before ended. */
+function checkGoesOn({ entity, time, row }: Series, spool: Spool, table: Named): void {
+  const last = spool.last(entity);
+  if (!last || !time || time[0] > last.time) return;
+  const same = time[0] === last.time;
+  throw new OstinatoError("OST_ORDER", {
+    what: same ? `two rows of series "${entity}" have the same time` : `the times of series "${entity}" go backwards`,
+    expected: `a time after ${timeName(last.time)} (${rowName(table, last.row)})`,
+    got: timeName(time[0]),
+    where: rowName(table, row[0]),
+    repair: same
+      ? "remove one of the rows, or set data.entity to the column that tells the series apart"
+      : "sort the rows by time, or set data.entity to the column that tells the series apart",
+  });
+}
+
+function checkComplete({ rows, row, features, target, labels }: Series, roles: Roles, table: Named): void {
+  const width = roles.features.length;
+  const gap = features.findIndex(Number.isNaN);
+  if (gap >= 0) throw refused(roles.features[gap % width], rowName(table, row[Math.floor(gap / width)]));
+  for (let i = 0; i < rows; i++) {
+    const k = labels
+      ? labels[i] === ""
+        ? 0
+        : -1
+      : roles.target.findIndex((_, t) => Number.isNaN(target?.[i * roles.target.length + t]));
+    if (k >= 0) throw refused(roles.target[k], rowName(table, row[i]));
+  }
+}
+
+/** One class per series, over all chunks. */
+function checkOneClass(piece: Series, known: Map<string, { label: string; place: string }>, table: Named, column: string): void {
+  checkConstant(table, [piece], column);
+  const label = (piece.labels as string[])[0];
+  const before = known.get(piece.entity);
+  if (!before) known.set(piece.entity, { label, place: rowName(table, piece.row[0]) });
+  else if (before.label !== label) {
+    throw new OstinatoError("OST_TARGET", {
+      what: `the class of series "${piece.entity}" is not constant`,
+      expected: `"${before.label}" in every row, as in ${before.place}`,
+      got: `"${label}"`,
+      where: `${rowName(table, piece.row[0])} column "${column}"`,
+      repair: "set data.entity to the column that names the sequence, or use task: tag for a class that changes",
+    });
+  }
+}
+
+function resampled(
+  raw: readonly SpooledSeries[],
+  options: DataOptions,
+  { path, bufferBytes, onProgress }: Collecting,
+): SpooledSeries[] {
+  const { split: _, ...roles } = rolesOf(options);
+  const spool = new Spool(path, shapeOf(rolesOf(options), options.targetKind), bufferBytes);
+  let rows = 0;
+  for (const one of raw) {
+    const bytes = one.rows * (roles.features.length + roles.target.length + 2) * 8;
+    if (bytes > LARGEST_SERIES_BYTES) {
+      throw new OstinatoError("OST_MEMORY", {
+        what: `series "${one.entity}" is too long to be resampled: that needs all of its rows at once`,
+        expected: `at most ${LARGEST_SERIES_BYTES / 2 ** 20} MiB`,
+        got: `${Math.round(bytes / 2 ** 20)} MiB`,
+        where: "data.resample",
+        repair: "cut it into several series with data.entity, or bring it onto the grid with data.sql",
+      });
+    }
+    spool.append(gridOf(one.load(), { roles, resample: options.resample }));
+    rows += one.rows;
+    onProgress({ stage: "resample", rows, totalRows: null });
+  }
+  return spool.done();
+}
+
+function watchedBlocks(series: SeriesBlocks, onRows: (count: number) => void): SeriesBlocks {
+  return {
+    entity: series.entity,
+    rows: series.rows,
+    *blocks() {
+      for (const block of series.blocks()) {
+        yield block;
+        onRows(block.rows);
+      }
+    },
+  };
+}
+
+/** As much of a series as tells its class and its parts. */
+function sliceLabels(series: SpooledSeries): Series {
+  const row = new Int32Array(series.rows);
+  let at = 0;
+  for (const block of series.blocks()) {
+    row.set(block.row, at);
+    at += block.rows;
+  }
+  return {
+    entity: series.entity,
+    rows: series.rows,
+    row,
+    time: null,
+    features: new Float64Array(0),
+    target: null,
+    labels: null,
+    split: null,
+  };
+}
+
+function firstSplit(series: SpooledSeries): string | undefined {
+  for (const { split } of series.blocks()) return split?.[0];
+  return undefined;
+}
+
+type StoredSeries = Omit<PreparedSeries, "x" | "values" | "classes" | "time" | "row"> & {
+  x: StoredColumnPlace<"float32">;
+  values: StoredColumnPlace<"float32"> | null;
+  classes: StoredColumnPlace<"int32"> | null;
+  time: StoredColumnPlace<"float64"> | null;
+  row: StoredColumnPlace<"int32">;
+};
+
+/** Writes prepared series one after the other. */
+class PreparedWriter {
+  readonly #x: ColumnWriter<"float32">;
+  readonly #values: ColumnWriter<"float32"> | null;
+  readonly #classes: ColumnWriter<"int32"> | null;
+  readonly #time: ColumnWriter<"float64"> | null;
+  readonly #row: ColumnWriter<"int32">;
+
+  constructor(
+    folder: string,
+    readonly preprocessing: Preprocessing,
+    readonly table: Named,
+  ) {
+    const writer = <T extends ColumnType>(name: string, type: T) => new ColumnWriter(join(folder, `${name}.bin`), type);
+    const values = preprocessing.targetKind === "values";
+    this.#x = writer("x", "float32");
+    this.#values = values ? writer("values", "float32") : null;
+    this.#classes = values ? null : writer("classes", "int32");
+    this.#time = preprocessing.roles.time === null ? null : writer("time", "float64");
+    this.#row = writer("row", "int32");
+  }
+
+  add(series: SpooledSeries, part: Uint8Array, onRows: (count: number) => void): StoredSeries {
+    const { preprocessing, table } = this;
+    const starts = [this.#x, this.#values, this.#classes, this.#time, this.#row].map((writer) => writer?.length ?? 0);
+    const stretches = forwardStretches(part, series.rows);
+    const begins = new Set(stretches.map(([from]) => from));
+    const run = preprocessing.run();
+    let at = 0;
+    for (const raw of series.blocks()) {
+      const block = preprocessing.encode(raw).series;
+      const codes = part.subarray(at, at + block.rows);
+      const where = (i: number) => rowName(table, block.row[i]);
+      const cuts = [0, ...stretches.map(([from]) => from - at).filter((from) => from > 0 && from < block.rows), block.rows];
+      for (let k = 0; k + 1 < cuts.length; k++) {
+        const [from, to] = [cuts[k], cuts[k + 1]];
+        if (begins.has(at + from)) run.restart();
+        this.#x.append(run.push(sliceSeries(block, from, to), { part: codes.subarray(from, to), where: (i) => where(from + i) }));
+      }
+      this.#values?.append(scaledTargets(block.target as Float64Array, preprocessing, where));
+      this.#classes?.append(classesOf(block.labels as string[], codes, preprocessing, where));
+      if (block.time) this.#time?.append(block.time);
+      this.#row.append(block.row);
+      at += block.rows;
+      onRows(block.rows);
+    }
+    const [x, values, classes, time, row] = starts;
+    return {
+      entity: series.entity,
+      length: series.rows,
+      part,
+      group: null,
+      copy: false,
+      x: this.#x.place(x),
+      values: this.#values?.place(values) ?? null,
+      classes: this.#classes?.place(classes) ?? null,
+      time: this.#time?.place(time) ?? null,
+      row: this.#row.place(row),
+    };
+  }
+
+  close(): void {
+    for (const writer of [this.#x, this.#values, this.#classes, this.#time, this.#row]) writer?.close();
+  }
+}
+
+interface Manifest {
+  version: number;
+  fingerprint: string;
+  source: string;
+  files: Table["files"];
+  preprocessing: unknown;
+  split: SplitSummary;
+  series: (Omit<StoredSeries, "part"> & { runs: [code: number, from: number, to: number][] })[];
+}
+
+/** With file names in place of paths: the folder may be moved. */
+function portable<S extends Omit<StoredSeries, "part">>(series: S): S {
+  const named = <P extends StoredColumnPlace | null>(place: P): P => place && { ...place, path: basename(place.path) };
+  const { x, values, classes, time, row } = series;
+  return { ...series, x: named(x), values: named(values), classes: named(classes), time: named(time), row: named(row) };
+}
+
+function runsOfAll(part: Uint8Array): [code: number, from: number, to: number][] {
+  return (["train", "validation", "test"] as const).flatMap((name) =>
+    runsOf(part, partCode(name)).map(([from, to]): [number, number, number] => [partCode(name), from, to]),
+  );
+}
+
+/** The prepared columns of a folder; null unless they are whole and of that name. */
+function readManifest(folder: string, fingerprint: string): PreparedData | null {
+  const path = join(folder, MANIFEST);
+  if (!existsSync(path)) return null;
+  let manifest: Manifest;
+  try {
+    manifest = JSON.parse(readFileSync(path, "utf8"));
+  } catch {
+    return null;
+  }
+  if (manifest.version !== VERSION || manifest.fingerprint !== fingerprint) return null;
+  const { source, files, split, preprocessing } = manifest;
+  const open = <T extends ColumnType>(place: StoredColumnPlace<T>) =>
+    new StoredColumn({ ...place, path: join(folder, place.path) });
+  return {
+    source,
+    files,
+    split,
+    preprocessing: Preprocessing.fromJSON(preprocessing),
+    series: manifest.series.map(({ runs, x, values, classes, time, row, ...one }) => {
+      const part = new Uint8Array(one.length);
+      for (const [code, from, to] of runs) part.fill(code, from, to);
+      return {
+        ...one,
+        part,
+        x: open(x),
+        values: values && open(values),
+        classes: classes && open(classes),
+        time: time && open(time),
+        row: open(row),
+      };
+    }),
+  };
+}

@@ -1,0 +1,209 @@
+/** @file The `data` block of a configuration: where records come from, what their columns mean, and what becomes of them. */
+import { z } from "zod";
+import { AGGREGATES, CALENDAR_PARTS, ENCODINGS, MISSING_POLICIES, SCALES } from "../data/index.js";
+
+const name = z.string().min(1);
+const names = z.array(name).min(1);
+const count = z.number().int().min(1);
+const share = z.number().gt(0).lt(1);
+const seedNumber = z.number().int().min(0).max(0xffffffff);
+const source = z.union([name, z.array(name).min(1), z.record(name, name)]);
+
+const missing = z.union([
+  z.enum(MISSING_POLICIES),
+  z.strictObject({
+    policy: z.enum(MISSING_POLICIES),
+    limit: count.nullable().default(null).describe("forwardFill: most rows one value may fill"),
+    value: z.number().nullable().default(null).describe("value: what to fill in; default the training mean"),
+    flag: z.boolean().default(false).describe("adds <column>.missing"),
+    sinceSeen: z.boolean().default(false).describe("adds <column>.sinceSeen, log(1 + seconds)"),
+  }),
+]);
+
+const gap = {
+  gap: z.number().int().min(0).default(0).describe("rows at each border that no part uses"),
+  gapMs: z.number().min(0).default(0).describe("milliseconds at each border that no part uses"),
+};
+const at = z.enum(["series", "instant"]).optional().describe("cut each series by its own rows, or all at the same instants");
+const shares = { train: share, validation: share, test: share };
+const fold = { folds: count.min(2), fold: count.describe("1 .. folds") };
+const blockSize = z.union([share, count]).describe("a share, or a count of rows");
+
+/** The forms of a cut along time; each stands alone as a split by time, or within a split by entity or group. */
+const timeCuts = [
+  { rows: z.tuple([count, count, count]), ...gap },
+  { ...shares, ...gap, at },
+  {
+    from: z.strictObject({ train: name.optional(), validation: name, test: name, end: name.optional() }).describe("ISO 8601"),
+    ...gap,
+  },
+  {
+    ...fold,
+    test: blockSize,
+    validation: blockSize.optional(),
+    train: z.enum(["expanding", "sliding"]).default("expanding"),
+    ...gap,
+    at,
+  },
+  { ...fold, both: z.literal(true), validation: blockSize.optional(), ...gap, at },
+];
+const unit = {
+  by: z.union([z.literal("entity"), z.templateLiteral(["group:", name])]),
+  time: z
+    .union(timeCuts.map((cut) => z.strictObject(cut)))
+    .optional()
+    .describe("only within the period of the same part"),
+  seed: seedNumber.default(0),
+  stratified: z.boolean().default(true).describe("each part gets its share of every label"),
+};
+const values = z.array(z.union([z.string(), z.number().transform(String)])).min(1);
+
+const split = z.union([
+  ...timeCuts.map((cut) => z.strictObject({ by: z.literal("time"), ...cut })),
+  // A gap means nothing between whole series; that of 0 is let pass.
+  z.strictObject({ ...unit, ...shares, gap: z.literal(0).optional() }),
+  z.strictObject({ ...unit, ...fold, validation: share.optional() }),
+  z.strictObject({
+    by: z.templateLiteral(["column:", name]).describe("the column holds train, validation or test, or see parts"),
+    parts: z
+      .strictObject({ train: values.optional(), validation: values.optional(), test: values.optional() })
+      .optional()
+      .describe("which values of the column belong to which part; those not listed to train"),
+    validation: share.optional().describe("share of the training series held out, where the column names no validation part"),
+    seed: seedNumber.default(0),
+  }),
+]);
+
+const as = z.enum(ENCODINGS).describe("one column of 0 and 1 per code, or a table the network learns");
+const width = count.max(4096).nullable().default(null).describe("embedding: numbers per code");
+const markers = z.strictObject({ begin: z.boolean().default(false), end: z.boolean().default(false) }).optional();
+const words = { minCount: count.default(1), maxSize: count.optional() };
+const category = z.union([
+  z.enum(ENCODINGS).transform((how) => ({ kind: "vocabulary" as const, as: how, width: null })),
+  z.strictObject({ kind: z.literal("vocabulary").default("vocabulary"), ...words, as: as.default("oneHot"), width }),
+  z.strictObject({
+    kind: z.literal("templates").describe("Drain: log lines to templates"),
+    depth: count.optional(),
+    similarity: z.number().gt(0).lte(1).optional(),
+    maxChildren: count.optional(),
+    as: as.default("oneHot"),
+    width,
+  }),
+  z.strictObject({ kind: z.literal("characters"), ...words, markers, as: as.default("embedding"), width }),
+  z.strictObject({
+    kind: z.literal("words"),
+    ...words,
+    lowerCase: z.boolean().default(false),
+    markers,
+    as: as.default("embedding"),
+    width,
+  }),
+  z.strictObject({ kind: z.literal("bytePair"), ...words, markers, as: as.default("embedding"), width }),
+  z.strictObject({
+    kind: z.literal("tokenizerJson"),
+    file: name.describe("a Hugging Face tokenizer.json; relative to this file"),
+    as: as.default("embedding"),
+    width,
+  }),
+]);
+
+const read = z
+  .strictObject({
+    format: z
+      .enum(["csv", "tsv", "ndjson", "parquet", "ts", "text", "sequences", "conll", "conllu", "wav"])
+      .nullable()
+      .default(null)
+      .describe("default: by the extension, .gz left off"),
+    header: z.boolean().default(true).describe("csv, tsv: whether the first line names the columns"),
+    columns: names.nullable().default(null).describe("names of the columns where no header gives them"),
+    delimiter: name.nullable().default(null),
+    quote: z.string().length(1).nullable().default('"'),
+    comment: name.nullable().default(null).describe("lines that begin with it are left out"),
+    decimal: z.enum([".", ","]).default("."),
+    thousands: name.nullable().default(null),
+    encoding: z.enum(["utf-8", "utf-16le", "utf-16be", "latin1", "windows-1252"]).default("utf-8"),
+    bad: z.enum(["refuse", "skip"]).default("refuse").describe("a row that cannot be read: an error, or left out and counted"),
+    unit: z.enum(["line", "paragraph", "document"]).default("line").describe("text: what one row is"),
+    pattern: name.nullable().default(null).describe('folders: columns from file names, such as "{digit}_{speaker}.wav"'),
+    label: z
+      .enum(["folder", "name"])
+      .nullable()
+      .default(null)
+      .describe("folders: a column label from the folder or the file's name"),
+    audio: z
+      .looseObject({ features: z.enum(["logMel", "mfcc"]) })
+      .nullable()
+      .default(null)
+      .describe("wav: the features of a frame"),
+  })
+  .describe("how files are read");
+
+const sync = z.strictObject({
+  source,
+  read: read.prefault({}),
+  time: name.describe("its column of times"),
+  by: name.nullable().default(null).describe("column of both sources that must agree, such as a device"),
+  columns: names.nullable().default(null).describe("default: all but time and by"),
+  toleranceMs: z.number().positive().nullable().default(null).describe("older values count as missing"),
+  prefix: z.string().default(""),
+});
+
+export const dataSchema = z.strictObject({
+  source: source.describe("file, folder or glob, several, or one per part (with sql: one per table); relative to this file"),
+  read: read.prefault({}),
+  sql: name.optional().describe("SELECT over the source files by their names, through DuckDB"),
+  sync: z.array(sync).default([]).describe("other sources, whose latest value at each row's time is joined to it"),
+  sessions: z
+    .strictObject({
+      by: names.nullable().default(null).describe("columns that tell users or devices apart; default data.entity"),
+      idleMs: z.number().min(0).nullable().default(null).describe("silence that ends a session"),
+      maxSteps: count.nullable().default(null),
+    })
+    .nullable()
+    .default(null)
+    .describe("cuts rows into sessions, which become the series"),
+  time: name.nullable().default(null).describe("column of times"),
+  entity: name.nullable().default(null).describe("column that tells series apart"),
+  features: z.array(name).default([]).describe("numeric input columns"),
+  categories: z.record(name, category).default({}).describe("columns of texts, and how they become codes"),
+  static: z.array(name).default([]).describe("inputs that must be constant within a series"),
+  known: z.array(name).default([]).describe("inputs known ahead, read as <column>.ahead: their value window.horizon rows later"),
+  target: z
+    .union([name.transform((one) => [one]), names])
+    .describe("forecast: numeric columns; classify, tag: one column of labels"),
+  split,
+  missing: missing.default("refuse"),
+  scale: z.enum(SCALES).default("standard").describe("fitted on training rows only"),
+  perEntity: z.boolean().default(false).describe("scales each entity by its own training rows"),
+  log: z.array(name).default([]).describe("features to take the signed log(1 + |x|) of"),
+  difference: z.array(name).default([]).describe("features to take the change of"),
+  counts: z.array(name).default([]).describe("adds how often a row's code, or a number other than 0, came before in its series"),
+  calendar: z
+    .union([
+      z
+        .array(z.enum(CALENDAR_PARTS))
+        .min(1)
+        .transform((parts) => ({ parts, zone: "UTC" })),
+      z.strictObject({ parts: z.array(z.enum(CALENDAR_PARTS)).min(1), zone: name.default("UTC") }),
+    ])
+    .nullable()
+    .default(null),
+  timeDelta: z
+    .strictObject({ bins: z.number().int().min(0).max(64).default(0), firstEdge: z.number().positive().default(1) })
+    .nullable()
+    .default(null)
+    .describe("adds the time since the row before"),
+  position: z.boolean().default(false).describe("adds a mark at the first row of a series, and the rows so far"),
+  hide: z
+    .array(names)
+    .default([])
+    .describe("groups of features missing throughout in extra training copies, for devices that lack them"),
+  resample: z
+    .strictObject({ everyMs: z.number().positive(), aggregate: z.enum(AGGREGATES).default("mean") })
+    .nullable()
+    .default(null),
+  storage: z
+    .enum(["auto", "memory", "disk"])
+    .default("auto")
+    .describe("where prepared rows lie; auto: on disk where the sources are larger than 512 MB"),
+});
