@@ -48,6 +48,166 @@ describe("by time", () => {
   });
 });
 
+/** Series of irregular times that begin and end at different moments. */
+const timed = fc
+  .array(
+    fc.record({
+      start: fc.integer({ min: 0, max: 2000 }),
+      steps: fc.array(fc.integer({ min: 1, max: 100 }), { minLength: 20, maxLength: 120 }),
+    }),
+    { minLength: 1, maxLength: 6 },
+  )
+  .map((list) =>
+    list.map(({ start, steps }, i) => {
+      let at = start;
+      return series(steps.length, { entity: `e${i}`, time: Float64Array.from(steps, (step) => (at += step)) });
+    }),
+  );
+const hourly = (rows: number, start = "2018-01-01") =>
+  series(rows, { time: Float64Array.from({ length: rows }, (_, i) => Date.parse(start) + i * 3_600_000) });
+const total = (list: readonly SplitSeries[]) => list.reduce((sum, { rows }) => sum + rows, 0);
+/** The split, or null where the drawn series are too short for a row in every part. */
+const attempt = (list: readonly SplitSeries[], options: SplitOptions) => {
+  try {
+    return splitSeries(list, options);
+  } catch (error) {
+    if (/has no rows/.test(String(error))) return null;
+    throw error;
+  }
+};
+
+describe("by time at one instant", () => {
+  it("cuts all series at the named instants, the gap taken from the earlier part", () => {
+    const list = [hourly(24 * 90), hourly(24 * 30, "2018-02-15"), hourly(24 * 10, "2018-01-05")];
+    const { part, summary } = splitSeries(list, {
+      by: "time",
+      from: { validation: "2018-02-01", test: "2018-03-01" },
+      gapMs: 3 * 3_600_000,
+    });
+    expect([runsOf(part[0], 1), runsOf(part[0], 2), runsOf(part[0], 3)]).toEqual([
+      [[0, 24 * 31 - 3]],
+      [[24 * 31, 24 * 59 - 3]],
+      [[24 * 59, 24 * 90]],
+    ]);
+    expect([runsOf(part[1], 2), runsOf(part[1], 3)]).toEqual([[[0, 24 * 14 - 3]], [[24 * 14, 24 * 30]]]);
+    expect(new Set(part[2])).toEqual(new Set([1]));
+    expect(summary.from).toEqual({ validation: "2018-02-01T00:00:00.000Z", test: "2018-03-01T00:00:00.000Z" });
+    const bounded = splitSeries(list, {
+      by: "time",
+      from: { train: "2018-01-10", validation: "2018-02-01", test: "2018-03-01", end: "2018-03-02" },
+    });
+    expect(runsOf(bounded.part[0], 0)).toEqual([
+      [0, 24 * 9],
+      [24 * 60, 24 * 90],
+    ]);
+  });
+
+  it("takes away as much for a gap of g rows as for one of g steps in milliseconds", () => {
+    const list = [hourly(100)];
+    for (const at of ["series", "instant"] as const) {
+      const inMs = splitSeries(list, { by: "time", ...shares, at, gapMs: 5 * 3_600_000 });
+      expect(runsOf(inMs.part[0], 0).map(([from, to]) => to - from)).toEqual([5, 5]);
+    }
+    const inRows = splitSeries(list, { by: "time", ...shares, at: "instant", gap: 5 });
+    expect(inRows.part).toEqual(splitSeries(list, { by: "time", ...shares, at: "instant", gapMs: 5 * 3_600_000 }).part);
+  });
+
+  it("never learns from one series later than it tests another, and keeps both gaps", () => {
+    const gaps = fc.record({ gap: fc.integer({ min: 0, max: 4 }), gapMs: fc.integer({ min: 0, max: 120 }) });
+    let made = 0;
+    fc.assert(
+      fc.property(timed, gaps, (list, gap) => {
+        const split = attempt(list, { by: "time", ...shares, at: "instant", ...gap });
+        if (!split) return;
+        made++;
+        const latest = [0, 0, 0, 0].fill(Number.NEGATIVE_INFINITY);
+        const earliest = [0, 0, 0, 0].fill(Number.POSITIVE_INFINITY);
+        split.part.forEach((codes, s) => {
+          codes.forEach((code, i) => {
+            latest[code] = Math.max(latest[code], list[s].time![i]);
+            earliest[code] = Math.min(earliest[code], list[s].time![i]);
+          });
+          expectApart(codes, list[s].time!, gap);
+        });
+        expect(latest[1] + gap.gapMs).toBeLessThan(earliest[2]);
+        expect(latest[2] + gap.gapMs).toBeLessThan(earliest[3]);
+        const { train, validation, test, unused } = split.summary;
+        expect(train + validation + test + unused).toBe(total(list));
+      }),
+    );
+    expect(made).toBeGreaterThan(20);
+  });
+
+  it("has every part's share of all rows, to the rows of one instant", () => {
+    fc.assert(
+      fc.property(timed, (list) => {
+        const split = attempt(list, { by: "time", ...shares, at: "instant" });
+        if (!split) return;
+        const n = total(list);
+        expect(split.summary.unused).toBe(0);
+        expect(Math.abs(split.summary.train - 0.6 * n)).toBeLessThanOrEqual(list.length);
+        expect(Math.abs(split.summary.test - 0.2 * n)).toBeLessThanOrEqual(list.length + 1);
+      }),
+    );
+  });
+
+  it("keeps the order and both gaps of each series where each is cut by its own rows", () => {
+    let made = 0;
+    fc.assert(
+      fc.property(timed, fc.integer({ min: 0, max: 3 }), fc.integer({ min: 0, max: 120 }), (list, gap, gapMs) => {
+        const split = attempt(list, { by: "time", ...shares, gap, gapMs });
+        if (!split) return;
+        made++;
+        split.part.forEach((codes, s) => {
+          expectApart(codes, list[s].time!, { gap, gapMs });
+          const used = codes.filter((code) => code > 0);
+          expect([...used]).toEqual([...used].sort());
+        });
+      }),
+    );
+    expect(made).toBeGreaterThan(20);
+  });
+});
+
+/** Between two rows of different parts lie at least `gap` rows and more than `gapMs`, whichever way around. */
+function expectApart(codes: Uint8Array, time: Float64Array, { gap, gapMs }: { gap: number; gapMs: number }): void {
+  for (let last = -1, i = 0; i < codes.length; i++) {
+    if (codes[i] === 0) continue;
+    if (last >= 0 && codes[last] !== codes[i]) {
+      expect(i - last).toBeGreaterThan(gap);
+      if (gapMs > 0) expect(time[i] - time[last]).toBeGreaterThan(gapMs);
+    }
+    last = i;
+  }
+}
+
+describe("by series and time at once", () => {
+  const list = Array.from({ length: 10 }, (_, i) => ({ ...hourly(100), entity: `e${i}`, split: Array(100).fill(`g${i % 5}`) }));
+
+  it("tests held-out series in the held-out period only, and counts the rest of the cross", () => {
+    const whole = splitSeries(list, { by: "entity", ...shares, seed: 4 });
+    const { part, summary } = splitSeries(list, { by: "entity", ...shares, seed: 4, time: { ...shares } });
+    const period = (i: number) => (i < 60 ? 1 : i < 80 ? 2 : 3);
+    part.forEach((codes, s) => {
+      codes.forEach((code, i) => {
+        expect(code).toBe(period(i) === whole.part[s][0] ? period(i) : 0);
+      });
+    });
+    expect(summary).toMatchObject({ train: 6 * 60, validation: 2 * 20, test: 2 * 20, unused: 560, crossed: 560 });
+    expect(summary.from).toEqual({ validation: "2018-01-03T12:00:00.000Z", test: "2018-01-04T08:00:00.000Z" });
+  });
+
+  it("holds for groups, with a gap in time, and for folds of groups", () => {
+    const { part, summary } = splitSeries(list, { by: "group:g", folds: 5, fold: 2, time: { ...shares, gap: 2 } });
+    expect(summary).toMatchObject({ train: 6 * 58, validation: 2 * 18, test: 2 * 20 });
+    const groupOf = (code: number) => new Set(list.filter((_, s) => part[s].includes(code)).map(({ split }) => split[0]));
+    expect([groupOf(1).size, groupOf(2).size, groupOf(3).size]).toEqual([3, 1, 1]);
+    expect(new Set([...groupOf(1), ...groupOf(2), ...groupOf(3)]).size).toBe(5);
+    const untimed = list.map((one) => ({ ...one, time: null }));
+    expect(splitSeries(untimed, { by: "entity", ...shares, time: { ...shares, at: "series" } }).summary.test).toBe(40);
+  });
+});
+
 describe("by entity and group", () => {
   it("never puts an entity or a group into two parts", () => {
     fc.assert(
@@ -108,6 +268,27 @@ describe("by column", () => {
     expect(codes.filter((code) => code === 2)).toHaveLength(18);
   });
 
+  it("gives listed values to their parts, row by row, and the rest to training", () => {
+    const list = [series(5, { split: ["7", "0", "3", "", "0"] }), series(2, { split: ["2", "2"] })];
+    const { part } = splitSeries(list, { by: "column:index", parts: { test: ["0", "2"], validation: ["3"] } });
+    expect(part.map((codes) => [...codes])).toEqual([
+      [1, 3, 2, 0, 3],
+      [3, 3],
+    ]);
+    const named = splitSeries(list, { by: "column:index", parts: { test: ["0"], validation: ["3"], train: ["2", ""] } });
+    expect(named.part.map((codes) => [...codes])).toEqual([
+      [0, 3, 2, 1, 3],
+      [1, 1],
+    ]);
+  });
+
+  it("takes the validation series from the rest, where no value is given to validation", () => {
+    const list = many(20, (i) => ({ split: Array(3).fill(String(i % 10)) }));
+    const { part } = splitSeries(list, { by: "column:index", parts: { test: ["0", "1"] }, validation: 0.25 });
+    expect([1, 2, 3].map((code) => ofSeries(part).filter((other) => other === code).length)).toEqual([12, 4, 4]);
+    expect(ofSeries(part).every((code, i) => (code === 3) === i % 10 < 2)).toBe(true);
+  });
+
   it("knows the column it reads", () => {
     expect([splitColumn({ by: "group:run id" }), splitColumn({ by: "column:part" }), splitColumn({ by: "time" })]).toEqual([
       "run id",
@@ -135,5 +316,24 @@ it("refuses what cannot be divided", () => {
     /OST_SPLIT.*"validation" has no rows.*\n.*validation: 0\.15/,
   );
   refused([series(2, { split: ["train", "test"] })], { by: "column:part", validation: 0.2 }, /OST_SPLIT.*no validation series/);
+  const parts = (lists: object) => ({ by: "column:k", parts: lists });
+  refused([series(2, { split: ["a", "b"] })], parts({ test: ["a"], train: ["a"] }), /OST_SPLIT.*given to train and to test/);
+  refused([series(2, { split: ["anna", "b"] })], parts({ test: ["ana"] }), /OST_SPLIT.*does not occur.*did you mean "anna"/);
+  refused([series(9)], { by: "time", ...shares, at: "instant" }, /OST_SPLIT.*needs times.*\n.*data\.time/);
+  refused([series(9)], { by: "time", ...shares, gapMs: 5 }, /OST_SPLIT.*milliseconds needs times/);
+  refused([hourly(9)], { by: "time", ...shares, gapMs: -5 }, /OST_SPLIT.*no duration/);
+  refused([hourly(9)], { by: "time", ...shares, at: "once" }, /OST_SPLIT.*contradict.*at: "once"/);
+  refused([hourly(9)], { by: "time", rows: [3, 3, 3], at: "instant" }, /OST_SPLIT.*contradict/);
+  const from = (instants: object, more: object = {}) => ({ by: "time", from: instants, ...more });
+  refused(
+    [hourly(9)],
+    from({ validation: "2018-02-30", test: "2018-03-01" }),
+    /OST_SPLIT.*from\.validation: not an instant.*2018-02-30/,
+  );
+  refused([hourly(9)], from({ validation: "2018-03-01", test: "2018-02-01" }), /OST_SPLIT.*out of order/);
+  refused([hourly(9)], from({ validation: "2018-02-01" }), /OST_SPLIT.*out of order/);
+  refused([hourly(9)], from({ validation: "2018-02-01", test: "2018-03-01" }, { train: 0.5 }), /OST_SPLIT.*contradict/);
+  refused(many(9), { by: "entity", ...shares, at: "instant" }, /OST_SPLIT.*"at" means nothing between whole series/);
+  refused(many(9), { by: "time", ...shares, time: { ...shares } }, /OST_SPLIT.*"time"/);
   refused([series(9)], { by: "magic", ...shares }, /OST_SPLIT.*unknown split/);
 });

@@ -1,29 +1,45 @@
 /**
  * @file Divides prepared rows into train, validation and test, in a way that no later or foreign knowledge crosses over.
  *
- *     time              each series is cut by its own order; a gap of rows between two parts belongs to none
- *     entity            whole series are drawn
+ *     time              along time, each series by its own rows or all at the same instants (time-cut.ts)
+ *     entity            whole series are drawn (unit-draw.ts)
  *     group:<column>    whole groups of series are drawn
- *     column:<column>   the data says it row by row
+ *     column:<column>   the data says it row by row: the name of the part, or a value that `parts` gives to one
  *
- * Draws are stratified by label where every series has one constant label: each part gets its share of every class.
+ * An entity or group split with `time` is both at once: a row belongs to a part if its series and its time do. The rest of the cross, such
+ * as training series in the test period, belongs to none, so that the test asks for new series at new times.
+ *
+ * Time, entity and group also come as folds: `folds: 5, fold: 2`. A fold is a split like any other, so what is fitted for it is fitted on
+ * its training rows.
  */
 import { PARTS, type Part } from "../core/batch.js";
-import { OstinatoError } from "../core/errors.js";
-import { seed as seeded } from "../core/rng.js";
+import { nearest, OstinatoError } from "../core/errors.js";
+import { timeName } from "./cell.js";
+import { type TimeCutOptions, type TimedSeries, timeCut } from "./time-cut.js";
+import { commonLabel, type DrawnSeries, stratified, type UnitDrawOptions, unitDraw } from "./unit-draw.js";
 
-export type SplitOptions =
-  | { by: "time"; rows: readonly [train: number, validation: number, test: number]; gap?: number }
-  | { by: "time" | "entity" | `group:${string}`; train: number; validation: number; test: number; gap?: number; seed?: number }
-  | { by: `column:${string}`; validation?: number; seed?: number };
+/** Along time, such as `{ by: "time", train: 0.7, validation: 0.15, test: 0.15, at: "instant", gap: 24 }`. */
+export type TimeSplitOptions = { by: "time" } & TimeCutOptions;
+
+/** Whole series or groups; with `time` only within the period of the same part, cut at instants unless it says `at: series`. */
+export type UnitSplitOptions = { by: "entity" | `group:${string}`; time?: TimeCutOptions } & UnitDrawOptions;
+
+export interface ColumnSplitOptions {
+  by: `column:${string}`;
+  /**
+   * The values of the column that belong to each part. Without `train`, every value not listed is of the training part. Rows with an empty
+   * cell are of no part, unless "" is listed. Without `parts` the cells are the names of the parts.
+   */
+  parts?: Partial<Record<Part, readonly string[]>>;
+  /** Share of the training series for validation, where the column gives it none. */
+  validation?: number;
+  seed?: number;
+}
+
+export type SplitOptions = TimeSplitOptions | UnitSplitOptions | ColumnSplitOptions;
 
 /** What the split sees of a series; `split` holds the cells of the column it reads. */
-export interface SplitSeries {
-  entity: string;
-  rows: number;
-  labels: readonly string[] | null;
-  split: readonly string[] | null;
-}
+export interface SplitSeries extends TimedSeries, DrawnSeries {}
 
 export interface SplitSummary {
   /** Rows in each part. */
@@ -35,6 +51,10 @@ export interface SplitSummary {
   unusedRanges: string[];
   /** Series with at least one row in each part. */
   series: { train: number; validation: number; test: number };
+  /** Where all series were cut at the same instants: when validation and test begin. */
+  from?: { validation: string; test: string };
+  /** Of a split by unit and time: rows unused because their series and their time belong to two different parts. */
+  crossed?: number;
 }
 
 export interface Split {
@@ -55,8 +75,8 @@ export function splitColumn({ by }: { by: string }): string | null {
 
 /** @throws OST_SPLIT if a part would be empty, more is wanted than there is, or the options contradict each other. */
 export function splitSeries(series: readonly SplitSeries[], options: SplitOptions): Split {
-  const part = assign(series, options);
-  const summary = summarize(part);
+  const { part, ...facts } = assign(series, options);
+  const summary = { ...summarize(part), ...facts };
   const empty = PARTS.find((name) => summary[name] === 0);
   if (empty) {
     throw new OstinatoError("OST_SPLIT", {
@@ -73,206 +93,75 @@ export function splitSeries(series: readonly SplitSeries[], options: SplitOption
   return { part, summary };
 }
 
-function assign(series: readonly SplitSeries[], options: SplitOptions): Uint8Array[] {
-  const by: string = options.by;
-  if (by.startsWith("column:")) return byColumn(series, by.slice(7), options as { validation?: number; seed?: number });
-  if (by === "time")
-    return "rows" in options ? byRows(series, options.rows, options.gap ?? 0) : byTime(series, fractions(options));
-  if (by === "entity" || by.startsWith("group:")) return byGroup(series, by, fractions(options));
+function assign(
+  series: readonly SplitSeries[],
+  options: SplitOptions,
+): { part: Uint8Array[] } & Pick<SplitSummary, "from" | "crossed"> {
+  if (isColumn(options)) return { part: byColumn(series, options) };
+  if (options.by === "time") {
+    refuse(options, ["time"], "names the series of a part with by: entity or group:<column>");
+    const { part, from } = timeCut(series, options);
+    return { part, ...startsOf(from) };
+  }
+  if (isUnit(options)) {
+    refuse(options, ["gap", "gapMs", "at", "from", "rows"], "means nothing between whole series; within time: { ... } it does");
+    const drawn = unitDraw(series, options.by, options);
+    if (!options.time) return { part: series.map(({ rows }, s) => new Uint8Array(rows).fill(drawn[s])) };
+    const { part, from } = timeCut(series, options.time, { at: "instant" });
+    return { part, ...startsOf(from), crossed: cross(part, drawn) };
+  }
   throw new OstinatoError("OST_SPLIT", {
     what: "unknown split",
     expected: "by: time, entity, group:<column> or column:<column>",
-    got: `by: ${by}`,
+    got: `by: ${(options as { by: string }).by}`,
     where: "data.split.by",
   });
 }
 
-interface Fractions {
-  train: number;
-  validation: number;
-  test: number;
-  gap: number;
-  seed: number;
+function isColumn(options: SplitOptions): options is ColumnSplitOptions {
+  return options.by.startsWith("column:");
 }
 
-function fractions(options: SplitOptions): Fractions {
-  const { train, validation, test, gap = 0, seed = 0 } = options as Partial<Fractions>;
-  const shares = [train, validation, test];
-  const sum = shares.reduce<number>((total, share) => total + (share ?? Number.NaN), 0);
-  if (!shares.every((share) => share! > 0) || !(sum <= 1 + 1e-9)) {
-    throw new OstinatoError("OST_SPLIT", {
-      what: "the shares do not fit",
-      expected: "train, validation and test each above 0, together at most 1",
-      got: `${train}, ${validation} and ${test}`,
-      where: "data.split",
-    });
-  }
-  checkGap(gap);
-  return { train: train!, validation: validation!, test: test!, gap, seed };
+function isUnit(options: TimeSplitOptions | UnitSplitOptions): options is UnitSplitOptions {
+  return options.by === "entity" || options.by.startsWith("group:");
 }
 
-function checkGap(gap: number): void {
-  if (Number.isInteger(gap) && gap >= 0) return;
+/** Options of another kind of split; a gap of 0 says nothing and passes. */
+function refuse(options: SplitOptions, names: readonly string[], why: string): void {
+  const given: { [name: string]: unknown } = { ...options };
+  const name = names.find((other) => given[other]);
+  if (name === undefined) return;
   throw new OstinatoError("OST_SPLIT", {
-    what: "the gap is no number of rows",
-    expected: "a whole number >= 0",
-    got: String(gap),
-    where: "data.split.gap",
+    what: `the option "${name}" ${why}`,
+    expected: `no ${name} with by: ${options.by}`,
+    got: `${name}: ${JSON.stringify(given[name])}`,
+    where: `data.split.${name}`,
+    repair: "remove it, or choose another by",
   });
 }
 
-function byRows(series: readonly SplitSeries[], counts: readonly number[], gap: number): Uint8Array[] {
-  checkGap(gap);
-  if (counts.length !== 3 || !counts.every((count) => Number.isInteger(count) && count > 0)) {
-    throw new OstinatoError("OST_SPLIT", {
-      what: "the row counts do not fit",
-      expected: "three whole numbers above 0: train, validation, test",
-      got: `[${counts.join(", ")}]`,
-      where: "data.split.rows",
-    });
-  }
-  const wanted = counts[0] + counts[1] + counts[2] + 2 * gap;
-  return series.map(({ entity, rows }) => {
-    if (wanted > rows) {
-      throw new OstinatoError("OST_SPLIT", {
-        what: "the split names rows that do not exist",
-        expected: `at least ${wanted} rows (${counts.join(" + ")}${gap ? ` + 2 gaps of ${gap}` : ""})`,
-        got: `${rows} rows in series "${entity}"`,
-        where: "data.split.rows",
-        repair: "use smaller counts, or shares: { by: time, train: 0.7, validation: 0.15, test: 0.15 }",
-      });
+function startsOf(from: { validation: number; test: number } | undefined): Pick<SplitSummary, "from"> {
+  if (!from || !Number.isFinite(from.validation) || !Number.isFinite(from.test)) return {};
+  return { from: { validation: timeName(from.validation), test: timeName(from.test) } };
+}
+
+/** Leaves each row its part of time only where its series was drawn for the same one; returns how many other parts that ended. */
+function cross(part: readonly Uint8Array[], drawn: Uint8Array): number {
+  let crossed = 0;
+  part.forEach((codes, s) => {
+    for (let i = 0; i < codes.length; i++) {
+      if (codes[i] === 0 || codes[i] === drawn[s]) continue;
+      if (drawn[s] > 0) crossed++;
+      codes[i] = 0;
     }
-    return cut(rows, counts, gap);
   });
+  return crossed;
 }
 
-function byTime(series: readonly SplitSeries[], { train, validation, test, gap }: Fractions): Uint8Array[] {
-  return series.map(({ rows }) => {
-    const usable = Math.max(0, rows - 2 * gap);
-    const trained = Math.floor(usable * train + 1e-9);
-    const validated = Math.floor(usable * validation + 1e-9);
-    const all = train + validation + test >= 1 - 1e-9;
-    return cut(rows, [trained, validated, all ? usable - trained - validated : Math.floor(usable * test + 1e-9)], gap);
-  });
-}
-
-function cut(rows: number, counts: readonly number[], gap: number): Uint8Array {
-  const part = new Uint8Array(rows);
-  let at = 0;
-  counts.forEach((count, p) => {
-    part.fill(p + 1, at, at + count);
-    at += count + gap;
-  });
-  return part;
-}
-
-/** Units that must stay together, with the label they are stratified by. */
-interface Unit {
-  series: number[];
-  label: string;
-}
-
-function byGroup(series: readonly SplitSeries[], by: string, { train, validation, test, gap, seed }: Fractions): Uint8Array[] {
-  if (gap > 0) {
-    throw new OstinatoError("OST_SPLIT", {
-      what: "a gap means nothing between whole series",
-      expected: "gap: 0",
-      got: `gap: ${gap} with by: ${by}`,
-      where: "data.split.gap",
-    });
-  }
-  const units = by === "entity" ? series.map((_, s) => [s]) : groups(series, by);
-  const noun = by === "entity" ? "series" : "groups";
-  const n = units.length;
-  const validated = Math.max(1, Math.round(validation * n));
-  const tested = Math.max(1, Math.round(test * n));
-  const all = train + validation + test >= 1 - 1e-9;
-  const trained = all ? n - validated - tested : Math.min(n - validated - tested, Math.max(1, Math.round(train * n)));
-  if (trained < 1) {
-    throw new OstinatoError("OST_SPLIT", {
-      what: `too few ${noun} to divide`,
-      expected: `at least 3 ${noun}`,
-      got: String(n),
-      where: "data.split",
-      repair: n === 1 ? "split by: time, or set data.entity" : "add data, or split by: time",
-    });
-  }
-  const order = stratified(
-    units.map((members) => ({ series: members, label: commonLabel(series, members) })),
-    seed,
-  );
-  const part = series.map(({ rows }) => new Uint8Array(rows));
-  order.forEach((unit, i) => {
-    const code = i < trained ? 1 : i < trained + validated ? 2 : i < trained + validated + tested ? 3 : 0;
-    for (const s of unit.series) part[s].fill(code);
-  });
-  return part;
-}
-
-function groups(series: readonly SplitSeries[], by: string): number[][] {
-  const members = new Map<string, number[]>();
-  series.forEach(({ entity, split }, s) => {
-    const group = split![0] ?? "";
-    const other = split!.find((cell) => cell !== group);
-    if (other !== undefined) {
-      throw new OstinatoError("OST_SPLIT", {
-        what: "a series belongs to two groups",
-        expected: "one group per series",
-        got: `"${group}" and "${other}" in series "${entity}"`,
-        where: "data.split.by",
-        repair: `set data.entity to a column that is constant within ${by}`,
-      });
-    }
-    const list = members.get(group);
-    if (list) list.push(s);
-    else members.set(group, [s]);
-  });
-  return [...members.values()];
-}
-
-function commonLabel(series: readonly SplitSeries[], members: readonly number[]): string {
-  const label = series[members[0]].labels?.[0] ?? "";
-  return members.every((s) => series[s].labels?.every((other) => other === label)) ? label : "";
-}
-
-/** An order of which every consecutive stretch holds nearly its share of each label: jittered ranks within each label, merged. */
-function stratified(units: readonly Unit[], seed: number): Unit[] {
-  const rng = seeded(seed);
-  const byLabel = new Map<string, Unit[]>();
-  for (const unit of units) {
-    const list = byLabel.get(unit.label);
-    if (list) list.push(unit);
-    else byLabel.set(unit.label, [unit]);
-  }
-  const keyed: { unit: Unit; key: number }[] = [];
-  for (const list of byLabel.values()) {
-    rng.shuffle(list).forEach((unit, i) => {
-      keyed.push({ unit, key: (i + rng.uniform()) / list.length });
-    });
-  }
-  return keyed.sort((a, b) => a.key - b.key).map(({ unit }) => unit);
-}
-
-function byColumn(
-  series: readonly SplitSeries[],
-  column: string,
-  { validation, seed = 0 }: { validation?: number; seed?: number },
-): Uint8Array[] {
-  const part = series.map(({ entity, split }) =>
-    Uint8Array.from(split!, (cell, i) => {
-      const code = cell === "" ? 0 : PARTS.indexOf(cell as Part) + 1;
-      if (cell !== "" && code === 0) {
-        throw new OstinatoError("OST_SPLIT", {
-          what: `the column "${column}" names no part`,
-          expected: "train, validation, test, or an empty cell for a row of no part",
-          got: JSON.stringify(cell),
-          where: `row ${i + 1} of series "${entity}"`,
-          repair: "correct the cell, or choose another column in data.split.by",
-        });
-      }
-      return code;
-    }),
-  );
+function byColumn(series: readonly SplitSeries[], options: ColumnSplitOptions): Uint8Array[] {
+  const { validation, seed = 0 } = options;
+  const column = options.by.slice(7);
+  const part = options.parts ? byValues(series, column, options.parts) : byNames(series, column);
   if (validation === undefined || validation === null) return part;
   const inTrain = part.flatMap((codes, s) => (codes.includes(1) ? [s] : []));
   if (!(validation > 0 && validation < 1) || inTrain.length < 2 || part.some((codes) => codes.includes(2))) {
@@ -296,6 +185,60 @@ function byColumn(
     });
   }
   return part;
+}
+
+function byNames(series: readonly SplitSeries[], column: string): Uint8Array[] {
+  return series.map(({ entity, split }) =>
+    Uint8Array.from(split!, (cell, i) => {
+      const code = cell === "" ? 0 : PARTS.indexOf(cell as Part) + 1;
+      if (cell !== "" && code === 0) {
+        throw new OstinatoError("OST_SPLIT", {
+          what: `the column "${column}" names no part`,
+          expected: "train, validation, test, or an empty cell for a row of no part",
+          got: JSON.stringify(cell),
+          where: `row ${i + 1} of series "${entity}"`,
+          repair: `correct the cell, or say which values belong to which part: parts: { test: [${JSON.stringify(cell)}] }`,
+        });
+      }
+      return code;
+    }),
+  );
+}
+
+function byValues(series: readonly SplitSeries[], column: string, parts: NonNullable<ColumnSplitOptions["parts"]>): Uint8Array[] {
+  const codes = new Map<string, number>();
+  for (const name of PARTS) {
+    for (const value of parts[name] ?? []) {
+      const other = codes.get(String(value));
+      if (other !== undefined)
+        throw wrongValue(column, value, `is given to ${PARTS[other - 1]} and to ${name}`, "one part per value");
+      codes.set(String(value), partCode(name));
+    }
+  }
+  const rest = parts.train ? 0 : 1;
+  const seen = new Set<string>();
+  const part = series.map(({ split }) =>
+    Uint8Array.from(split!, (cell) => {
+      seen.add(cell);
+      return codes.get(cell) ?? (cell === "" ? 0 : rest);
+    }),
+  );
+  for (const value of codes.keys()) {
+    if (seen.has(value)) continue;
+    const near = nearest(value, [...seen]);
+    throw wrongValue(column, value, "does not occur", near === undefined ? "values of the column" : `did you mean "${near}"?`);
+  }
+  return part;
+}
+
+function wrongValue(column: string, value: string, what: string, expected: string): OstinatoError {
+  return new OstinatoError("OST_SPLIT", {
+    what: `a value of the column "${column}" ${what}`,
+    expected,
+    got: JSON.stringify(value),
+    where: "data.split.parts",
+    repair: "correct the lists in data.split.parts",
+  });
 }
 
 /** The runs [from, to) of consecutive rows of one part. */

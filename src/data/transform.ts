@@ -109,9 +109,16 @@ export class TransformRun {
     let values = new Float64Array(rows.count * width);
     let time = new Float64Array(rows.count);
     let count = 0;
-    for (let i = 0; i < rows.count; i++) {
-      const row = { time: rows.time[i], values: rows.values.slice(i * rows.width, (i + 1) * rows.width), entity };
-      const out = located(() => transform.push(row, this.#state, 0), where && (() => where(i)));
+    let at = 0;
+    const pushed = () =>
+      transform.push(
+        { time: rows.time[at], values: rows.values.slice(at * rows.width, (at + 1) * rows.width), entity },
+        this.#state,
+        0,
+      );
+    const place = where && (() => where(at));
+    for (; at < rows.count; at++) {
+      const out = located(pushed, place);
       if (count + out.length > time.length) {
         const room = 2 * (count + out.length);
         const grown = new Float64Array(room * width);
