@@ -1,4 +1,5 @@
 /** @file What needs a file system: reading data and model files, checkpoints on disk, the host's telemetry. */
+export { type WorkerPrefetchOptions, workerPrefetcher } from "./data/prefetch-node.js";
 export { type DataFiles, hashFile, readTable } from "./data/read/index.js";
 export { openTelemetry, TELEMETRY_COLUMNS, type TelemetryRecord, telemetry } from "./data/telemetry.js";
 export { loadModel } from "./model/load-file.js";

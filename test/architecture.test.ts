@@ -35,7 +35,8 @@ const FOLDERS: Record<string, { layer: number; only?: string[]; never?: string[]
 
 /** Files that read the file system, the host or the network; everything else a browser needs is free of them. */
 const NODE_ONLY = [
-  /^data\/read\//,
+  /^data\/(read|disk)\//,
+  /^data\/prefetch-(node|worker)\.ts$/,
   /^data\/telemetry\.ts$/,
   /^model\/load-file\.ts$/,
   /^kernels\/(platform-node|addon-file)\.ts$/,
@@ -45,7 +46,7 @@ const NODE_ONLY = [
 ];
 
 /** Packages that are pure JavaScript and may be imported by a folder that a browser needs. */
-const PURE_PACKAGES: Record<string, string[]> = { tasks: ["zod"] };
+const PURE_PACKAGES: Record<string, string[]> = { tasks: ["zod"], data: ["@huggingface/tokenizers"] };
 
 const folderOf = (path: string) => (path.includes("/") ? path.slice(0, path.indexOf("/")) : "");
 
@@ -102,9 +103,9 @@ describe("the source tree", () => {
     expect(browserFaults(graph)).toEqual([]);
   });
 
-  it("reaches nothing but zod and the platform switch from the package's main entry", () => {
+  it("reaches nothing but pure packages and the platform switch from the package's main entry", () => {
     const outside = new Set(reachedFrom("index.ts", graph).map(({ specifier }) => specifier));
-    expect([...outside].sort()).toEqual(["#platform", "zod"]);
+    expect([...outside].sort()).toEqual(["#platform", "@huggingface/tokenizers", "zod"]);
   });
 
   it("gives every folder one public list: a folder's index.ts holds exports only", () => {

@@ -58,7 +58,7 @@ describe("docs/reference/errors.md", () => {
 describe("the codes in the sources", () => {
   const uses = sources
     .filter(({ path }) => path !== "src/core/errors.ts")
-    .flatMap(({ path, text }) => [...text.matchAll(/OST_[A-Z_]+/g)].map(([code]) => ({ path, code })));
+    .flatMap(({ path, text }) => [...text.matchAll(/\bOST_[A-Z_]+/g)].map(([code]) => ({ path, code })));
 
   it("are all in the catalogue", () => {
     const unknown = uses.filter(({ code }) => !(code in ERROR_CODES) && code !== "OST_");

@@ -3,12 +3,15 @@
  *
  *     loss = -(1/n) sum log softmax(W z + b)[label] + (penalty / 2) |W|^2          z: standardised pooled features
  *
+ * Columns of codes count as bags: the share of each code, and which came last (code-bag.ts).
+ *
  * The bias is not penalised. A class per sequence pools its valid steps and adds the logarithm of its length; a class per step pools
  * the trailing window that ends there, never a later step.
  */
 import type { Batch, ExampleSpec } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
 import { type Baseline, type BaselineArrays, type BaselineJson, requireArray, requireBatch, strideFor } from "./baseline.js";
+import { CodeBag } from "./code-bag.js";
 import { minimize } from "./lbfgs.js";
 import { forEachLabel, requireClasses } from "./majority.js";
 import { POOLED_PER_FEATURE, pooledFeatures } from "./pooled-features.js";
@@ -33,12 +36,24 @@ export interface LogisticChoice {
   validation: { window: number; penalty: number; logLoss: number }[];
 }
 
-/** Labelled feature rows: z [n, width] row by row. */
+/** Labelled feature rows: z [n, width] row by row, and behind each what its bag holds. */
 export interface LabelledRows {
   rows: Float64Array;
   labels: Int32Array;
   width: number;
+  bag?: SparseRows;
 }
+
+/** Rows of mostly zeros: row r has `value[i]` at `index[i]` for i from start[r] up to start[r + 1]. */
+export interface SparseRows {
+  width: number;
+  start: Int32Array;
+  index: number[];
+  value: number[];
+}
+
+/** A place of a bag that fewer training rows have than this tells nothing. */
+const FEWEST_ROWS = 3;
 
 const WINDOWS = [10, 30];
 const PENALTIES = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5];
@@ -54,6 +69,7 @@ export class Logistic implements Baseline {
   readonly kind = "logistic";
   readonly streaming = "windowed";
   readonly spec: ExampleSpec;
+  readonly #bag: CodeBag;
   readonly #windows: readonly number[];
   readonly #penalties: readonly number[];
   readonly #maxExamples: number;
@@ -79,6 +95,7 @@ export class Logistic implements Baseline {
       });
     }
     this.spec = spec;
+    this.#bag = new CodeBag(spec);
     this.#windows = windows;
     this.#penalties = [...penalties].sort((a, b) => b - a);
     this.#maxExamples = maxExamples;
@@ -123,7 +140,8 @@ export class Logistic implements Baseline {
       const held = this.#rows(validation, window);
       standardize(held, mean, scale);
       const scored = held.labels.length > 0;
-      const parameters = new Float64Array(C * (learned.width + 1));
+      const D = this.#width;
+      const parameters = new Float64Array(C * (D + 1));
       let windowBest = Number.POSITIVE_INFINITY;
       for (const penalty of scored ? this.#penalties : [PENALTY_UNSEEN]) {
         minimize((x, gradient) => softmaxLoss(x, gradient, learned, C, penalty), parameters, {
@@ -139,8 +157,8 @@ export class Logistic implements Baseline {
           this.#choice = { window, penalty, examples, validation: report };
           this.#mean = mean;
           this.#scale = scale;
-          this.#weight = Float32Array.from(parameters.subarray(0, C * learned.width));
-          this.#bias = Float32Array.from(parameters.subarray(C * learned.width));
+          this.#weight = Float32Array.from(parameters.subarray(0, C * D));
+          this.#bias = Float32Array.from(parameters.subarray(C * D));
         }
       }
     }
@@ -154,19 +172,28 @@ export class Logistic implements Baseline {
     }
   }
 
+  /** Features of a row: pooled numbers, and the length where a sequence has one class. */
+  get #dense(): number {
+    return this.#bag.numbers.length * POOLED_PER_FEATURE + (this.spec.targetKind === "class" ? 1 : 0);
+  }
+
+  /** Those, then the bag of its codes. */
   get #width(): number {
-    return this.spec.features.length * POOLED_PER_FEATURE + (this.spec.targetKind === "class" ? 1 : 0);
+    return this.#dense + this.#bag.width;
   }
 
   /** Features of the labelled examples of a part, at most `maxExamples` of them. */
   #rows(batches: () => Iterable<Batch>, window: number): LabelledRows {
-    const width = this.#width;
+    const width = this.#dense;
     let count = 0;
     for (const batch of batches()) forEachLabel(batch, (_, __, step) => void (step >= 0 && count++));
     const stride = strideFor(count, this.#maxExamples);
     const n = Math.ceil(count / stride);
     const rows = new Float64Array(n * width);
     const labels = new Int32Array(n);
+    const bag: SparseRows | undefined =
+      this.#bag.width > 0 ? { width: this.#bag.width, start: new Int32Array(n + 1), index: [], value: [] } : undefined;
+    const features = new Float64Array(this.#width);
     let seen = 0;
     for (const batch of batches()) {
       requireBatch(batch, this.spec, this.name);
@@ -174,17 +201,27 @@ export class Logistic implements Baseline {
         if (step < 0 || seen++ % stride !== 0) return;
         const at = (seen - 1) / stride;
         labels[at] = label;
-        this.#features(batch, row, step, window, rows.subarray(at * width, (at + 1) * width));
+        this.#features(batch, row, step, window, features);
+        rows.set(features.subarray(0, width), at * width);
+        if (!bag) return;
+        for (let i = 0; i < bag.width; i++) {
+          if (features[width + i] === 0) continue;
+          bag.index.push(i);
+          bag.value.push(features[width + i]);
+        }
+        bag.start[at + 1] = bag.index.length;
       });
     }
-    return { rows, labels, width };
+    return { rows, labels, width, bag };
   }
 
   #features(batch: Batch, row: number, step: number, window: number, out: Float64Array): void {
     const first = window > 0 ? Math.max(0, step - window + 1) : 0;
-    const pooled = batch.features * POOLED_PER_FEATURE;
-    pooledFeatures(batch, row, first, step, out.subarray(0, pooled));
+    const { numbers: columns, width } = this.#bag;
+    const pooled = columns.length * POOLED_PER_FEATURE;
+    pooledFeatures(batch, row, { first, last: step, columns }, out.subarray(0, pooled));
     if (batch.targetKind === "class") out[pooled] = Math.log(step + 1);
+    if (width > 0) this.#bag.write(batch, row, first, step, out.subarray(out.length - width));
   }
 
   predict(batch: Batch): Float32Array {
@@ -244,11 +281,14 @@ export class Logistic implements Baseline {
   }
 }
 
-/** Mean and inverse standard deviation of each column; a column that never varies gets scale zero. */
-function standardization({ rows, labels, width }: LabelledRows): { mean: Float32Array; scale: Float32Array } {
+/**
+ * Mean and inverse standard deviation of each column; a column that never varies gets scale zero. Those of a bag are not centred, so that
+ * zeros stay zero, and a place that hardly any row has gets scale zero too.
+ */
+function standardization({ rows, labels, width, bag }: LabelledRows): { mean: Float32Array; scale: Float32Array } {
   const n = labels.length;
-  const mean = new Float32Array(width);
-  const scale = new Float32Array(width);
+  const mean = new Float32Array(width + (bag?.width ?? 0));
+  const scale = new Float32Array(mean.length);
   for (let i = 0; i < width; i++) {
     let sum = 0;
     for (let r = 0; r < n; r++) sum += rows[r * width + i];
@@ -258,11 +298,30 @@ function standardization({ rows, labels, width }: LabelledRows): { mean: Float32
     mean[i] = sum / n;
     scale[i] = deviation > 1e-6 * Math.max(1, Math.abs(sum / n)) ? 1 / deviation : 0;
   }
+  if (bag) bagScale(bag, n, scale.subarray(width));
   return { mean, scale };
 }
 
-function standardize({ rows, width }: LabelledRows, mean: Float32Array, scale: Float32Array): void {
+function bagScale({ width, index, value }: SparseRows, n: number, scale: Float32Array): void {
+  const sums = new Float64Array(width);
+  const squares = new Float64Array(width);
+  const rows = new Int32Array(width);
+  index.forEach((at, i) => {
+    sums[at] += value[i];
+    squares[at] += value[i] ** 2;
+    rows[at]++;
+  });
+  for (let at = 0; at < width; at++) {
+    const variance = squares[at] / n - (sums[at] / n) ** 2;
+    scale[at] = rows[at] >= FEWEST_ROWS && variance > 1e-12 ? 1 / Math.sqrt(variance) : 0;
+  }
+}
+
+function standardize({ rows, width, bag }: LabelledRows, mean: Float32Array, scale: Float32Array): void {
   for (let at = 0; at < rows.length; at++) rows[at] = (rows[at] - mean[at % width]) * scale[at % width];
+  bag?.index.forEach((at, i) => {
+    bag.value[i] *= scale[width + at];
+  });
 }
 
 /**
@@ -274,19 +333,25 @@ function standardize({ rows, width }: LabelledRows, mean: Float32Array, scale: F
 export function softmaxLoss(
   parameters: Float64Array,
   gradient: Float64Array | undefined,
-  { rows, labels, width }: LabelledRows,
+  { rows, labels, width, bag }: LabelledRows,
   classes: number,
   penalty: number,
 ): number {
   const n = labels.length;
-  const biasAt = classes * width;
+  const stride = width + (bag?.width ?? 0);
+  const biasAt = classes * stride;
   const logits = new Float64Array(classes);
   let loss = 0;
   gradient?.fill(0);
   for (let r = 0; r < n; r++) {
     const from = r * width;
     for (let c = 0; c < classes; c++) {
-      logits[c] = parameters[biasAt + c] + dot(parameters, c * width, rows, from, width);
+      logits[c] = parameters[biasAt + c] + dot(parameters, c * stride, rows, from, width);
+    }
+    const [first, end] = bag ? [bag.start[r], bag.start[r + 1]] : [0, 0];
+    for (let i = first; i < end; i++) {
+      const { index, value } = bag as SparseRows;
+      for (let c = 0; c < classes; c++) logits[c] += parameters[c * stride + width + index[i]] * value[i];
     }
     const normalizer = logSumExp(logits);
     loss += normalizer - logits[labels[r]];
@@ -294,7 +359,11 @@ export function softmaxLoss(
     for (let c = 0; c < classes; c++) {
       const error = (Math.exp(logits[c] - normalizer) - (c === labels[r] ? 1 : 0)) / n;
       gradient[biasAt + c] += error;
-      for (let i = 0; i < width; i++) gradient[c * width + i] += error * rows[from + i];
+      for (let i = 0; i < width; i++) gradient[c * stride + i] += error * rows[from + i];
+      for (let i = first; i < end; i++) {
+        const { index, value } = bag as SparseRows;
+        gradient[c * stride + width + index[i]] += error * value[i];
+      }
     }
   }
   loss /= n;

@@ -6,15 +6,22 @@ import { inputAt } from "./baseline.js";
 export const POOLED_PER_FEATURE = 6;
 
 /**
- * Writes mean, std (population), min, max, last and last - first of each feature over the steps `first .. last` of a row.
+ * Writes mean, std (population), min, max, last and last - first of some columns of x over the steps `first .. last` of a row.
  *
- * @param out [6 F], feature by feature; all zero where the stretch is empty.
+ * @param columns which columns, each of numbers
+ * @param out     [6 columns], column by column; all zero where the stretch is empty.
  */
-export function pooledFeatures(batch: Batch, row: number, first: number, last: number, out: Float64Array): void {
+export function pooledFeatures(
+  batch: Batch,
+  row: number,
+  { first, last, columns }: { first: number; last: number; columns: readonly number[] },
+  out: Float64Array,
+): void {
   out.fill(0);
   const count = last - first + 1;
   if (count < 1) return;
-  for (let f = 0; f < batch.features; f++) {
+  for (let k = 0; k < columns.length; k++) {
+    const f = columns[k];
     const start = inputAt(batch, row, first, f);
     let sum = 0;
     let squares = 0;
@@ -30,7 +37,7 @@ export function pooledFeatures(batch: Batch, row: number, first: number, last: n
     }
     const mean = sum / count;
     const end = inputAt(batch, row, last, f);
-    const at = f * POOLED_PER_FEATURE;
+    const at = k * POOLED_PER_FEATURE;
     out[at] = start + mean;
     out[at + 1] = Math.sqrt(Math.max(0, squares / count - mean * mean));
     out[at + 2] = min;

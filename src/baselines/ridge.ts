@@ -10,6 +10,7 @@
  *     own     every target from the lags of its own column
  *     shared  as `own`, one map for all columns and an intercept for each
  *
+ * `all` sees columns of codes as a bag, not lag by lag: the share of each code in the window, and which came last (code-bag.ts).
  * The last two are "channel independent": with few examples they often win, having F times fewer weights.
  * Sources: Hoerl & Kennard 1970, Technometrics 12(1); linear direct forecasts and shared maps: Zeng et al. 2023 (AAAI 37).
  */
@@ -26,6 +27,7 @@ import {
   strideFor,
 } from "./baseline.js";
 import { cholesky, choleskySolve } from "./cholesky.js";
+import { CodeBag } from "./code-bag.js";
 import { type Covariances, Moments, selectCovariances } from "./moments.js";
 
 /** Which inputs a target is computed from. */
@@ -58,6 +60,9 @@ export interface RidgeChoice {
 const PENALTIES = [1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1];
 const PENALTY_UNSEEN = 1e-2;
 
+/** Most places of codes: each is two inputs of the Gram matrix, which leaves most of `maxInputs` to the lags. */
+const MOST_CODES = 256;
+
 /**
  * Direct ridge regression, window -> horizon x targets.
  *
@@ -72,6 +77,9 @@ export class Ridge implements Baseline {
   readonly streaming = "windowed";
   readonly spec: ExampleSpec;
   readonly lags: number;
+  readonly #bag: CodeBag;
+  /** Where among the numbers of a step each target is, or -1. */
+  readonly #own: readonly number[];
   readonly #penalties: readonly number[];
   readonly #variants: readonly RidgeVariant[];
   readonly #maxExamples: number;
@@ -94,7 +102,9 @@ export class Ridge implements Baseline {
         repair: "use the logistic baseline for classes",
       });
     }
-    const columns = spec.features.length;
+    const bag = new CodeBag(spec, { most: MOST_CODES });
+    const columns = Math.max(1, bag.numbers.length);
+    const own = spec.targetFeature.map((feature) => bag.numbers.indexOf(feature));
     const wanted = options.lags ?? (spec.length || 24);
     if (!(Number.isInteger(wanted) && wanted >= 1)) {
       throw new OstinatoError("OST_RANGE", {
@@ -113,14 +123,16 @@ export class Ridge implements Baseline {
         repair: `set window.length to ${wanted} or more, or use fewer lags`,
       });
     }
-    const ownPast = spec.targetFeature.every((feature) => feature >= 0);
+    const ownPast = own.every((feature) => feature >= 0);
     this.spec = spec;
+    this.#bag = bag;
+    this.#own = own;
     this.#maxExamples = options.maxExamples ?? 20_000;
     this.#maxInputs = options.maxInputs ?? 1536;
     this.#penalties = options.penalties ?? PENALTIES;
-    this.lags = Math.max(1, Math.min(wanted, ownPast ? this.#maxInputs : Math.floor(this.#maxInputs / columns)));
+    this.lags = Math.max(1, Math.min(wanted, ownPast ? this.#maxInputs : Math.floor((this.#maxInputs - bag.width) / columns)));
     const possible: RidgeVariant[] = ownPast ? ["all", "own", "shared"] : ["all"];
-    const fitting = possible.filter((variant) => variant !== "all" || !ownPast || this.lags * columns <= this.#maxInputs);
+    const fitting = possible.filter((variant) => variant !== "all" || !ownPast || this.#inputs <= this.#maxInputs);
     const asked = fitting.filter((variant) => options.variants?.includes(variant) ?? true);
     if (asked.length === 0) {
       throw new OstinatoError("OST_RANGE", {
@@ -136,6 +148,11 @@ export class Ridge implements Baseline {
 
   get name(): string {
     return `ridge(${this.lags})`;
+  }
+
+  /** Numbers of the window, [lags, numbers], then the bag of its codes. */
+  get #inputs(): number {
+    return this.lags * this.#bag.numbers.length + this.#bag.width;
   }
 
   get history(): number {
@@ -199,13 +216,13 @@ export class Ridge implements Baseline {
 
   /** One summary over all inputs, or, where that would be too large, one per target column over its own lags. Undefined without data. */
   #covariances(batches: () => Iterable<Batch>): Covariances[] | undefined {
-    const { targets, horizon, features, targetFeature } = this.spec;
+    const { targets, horizon } = this.spec;
     const K = targets.length;
-    const F = features.length;
+    const F = this.#bag.numbers.length;
     const stride = strideFor(countOrigins(batches()), this.#maxExamples);
-    const whole = this.#variants.includes("all") || this.lags * F <= this.#maxInputs;
-    const moments = whole ? [new Moments(this.lags * F, horizon * K)] : targets.map(() => new Moments(this.lags, horizon));
-    const window = new Float64Array(this.lags * F);
+    const whole = this.#variants.includes("all") || this.#inputs <= this.#maxInputs;
+    const moments = whole ? [new Moments(this.#inputs, horizon * K)] : targets.map(() => new Moments(this.lags, horizon));
+    const window = new Float64Array(this.#inputs);
     let seen = 0;
     for (const batch of batches()) {
       requireBatch(batch, this.spec, this.name);
@@ -221,7 +238,7 @@ export class Ridge implements Baseline {
               x.set(window);
               y.set(future);
             } else {
-              for (let lag = 0; lag < this.lags; lag++) x[lag] = window[lag * F + targetFeature[k]];
+              for (let lag = 0; lag < this.lags; lag++) x[lag] = window[lag * F + this.#own[k]];
               for (let p = 0; p < horizon; p++) y[p] = future[p * K + k];
             }
           });
@@ -233,10 +250,10 @@ export class Ridge implements Baseline {
 
   /** The summaries a variant is solved from: one, or one per target column. */
   #split(summaries: Covariances[], variant: RidgeVariant): Covariances[] {
-    const { targets, horizon, features, targetFeature } = this.spec;
-    if (variant === "all" || summaries.length > 1 || summaries[0].inputs < this.lags * features.length) return summaries;
+    const { targets, horizon } = this.spec;
+    if (variant === "all" || summaries.length > 1 || summaries[0].inputs < this.#inputs) return summaries;
     return targets.map((_, k) => {
-      const inputs = Array.from({ length: this.lags }, (_, lag) => lag * features.length + targetFeature[k]);
+      const inputs = Array.from({ length: this.lags }, (_, lag) => lag * this.#bag.numbers.length + this.#own[k]);
       const outputs = Array.from({ length: horizon }, (_, p) => p * targets.length + k);
       return selectCovariances(summaries[0], inputs, outputs);
     });
@@ -262,23 +279,25 @@ export class Ridge implements Baseline {
     });
   }
 
-  /** The latest `lags` steps up to `step`, [lags, F], oldest first, extended backwards with the row's first step. */
+  /** The latest `lags` steps up to `step`, oldest first, extended backwards with the row's first step; then the bag of their codes. */
   #window(batch: Batch, row: number, step: number, window: Float64Array): void {
-    const F = batch.features;
+    const { numbers, width } = this.#bag;
+    const F = numbers.length;
     for (let lag = 0; lag < this.lags; lag++) {
       const at = Math.max(0, step - this.lags + 1 + lag);
-      for (let f = 0; f < F; f++) window[lag * F + f] = inputAt(batch, row, at, f);
+      for (let f = 0; f < F; f++) window[lag * F + f] = inputAt(batch, row, at, numbers[f]);
     }
+    if (width > 0) this.#bag.write(batch, row, Math.max(0, step - this.lags + 1), step, window.subarray(window.length - width));
   }
 
   /** A row of length zero has no window: it gets the prediction for inputs that are all zero, the scaled mean. */
   predict(batch: Batch): Float32Array {
     requireBatch(batch, this.spec, this.name);
     const { variant } = this.choice;
-    const { horizon, targets: K, features: F } = batch;
-    const { targetFeature } = this.spec;
+    const { horizon, targets: K } = batch;
+    const F = this.#bag.numbers.length;
     const out = new Float32Array(batch.batchSize * (batch.everyStep ? batch.time : 1) * horizon * K);
-    const window = new Float64Array(this.lags * F);
+    const window = new Float64Array(this.#inputs);
     const weight = this.#weight;
     forEachOrigin(batch, (row, step, position) => {
       if (step < 0) window.fill(0);
@@ -292,7 +311,7 @@ export class Ridge implements Baseline {
             for (let i = 0; i < window.length; i++) sum += weight[from + i] * window[i];
           } else {
             const from = (variant === "own" ? k * horizon + p : p) * this.lags;
-            for (let lag = 0; lag < this.lags; lag++) sum += weight[from + lag] * window[lag * F + targetFeature[k]];
+            for (let lag = 0; lag < this.lags; lag++) sum += weight[from + lag] * window[lag * F + this.#own[k]];
           }
           out[to + p * K + k] = sum;
         }
@@ -306,26 +325,27 @@ export class Ridge implements Baseline {
   }
 
   arrays(): BaselineArrays {
-    const { weight, bias } = ridgeShapes(this.spec, this.choice);
+    const { weight, bias } = this.#shapes(this.choice);
     return { weight: { shape: weight, data: this.#weight }, bias: { shape: bias, data: this.#bias } };
   }
 
   static restore(spec: ExampleSpec, options: RidgeChoice, arrays: BaselineArrays): Ridge {
     const ridge = new Ridge(spec, { lags: options.lags, variants: [options.variant], maxInputs: Number.MAX_SAFE_INTEGER });
-    const { weight, bias } = ridgeShapes(spec, options);
+    const { weight, bias } = ridge.#shapes(options);
     ridge.#choice = options;
     ridge.#weight = requireArray(arrays, "weight", weight, ridge.name).slice();
     ridge.#bias = requireArray(arrays, "bias", bias, ridge.name).slice();
     return ridge;
   }
-}
 
-/** weight: "all" [P, K, lags, F], "own" [K, P, lags], "shared" [P, lags]; bias [P, K]. */
-function ridgeShapes(spec: ExampleSpec, { variant, lags }: RidgeChoice): { weight: number[]; bias: number[] } {
-  const P = spec.horizon;
-  const K = spec.targets.length;
-  const weight = { all: [P, K, lags, spec.features.length], own: [K, P, lags], shared: [P, lags] }[variant];
-  return { weight, bias: [P, K] };
+  /** weight: "all" [P, K, lags, F], with codes [P, K, inputs], "own" [K, P, lags], "shared" [P, lags]; bias [P, K]. */
+  #shapes({ variant, lags }: RidgeChoice): { weight: number[]; bias: number[] } {
+    const P = this.spec.horizon;
+    const K = this.spec.targets.length;
+    const inputs = this.#bag.width > 0 ? [this.#inputs] : [lags, this.spec.features.length];
+    const weight = { all: [P, K, ...inputs], own: [K, P, lags], shared: [P, lags] }[variant];
+    return { weight, bias: [P, K] };
+  }
 }
 
 function countOrigins(batches: Iterable<Batch>): number {

@@ -100,10 +100,16 @@ function firstLine(message: string): string {
   return message.split("\n")[0];
 }
 
-/** Makes `data.source` absolute, whatever its form; anything else is left for the schema to refuse. */
+/** Makes the paths of `data` absolute, whatever their form; anything else is left for the schema to refuse. */
 function resolveSources(config: unknown, folder: string): void {
-  if (!isObject(config) || !isObject(config["data"]) || !Object.hasOwn(config["data"], "source")) return;
-  config["data"]["source"] = resolved(config["data"]["source"], folder);
+  if (!isObject(config) || !isObject(config["data"])) return;
+  const { data } = config as { data: Record<string, unknown> };
+  const resolveIn = (holder: unknown, key: string) => {
+    if (isObject(holder) && Object.hasOwn(holder, key)) holder[key] = resolved(holder[key], folder);
+  };
+  resolveIn(data, "source");
+  if (Array.isArray(data["sync"])) for (const one of data["sync"]) resolveIn(one, "source");
+  if (isObject(data["categories"])) for (const category of Object.values(data["categories"])) resolveIn(category, "file");
 }
 
 function resolved(value: unknown, folder: string): unknown {

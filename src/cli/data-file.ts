@@ -1,38 +1,270 @@
-/** @file The data files of a configuration or a model: read into a table with labels and names kept as text, and hashed for the provenance. */
+/**
+ * @file The data of a configuration or a model: files, folders, queries and joined sources, read into a table or prepared on disk, and hashed
+ * for the provenance.
+ */
 import { createHash } from "node:crypto";
-import { dirname, resolve, sep } from "node:path";
+import { readFileSync, statSync } from "node:fs";
+import { basename, dirname, join, resolve, sep } from "node:path";
 import type { TargetKind } from "../core/batch.js";
-import { type PreprocessingRoles, splitColumn, type Table } from "../data/index.js";
-import { hashFile, readTable } from "../data/read/index.js";
-import { type ExperimentConfig, taskOf } from "../tasks/index.js";
+import { OstinatoError } from "../core/errors.js";
+import { prepareOnDisk } from "../data/disk/prepare-on-disk.js";
+import { asOfJoin, columnOf, type PreparedData, splitColumn, type Table, tableFromChunk } from "../data/index.js";
+import { hashFile, hashSource, type ReadOptions, type ReadTableOptions, readChunks, readTable } from "../data/read/index.js";
+import { dataOptions, type ExperimentConfig, type Tokenizers, taskOf } from "../tasks/index.js";
+import { counted, describeBytes, type Terminal } from "./terminal.js";
 
+/** What a command needs to know of an experiment's data. */
 export interface ExperimentFiles {
   table: Table;
   /** sha256 by name, in the order of the configuration. */
   hashes: Record<string, string>;
+  tokenizers: Tokenizers;
 }
 
-/** @throws OST_FILE, OST_FORMAT, OST_COLUMN as `readTable` does. */
-export async function readExperimentFiles({ data, task }: ExperimentConfig): Promise<ExperimentFiles> {
-  const { source, entity, target, split } = data;
-  const labels = taskOf({ task }).targetKind === "values" ? [] : target;
-  const text = [entity, splitColumn(split), ...labels].filter((name) => name !== null);
-  return { table: await readTable(source, { text }), hashes: await hashSources(source) };
+export interface ReadingOptions {
+  /** Told how far a long reading is. */
+  terminal?: Terminal;
+  signal?: AbortSignal;
 }
 
-/** A file to be run through a model that exists already. */
-export function readModelInput(path: string, roles: PreprocessingRoles, targetKind: TargetKind): Promise<Table> {
-  const text = [roles.entity, ...(targetKind === "values" ? [] : roles.target)].filter((name) => name !== null);
-  return readTable(path, { text });
+/** All rows in memory. @throws OST_FILE, OST_FORMAT, OST_COLUMN as `readTable` does. */
+export async function readExperimentFiles(config: ExperimentConfig, options: ReadingOptions = {}): Promise<ExperimentFiles> {
+  const { data } = config;
+  const table = await readTable(data.source, { ...readingOf(config), ...watched(options) });
+  if (table.skipped && table.skipped.rows > 0) options.terminal?.warn(skippedLine(table.skipped));
+  return { table: await joined(table, config), hashes: await hashData(data), tokenizers: readTokenizers(data) };
+}
+
+/** An experiment's data as training wants them: a table, or columns prepared on disk where the rows are too many for memory. */
+export interface ExperimentInput extends Omit<ExperimentFiles, "table"> {
+  input: Table | PreparedData;
+  /** Rows of the sources. */
+  rows: number;
+}
+
+/** Where prepared columns lie, below the working directory; they may be removed at any time. */
+export const PREPARED_FOLDER = join(".ostinato", "prepared");
+
+/** @throws as `readExperimentFiles` and `prepareOnDisk` do. */
+export async function openExperimentData(config: ExperimentConfig, options: ReadingOptions = {}): Promise<ExperimentInput> {
+  if (!isOnDisk(config)) {
+    const { table, ...rest } = await readExperimentFiles(config, options);
+    return { input: table, rows: table.rows, ...rest };
+  }
+  const { data } = config;
+  if (data.sync.length > 0) {
+    throw new OstinatoError("OST_CONFIG", {
+      what: "sources are joined in memory",
+      expected: "data.storage: memory, or a join in data.sql",
+      got: "data.sync with data prepared on disk",
+      where: "data.sync",
+      repair: "set data.storage: memory, or use SELECT ... ASOF JOIN in data.sql",
+    });
+  }
+  const { terminal } = options;
+  const reading = { ...readingOf(config), ...watched(options) };
+  await checkColumns(config, reading);
+  const hashes = await hashData(data);
+  const tokenizers = readTokenizers(data);
+  const fingerprint = createHash("sha256")
+    .update(JSON.stringify({ ...preparingOf(config), hashes: Object.values(hashes) }, inKeyOrder))
+    .digest("hex");
+  const prepared = await prepareOnDisk(
+    () => readChunks(data.source, { ...reading, only: columnsOf(config) }),
+    dataOptions(config, tokenizers),
+    {
+      folder: resolve(process.env["OSTINATO_CACHE"] ?? PREPARED_FOLDER, fingerprint.slice(0, 16)),
+      fingerprint,
+      onProgress: ({ stage, rows, totalRows }) => {
+        if (stage === "read") return;
+        const of = totalRows === null ? "" : ` of ${totalRows.toLocaleString("en-US")}`;
+        terminal?.status(`  ${STAGES[stage]}: ${rows.toLocaleString("en-US")}${of} rows`);
+      },
+    },
+  );
+  terminal?.clear();
+  return { input: prepared, rows: prepared.files.reduce((sum, { rows }) => sum + rows, 0), hashes, tokenizers };
+}
+
+const STAGES = {
+  resample: "bringing onto the grid",
+  fit: "fitting statistics on training rows",
+  write: "writing prepared columns",
+};
+
+/** Sources larger than this are prepared on disk unless the configuration says otherwise. */
+const LARGEST_IN_MEMORY = 512 * 2 ** 20;
+
+function isOnDisk({ data: { storage, source } }: ExperimentConfig): boolean {
+  if (storage !== "auto") return storage === "disk";
+  const bytes = sourcePaths(source).reduce((sum, path) => sum + (statSync(path, { throwIfNoEntry: false })?.size ?? 0), 0);
+  return bytes > LARGEST_IN_MEMORY;
+}
+
+/** What prepared columns depend on. */
+function preparingOf({ task, mode, window, data }: ExperimentConfig) {
+  const { source, storage: _storage, ...rest } = data;
+  const parts = typeof source === "string" || Array.isArray(source) ? null : Object.keys(source);
+  return { task, mode, horizon: window.horizon, data: rest, parts };
+}
+
+function readingOf({ data, task }: ExperimentConfig): ReadTableOptions {
+  const { entity, target, split, categories, sessions, features, known, sync } = data;
+  const values = taskOf({ task }).targetKind === "values";
+  const text = [entity, splitColumn(split), ...(sessions?.by ?? []), ...Object.keys(categories), ...sync.map(({ by }) => by)];
+  const joinedNames = new Set(sync.flatMap(({ columns, prefix }) => (columns ?? []).map((name) => prefix + name)));
+  return {
+    text: [...text, ...(values ? [] : target)].filter((name) => name !== null),
+    numeric: [...features, ...known, ...(values ? target : [])].filter((name) => !joinedNames.has(name)),
+    read: data.read as ReadOptions,
+    sql: data.sql,
+  };
+}
+
+/** The columns that an experiment reads. */
+function columnsOf({ data }: ExperimentConfig): string[] {
+  const { time, entity, features, known, categories, target, split, sessions } = data;
+  const names = [
+    time,
+    entity,
+    ...features,
+    ...known,
+    ...Object.keys(categories),
+    ...target,
+    splitColumn(split),
+    ...(sessions?.by ?? []),
+  ];
+  return [...new Set(names.filter((name) => name !== null))];
+}
+
+/** @throws OST_COLUMN naming the nearest of all columns, before the others are left out. */
+async function checkColumns(config: ExperimentConfig, reading: ReadTableOptions): Promise<void> {
+  for await (const chunk of readChunks(config.data.source, { ...reading, onProgress: undefined, numeric: [] })) {
+    const table = tableFromChunk(chunk);
+    for (const name of columnsOf(config)) columnOf(table, name);
+    return;
+  }
+}
+
+function watched({ terminal, signal }: ReadingOptions): Pick<ReadTableOptions, "onProgress" | "signal"> {
+  return {
+    signal,
+    ...(terminal && {
+      onProgress: ({ bytes, totalBytes, rows, file }) => {
+        if (bytes >= totalBytes) terminal.clear();
+        else
+          terminal.status(
+            `  reading ${file}: ${describeBytes(bytes)} of ${describeBytes(totalBytes)}, ${rows.toLocaleString("en-US")} rows`,
+          );
+      },
+    }),
+  };
+}
+
+function skippedLine({ rows, first }: NonNullable<Table["skipped"]>): string {
+  return `  ${counted(rows, "row")} could not be read and were left out: ${first.join("; ")}${rows > first.length ? " ..." : ""}`;
+}
+
+/** The table with the latest values of the other sources at each row's time. */
+async function joined(table: Table, { data }: ExperimentConfig): Promise<Table> {
+  let made = table;
+  for (const { source, read, time, by, columns, toleranceMs, prefix } of data.sync) {
+    if (data.time === null) {
+      throw new OstinatoError("OST_CONFIG", {
+        what: "sources are brought together by their times",
+        expected: "a column in data.time",
+        got: "data.time: null",
+        where: "data.sync",
+        repair: "set data.time",
+      });
+    }
+    const right = await readTable(source, { read: read as ReadOptions, text: by === null ? [] : [by] });
+    made = asOfJoin(made, right, {
+      time: data.time,
+      rightTime: time,
+      ...(by !== null && { by }),
+      ...(columns !== null && { columns }),
+      ...(toleranceMs !== null && { toleranceMs }),
+      prefix,
+    });
+  }
+  return made;
+}
+
+/** @throws OST_FILE, OST_FORMAT */
+function readTokenizers({ categories }: ExperimentConfig["data"]): Tokenizers {
+  return Object.fromEntries(
+    Object.entries(categories).flatMap(([column, category]) =>
+      category.kind === "tokenizerJson" ? [[column, readJson(category.file)] as const] : [],
+    ),
+  );
+}
+
+function readJson(path: string): unknown {
+  try {
+    return JSON.parse(readFileSync(path, "utf8"));
+  } catch (cause) {
+    const missing = (cause as NodeJS.ErrnoException).code !== undefined;
+    throw new OstinatoError(
+      missing ? "OST_FILE" : "OST_FORMAT",
+      {
+        what: missing ? "the tokenizer cannot be read" : "the tokenizer is not JSON",
+        expected: "a Hugging Face tokenizer.json",
+        got: (cause as Error).message.slice(0, 100),
+        where: path,
+      },
+      { cause },
+    );
+  }
+}
+
+/** A file to be run through a model that exists already, read as its training data were. */
+export function readModelInput(
+  path: string,
+  {
+    roles,
+    targetKind,
+    config,
+  }: {
+    roles: { entity: string | null; target: readonly string[]; categories?: readonly string[] };
+    targetKind: TargetKind;
+    config?: ExperimentConfig | null;
+  },
+): Promise<Table> {
+  const { entity, target, categories = [] } = roles;
+  const text = [entity, ...categories, ...(config?.data.sessions?.by ?? []), ...(targetKind === "values" ? [] : target)];
+  return readTable(path, { text: text.filter((name) => name !== null), read: readAlike(path, config) });
+}
+
+/** The settings of training's files, for a file of the same kind. */
+function readAlike(path: string, config: ExperimentConfig | null | undefined): ReadOptions | undefined {
+  if (!config?.data.read) return undefined;
+  const [first = ""] = sourcePaths(config.data.source);
+  const kind = (name: string) => basename(name).replace(/\.gz$/i, "").split(".").at(-1);
+  return kind(first) === kind(path) || statSync(path, { throwIfNoEntry: false })?.isDirectory()
+    ? (config.data.read as ReadOptions)
+    : undefined;
 }
 
 type DataSource = ExperimentConfig["data"]["source"];
 
-/** By the names of {@link portableSource}. @throws OST_FILE */
-export async function hashSources(source: DataSource): Promise<Record<string, string>> {
+/** Everything a configuration's data block reads. */
+async function hashData(data: ExperimentConfig["data"]): Promise<Record<string, string>> {
+  const hashes = await hashSources(data.source, data.read as ReadOptions);
+  for (const { source, read } of data.sync) {
+    for (const path of sourcePaths(source)) hashes[`sync ${basename(path)}`] = await hashSource(path, read as ReadOptions);
+  }
+  for (const category of Object.values(data.categories)) {
+    if (category.kind === "tokenizerJson") hashes[`tokenizer ${basename(category.file)}`] = await hashFile(category.file);
+  }
+  return hashes;
+}
+
+/** By the names of {@link portableSource}; a folder has one hash of all its files. @throws OST_FILE */
+export async function hashSources(source: DataSource, read?: ReadOptions): Promise<Record<string, string>> {
   const names = sourcePaths(portableSource(source));
   const hashes: Record<string, string> = {};
-  for (const [i, path] of sourcePaths(source).entries()) hashes[names[i]] = await hashFile(path);
+  for (const [i, path] of sourcePaths(source).entries()) hashes[names[i]] = await hashSource(path, read);
   return hashes;
 }
 
@@ -54,7 +286,20 @@ export function portableSource(source: DataSource): DataSource {
 
 /** The configuration as a model file holds it. */
 export function portableConfig(config: ExperimentConfig): ExperimentConfig {
-  return { ...config, data: { ...config.data, source: portableSource(config.data.source) } };
+  const { data } = config;
+  const categories = Object.entries(data.categories).map(([name, category]) => [
+    name,
+    category.kind === "tokenizerJson" ? { ...category, file: basename(category.file) } : category,
+  ]);
+  return {
+    ...config,
+    data: {
+      ...data,
+      source: portableSource(data.source),
+      sync: data.sync.map((one) => ({ ...one, source: portableSource(one.source) })),
+      categories: Object.fromEntries(categories),
+    },
+  };
 }
 
 /**
@@ -63,7 +308,7 @@ export function portableConfig(config: ExperimentConfig): ExperimentConfig {
  */
 export function fingerprintOf(config: ExperimentConfig, hashes: Record<string, string>): string {
   const { name: _name, decision: _decision, evaluation: _evaluation, data, ...learning } = config;
-  const { source, ...options } = data;
+  const { source, storage: _storage, ...options } = portableConfig({ ...config, data }).data;
   const parts = typeof source === "string" || Array.isArray(source) ? null : Object.keys(source);
   return createHash("sha256")
     .update(JSON.stringify({ ...learning, data: options, parts, hashes: Object.values(hashes) }, inKeyOrder))

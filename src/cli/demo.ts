@@ -76,7 +76,7 @@ async function trainDemo(
   const engine = defaultEngine();
   terminal.print(`\n  ${terminal.color.bold(banner(engine))}\n`);
   const { table, hashes } = await readExperimentFiles(config);
-  const view = new ExperimentView(terminal, config, table);
+  const view = new ExperimentView(terminal, config, table.rows);
   const result = await runExperiment(portableConfig(config), table, {
     engine,
     dataHashes: hashes,

@@ -4,14 +4,14 @@
  */
 import { basename, resolve } from "node:path";
 import { OstinatoError } from "../core/errors.js";
-import { applyPreprocessing, type PreparedData, partCode, type Table } from "../data/index.js";
+import { applyPreprocessing, type PreparedData, partCode, stretches, type Table } from "../data/index.js";
 import { hashFile } from "../data/read/index.js";
 import { METRICS, type MetricDifference, metricDifferences, type Score } from "../evaluate/index.js";
 import type { WeightType } from "../kernels/index.js";
 import type { LoadedModel } from "../model/index.js";
 import { loadModel } from "../model/load-file.js";
 import { type ExperimentConfig, type ExperimentData, judgeEntrants, prepareExperiment, scoringOptions } from "../tasks/index.js";
-import { portableSource, readExperimentFiles, readModelInput, sourcePaths } from "./data-file.js";
+import { openExperimentData, portableSource, readExperimentFiles, readModelInput, sourcePaths } from "./data-file.js";
 import { ExperimentView } from "./experiment-view.js";
 import { takeInterrupts } from "./interrupt.js";
 import { entrantOf, loadRivals, locateData, predictorName, trainedConfig } from "./model-file.js";
@@ -28,7 +28,8 @@ interface ScoredData extends ExperimentData {
   config: ExperimentConfig;
   /** What was scored, in words. */
   origin: string;
-  table: Table;
+  /** Rows of its sources. */
+  rows: number;
   /** What a reader must know before believing a figure. */
   notes: string[];
 }
@@ -55,7 +56,7 @@ export async function evaluateCommand(path: string, options: EvaluateCommandOpti
     const judged = await judgeEntrants(config, scored, entrants, { signal: interrupt.signal });
     if (!judged) return 3;
     const { report, model, rivals: others } = judged;
-    new ExperimentView(terminal, config, scored.table).judgement(report, 1);
+    new ExperimentView(terminal, config, scored.rows).judgement(report, 1);
     terminal.print();
     const exact = small ? others[0].test : null;
     const differences = exact ? metricDifferences(model.test, exact) : [];
@@ -69,7 +70,7 @@ export async function evaluateCommand(path: string, options: EvaluateCommandOpti
         task: config.task,
         data: {
           source: options.data ?? sourcePaths(config.data.source),
-          rows: scored.table.rows,
+          rows: scored.rows,
           units: report.units,
           unit: report.unit,
         },
@@ -130,7 +131,7 @@ async function ownData(loaded: LoadedModel, path: string): Promise<ScoredData> {
       repair: "name the data with --data FILE, or keep the model in its run folder",
     });
   }
-  const { table, hashes } = await readExperimentFiles(config).catch((error) => {
+  const { input, rows, hashes, tokenizers } = await openExperimentData(config).catch((error) => {
     if (!(error instanceof OstinatoError) || error.code !== "OST_FILE") throw error;
     const repair = "bring the file back, or name another with --data FILE";
     throw new OstinatoError(
@@ -149,16 +150,25 @@ async function ownData(loaded: LoadedModel, path: string): Promise<ScoredData> {
     ),
     ...unknown.map((name) => `the model file holds no hash of ${name}, so nothing says whether it is the same.`),
   ];
-  const { prepared, spec } = prepareExperiment(config, table);
+  const { prepared, spec } = prepareExperiment(config, input, tokenizers);
   const same = JSON.stringify(prepared.preprocessing) === JSON.stringify(loaded.header.preprocessing);
+  if (!same && input === prepared) {
+    throw new OstinatoError("OST_MODEL_FILE", {
+      what: "the data on disk were prepared otherwise than those the model learned from",
+      expected: "the preprocessing in the model file",
+      got: changed.length > 0 ? "data that have changed since" : "another",
+      where: path,
+      repair: "name the data with --data FILE, or set data.storage: memory in the configuration beside the model",
+    });
+  }
   if (!same && changed.length === 0)
     notes.push("the preprocessing fitted now is not the one in the file; the frozen one was used.");
   return {
     config,
-    prepared: same ? prepared : frozenParts(prepared, applyPreprocessing(table, loaded.preprocessing)),
+    prepared: same ? prepared : frozenParts(prepared, applyPreprocessing(input as Table, loaded.preprocessing)),
     spec: same ? spec : loaded.header.spec,
-    origin: `the test part of ${table.source}`,
-    table,
+    origin: `the test part of ${prepared.source}`,
+    rows,
     notes,
   };
 }
@@ -174,7 +184,7 @@ async function otherData(loaded: LoadedModel, path: string, file: string): Promi
   const located = await locateData(trained, path);
   const config = located ?? trained;
   const { preprocessing, header } = loaded;
-  const table = await readModelInput(file, preprocessing.roles, preprocessing.targetKind);
+  const table = await readModelInput(file, { ...preprocessing, config: trained });
   const hash = await hashFile(file);
   const twin = Object.entries(header.provenance.data).find(([, known]) => known === hash)?.[0];
   const part = twin === undefined ? undefined : partOf(config, file, twin);
@@ -195,7 +205,7 @@ async function otherData(loaded: LoadedModel, path: string, file: string): Promi
     prepared,
     spec: header.spec,
     origin: `all of ${table.source}`,
-    table,
+    rows: table.rows,
     notes: [
       part === "test"
         ? `${name} is the file of the test part of the model's own run; all of it was scored.`
@@ -249,10 +259,14 @@ async function rowsSeen(
     if (Object.entries(own.hashes).some(([name, hash]) => header.provenance.data[name] !== hash)) return null;
     const nameOf = rowsOf(own.table);
     const seen = new Set<string>();
-    for (const { part, row } of prepareExperiment(config, own.table).prepared.series) {
-      part.forEach((code, i) => {
-        if (code === partCode("train") || code === partCode("validation")) seen.add(nameOf(row[i] - 1));
-      });
+    for (const { part, row } of prepareExperiment(config, own.table, own.tokenizers).prepared.series) {
+      let i = 0;
+      for (const rows of stretches(row)) {
+        for (const number of rows) {
+          const code = part[i++];
+          if (code === partCode("train") || code === partCode("validation")) seen.add(nameOf(number - 1));
+        }
+      }
     }
     const given = rowsOf(table);
     let count = 0;

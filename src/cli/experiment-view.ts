@@ -1,6 +1,5 @@
 /** @file An experiment as a person follows it: what the data are, training as it goes, the judgement. `train` and `demo` share it. */
 import { basename } from "node:path";
-import type { Table } from "../data/index.js";
 import type { MemoryEstimate } from "../diagnose/index.js";
 import { type Report, renderReportText } from "../evaluate/index.js";
 import type { Kernels } from "../kernels/index.js";
@@ -29,13 +28,14 @@ export function banner({ name, detail }: Pick<Kernels, "name" | "detail">): stri
 export class ExperimentView {
   readonly #terminal: Terminal;
   readonly #config: ExperimentConfig;
-  readonly #table: Table;
+  /** Rows of the sources. */
+  readonly #rows: number;
   #progress: TrainProgress | undefined;
 
-  constructor(terminal: Terminal, config: ExperimentConfig, table: Table) {
+  constructor(terminal: Terminal, config: ExperimentConfig, rows: number) {
     this.#terminal = terminal;
     this.#config = config;
-    this.#table = table;
+    this.#rows = rows;
   }
 
   /** A numbered section: its first line beside its title, the rest below. */
@@ -106,16 +106,15 @@ export class ExperimentView {
     this.#terminal.status(" ".repeat(INDENT) + text);
   }
 
-  #data({ series, features, classes, split, notes = [] }: Extract<ExperimentEvent, { kind: "data" }>): string[] {
+  #data({ series, copies, features, classes, split, notes = [] }: Extract<ExperimentEvent, { kind: "data" }>): string[] {
     const { data } = this.#config;
-    const named = data.features.length;
-    const own = this.#entities();
+    const named = data.features.length + Object.keys(data.categories).length + data.known.length;
     const facts = [
       sourcePaths(data.source)
         .map((path) => basename(path))
         .join(" + "),
-      data.entity === null ? null : counted(own, data.entity),
-      counted(this.#table.rows, "row"),
+      data.sessions ? counted(series, "session") : data.entity === null ? null : counted(series, data.entity),
+      counted(this.#rows, "row"),
       `${counted(named, "feature")}${features === named ? "" : ` (${features} inputs)`}`,
       classes > 0 ? counted(classes, data.target[0]) : `predicting ${listed(data.target)}`,
     ];
@@ -127,14 +126,8 @@ export class ExperimentView {
       by === "time" ? "time" : data.entity && (by === "entity" || by.startsWith("column:")) ? `${data.entity} (${by})` : by;
     const lines = [facts.filter(Boolean).join(" · "), `split by ${unit}: ${parts}`];
     if (split.unused > 0) lines.push(`${counted(split.unused, "row")} of no part: ${split.unusedRanges.join("; ")}`);
-    if (series > own) lines.push(`and ${series - own} training copies in which columns are hidden`);
+    if (copies > 0) lines.push(`and ${copies} training copies in which columns are hidden`);
     return [...lines, ...notes];
-  }
-
-  #entities(): number {
-    const column = this.#table.columns.find(({ name }) => name === this.#config.data.entity);
-    const cells = column?.texts ?? column?.numbers;
-    return cells ? new Set<string | number>(cells as Iterable<string | number>).size : 1;
   }
 
   #network({ name, architecture, parameters }: Extract<ExperimentEvent, { kind: "network" }>): string {

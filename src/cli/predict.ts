@@ -10,12 +10,22 @@ import { rename, rm } from "node:fs/promises";
 import { extname } from "node:path";
 import type { Batch } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
-import { applyPreprocessing, batches, lanes, type PreparedData, sequences, trailingWindows, windows } from "../data/index.js";
+import {
+  applyPreprocessing,
+  batches,
+  elementAt,
+  lanes,
+  type PreparedData,
+  type Slices,
+  sequences,
+  trailingWindows,
+  windows,
+} from "../data/index.js";
 import type { WeightType } from "../kernels/index.js";
 import { type LoadedModel, probabilities } from "../model/index.js";
 import { loadModel } from "../model/load-file.js";
 import { readModelInput } from "./data-file.js";
-import { predictorName } from "./model-file.js";
+import { predictorName, trainedConfig } from "./model-file.js";
 import { fileError, wantWritable } from "./output-file.js";
 import { counted, Terminal, type TerminalOptions } from "./terminal.js";
 
@@ -61,7 +71,10 @@ export async function predictCommand(path: string, options: PredictCommandOption
   wantWritable(out);
   const loaded = await loadModel(path, { weights: options.weights });
   const { preprocessing } = loaded;
-  const table = await readModelInput(data, preprocessing.roles, preprocessing.targetKind);
+  const table = await readModelInput(data, {
+    ...preprocessing,
+    config: loaded.header.provenance.config ? trainedConfig(loaded, path) : null,
+  });
   const prepared = everyRowCounts(applyPreprocessing(table, preprocessing, { target: "optional" }));
   const layout = layoutOf(loaded);
   const rows = await writeRows(
@@ -83,8 +96,13 @@ export async function predictCommand(path: string, options: PredictCommandOption
 function everyRowCounts(prepared: PreparedData): PreparedData {
   return {
     ...prepared,
-    series: prepared.series.map((one) => (one.classes ? { ...one, classes: new Int32Array(one.length) } : one)),
+    series: prepared.series.map((one) => (one.classes ? { ...one, classes: zeros(one.length) } : one)),
   };
+}
+
+/** As many zeros as a series has steps, without holding them. */
+function zeros(length: number): Slices<Int32Array> {
+  return { length, subarray: (from, to) => new Int32Array(to - from) };
 }
 
 interface Layout {
@@ -164,7 +182,7 @@ function* outputs(loaded: LoadedModel, prepared: PreparedData): Generator<{ plac
         const at = batch.start[b] + t;
         const from = everyStep ? b * batch.time + t : b;
         yield {
-          place: { entity: series.entity, row: series.row[at], time: series.time ? series.time[at] : null },
+          place: { entity: series.entity, row: elementAt(series.row, at), time: series.time && elementAt(series.time, at) },
           output: output.slice(from * width, (from + 1) * width),
         };
       }

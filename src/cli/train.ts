@@ -2,12 +2,13 @@
 import { appendFileSync, existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { OstinatoError } from "../core/errors.js";
+import { workerPrefetcher } from "../data/prefetch-node.js";
 import { arithmeticOf, defaultEngine } from "../kernels/index.js";
 import { type ExperimentResult, runExperiment } from "../tasks/index.js";
 import { checkpointFile } from "../train/checkpoint-file.js";
 import type { RunLogEntry } from "../train/index.js";
 import { type LoadedConfig, loadConfig } from "./config-file.js";
-import { fingerprintOf, hashSources, judgesAlike, portableConfig, readExperimentFiles } from "./data-file.js";
+import { fingerprintOf, hashSources, judgesAlike, openExperimentData, portableConfig } from "./data-file.js";
 import { banner, ExperimentView } from "./experiment-view.js";
 import { takeInterrupts } from "./interrupt.js";
 import { takeUpRun } from "./resume.js";
@@ -63,7 +64,7 @@ export async function trainCommand(path: string | undefined, options: TrainComma
   try {
     const engine = defaultEngine();
     terminal.print(`\n  ${terminal.color.bold(banner(engine))}\n`);
-    const { table, hashes } = await readExperimentFiles(config);
+    const { input, rows, hashes, tokenizers } = await openExperimentData(config, { terminal, signal: interrupt.signal });
     folder ??= makeRunFolder(RUNS, name);
     const at = folder;
     const fingerprint = fingerprintOf(config, hashes);
@@ -73,15 +74,17 @@ export async function trainCommand(path: string | undefined, options: TrainComma
       terminal.warn(`  Going on with ${arithmeticOf(engine)} what ${before} began: not bit for bit the run it would have been.`);
     }
     await writeConfig(at, config);
-    const view = new ExperimentView(terminal, config, table);
-    const result = await runExperiment(portableConfig(config), table, {
+    const view = new ExperimentView(terminal, config, rows);
+    const result = await runExperiment(portableConfig(config), input, {
       engine,
       dataHashes: hashes,
+      tokenizers,
       checkpoint: checkpointFile(join(at, RUN_FILES.checkpoint)),
       resume: options.resume,
       otherEngine,
       fingerprint,
       signal: interrupt.signal,
+      prefetcher: workerPrefetcher,
       onEvent: view.onEvent,
       onLog: (entry: RunLogEntry) => {
         appendLog(join(at, RUN_FILES.log), entry);

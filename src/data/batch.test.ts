@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { seed } from "../core/rng.js";
 import { batches, collate, type Normalization } from "./batch.js";
 import { type DataOptions, prepare } from "./prepare.js";
+import type { Slices } from "./slices.js";
 import { tableFromRecords } from "./table.js";
 import { sequences, windows } from "./window.js";
 
@@ -61,6 +62,74 @@ describe("batches", () => {
         });
       }),
     );
+  });
+
+  it("never hold more padded steps than their budget, and still each example once", () => {
+    fc.assert(
+      fc.property(
+        lengths,
+        fc.integer({ min: 1, max: 9 }),
+        fc.integer({ min: 12, max: 60 }),
+        fc.option(fc.integer()),
+        fc.boolean(),
+        (of, batchSize, maxTokens, start, bucket) => {
+          const rng = start === null ? undefined : seed(start);
+          const seen = [...batches(classed(of), { batchSize, maxTokens, rng, bucket })];
+          expect(seen.flatMap(({ example }) => [...example]).sort((a, b) => a - b)).toEqual(of.map((_, i) => i));
+          for (const batch of seen) {
+            expect(batch.batchSize * batch.time).toBeLessThanOrEqual(maxTokens);
+            expect(batch.batchSize).toBeLessThanOrEqual(batchSize);
+          }
+        },
+      ),
+    );
+  });
+
+  it("name an example that is longer than the budget by itself", () => {
+    expect(() => [...batches(classed([3, 9, 2]), { batchSize: 4, maxTokens: 8 })]).toThrow(
+      /OST_RANGE.*series "s1".*example 2[\s\S]*at most 8 steps, got 9 steps/,
+    );
+    for (const maxTokens of [0, 2.5]) expect(() => batches(classed([1, 2]), { batchSize: 4, maxTokens })).toThrow(/OST_RANGE/);
+  });
+
+  it("that were passed over are those that would have come, in every order", () => {
+    fc.assert(
+      fc.property(
+        lengths,
+        fc.integer({ min: 1, max: 5 }),
+        fc.option(fc.integer({ min: 12, max: 40 }), { nil: undefined }),
+        fc.option(fc.integer({ min: 1, max: 20 }), { nil: undefined }),
+        fc.option(fc.integer()),
+        fc.option(fc.boolean(), { nil: undefined }),
+        fc.nat({ max: 12 }),
+        (of, batchSize, maxTokens, shuffleBuffer, start, bucket, count) => {
+          const examples = classed(of);
+          const open = () => {
+            const rng = start === null ? undefined : seed(start);
+            return batches(examples, { batchSize, maxTokens, shuffleBuffer, rng, bucket });
+          };
+          const whole = [...open()];
+          const rest = open();
+          expect(rest.skip(count)).toBe(Math.min(count, whole.length));
+          expect([...rest]).toEqual(whole.slice(count));
+          expect(open().skip(Number.POSITIVE_INFINITY)).toBe(whole.length);
+        },
+      ),
+    );
+  });
+
+  it("read from columns that give stretches alone are those read from arrays", () => {
+    const examples = classed([3, 9, 2, 7]);
+    const columns = <A extends Float32Array | Int32Array>(column: Slices<A> | null) =>
+      column && { length: column.length, subarray: (from: number, to: number) => column.subarray(from, to).slice() as A };
+    const series = examples.prepared.series.map((one) => ({
+      ...one,
+      x: columns(one.x) as Slices<Float32Array>,
+      classes: columns(one.classes),
+    }));
+    const sliced = { ...examples, prepared: { ...examples.prepared, series }, runs: examples.runs };
+    const options = () => ({ batchSize: 3, rng: seed(2) });
+    expect([...batches(sliced, options())]).toEqual([...batches(examples, options())]);
   });
 
   it("are shuffled by the rng and the same for the same seed", () => {

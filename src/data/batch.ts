@@ -6,65 +6,63 @@
  */
 import type { Batch } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
-import type { Rng } from "../core/rng.js";
+import { BatchPlan, type BatchPlanOptions, type Lengths } from "./batch-plan.js";
+import { type BatchSequence, batchSequence } from "./batch-sequence.js";
+import type { Examples } from "./examples.js";
 import type { PreparedSeries } from "./prepare.js";
+import { elementAt } from "./slices.js";
 import { partCode } from "./split.js";
-import type { Examples } from "./window.js";
 
 /** none; last: subtract the last step; meanStd: subtract the mean and divide by the standard deviation (population) + 1e-5. */
 export const NORMALIZATIONS = ["none", "last", "meanStd"] as const;
 export type Normalization = (typeof NORMALIZATIONS)[number];
 
-export interface BatchOptions {
-  /** Rows of a batch, >= 1; the last may have fewer. */
-  batchSize: number;
-  /** Shuffles; absent keeps the order of the examples. */
-  rng?: Rng;
+export interface BatchOptions extends BatchPlanOptions {
   normalize?: Normalization;
-  /** Puts examples of like length together, within pools of 50 batches. Default: when lengths vary and an rng is given. */
-  bucket?: boolean;
 }
 
-const POOL_BATCHES = 50;
+/** What of a series rows are read from. */
+export type SeriesRows = Pick<PreparedSeries, "x" | "values" | "classes" | "length" | "part">;
+
+/** What of examples a batch is made from; a worker holds no more. */
+export interface Rows extends Pick<Examples, "spec" | "part" | "runs" | "lastStep" | "augmentation"> {
+  prepared: {
+    series: readonly (SeriesRows & { entity?: string })[];
+    preprocessing: { valueFeatures: number };
+  };
+}
 
 /**
- * Batches that hold each example once.
+ * Batches that hold each example once. Augmented examples are varied by the rng; without one every pass varies them alike.
  *
- * @throws OST_RANGE  if the batch size is no whole number >= 1.
+ * @throws OST_RANGE  if an option lies outside its range, or an example is longer than `maxTokens`.
  * @throws OST_CAUSAL if windows are to be normalised while every step predicts: the statistics of a window know its later steps.
  */
-export function* batches(
-  examples: Examples,
-  { batchSize, rng, normalize = "none", bucket }: BatchOptions,
-): Generator<Batch, void, undefined> {
-  if (!(Number.isInteger(batchSize) && batchSize >= 1)) {
-    throw new OstinatoError("OST_RANGE", {
-      what: "not a batch size",
-      expected: "a whole number >= 1",
-      got: String(batchSize),
-      where: "train.batchSize",
-    });
-  }
-  checkNormalize(examples, normalize);
-  const order = Int32Array.from({ length: examples.count }, (_, i) => i);
-  rng?.shuffle(order);
-  const varies = examples.length.some((length) => length !== examples.length[0]);
-  if (!(bucket ?? (varies && rng !== undefined))) {
-    for (let from = 0; from < order.length; from += batchSize)
-      yield collate(examples, order.subarray(from, from + batchSize), { normalize });
-    return;
-  }
-  for (let from = 0; from < order.length; from += POOL_BATCHES * batchSize) {
-    const pool = Array.from(order.subarray(from, from + POOL_BATCHES * batchSize)).sort(
-      (a, b) => examples.length[a] - examples.length[b],
-    );
-    const starts = Int32Array.from({ length: Math.ceil(pool.length / batchSize) }, (_, i) => i * batchSize);
-    rng?.shuffle(starts);
-    for (const start of starts) yield collate(examples, pool.slice(start, start + batchSize), { normalize });
-  }
+export function batches(rows: Rows, { normalize = "none", ...options }: BatchOptions): BatchSequence {
+  checkNormalize(rows, normalize);
+  const { runs, augmentation, prepared } = rows;
+  const key = augmentation ? (options.rng?.bits() ?? 0) : 0;
+  const lengths: Lengths = {
+    count: runs.count,
+    varies: runs.shortest !== runs.longest || augmentation?.changesLength === true,
+    lengthAt: (index) =>
+      augmentation?.changesLength ? augmentation.draw(key, index, runs.at(index)).length : runs.lengthAt(index),
+    nameOf(index) {
+      const { series, start } = runs.at(index);
+      return `series "${prepared.series[series].entity ?? series}" from its step ${start + 1}`;
+    },
+  };
+  const plan = new BatchPlan(lengths, options);
+  return batchSequence({
+    next() {
+      const indexes = plan.next();
+      return indexes && collate(rows, indexes, { normalize, key });
+    },
+    skip: (count) => plan.skip(count),
+  });
 }
 
-function checkNormalize({ spec }: Examples, normalize: Normalization): void {
+function checkNormalize({ spec }: Pick<Rows, "spec">, normalize: Normalization): void {
   if (!NORMALIZATIONS.includes(normalize)) {
     throw new OstinatoError("OST_RANGE", {
       what: "unknown normalisation",
@@ -90,34 +88,63 @@ function checkNormalize({ spec }: Examples, normalize: Normalization): void {
  * Inputs at or after a row's length are 0, target values NaN, classes -1.
  */
 export function collate(
-  examples: Examples,
+  rows: Rows,
   indexes: ArrayLike<number>,
-  { normalize = "none" }: { normalize?: Normalization } = {},
+  { normalize = "none", key = 0 }: { normalize?: Normalization; key?: number } = {},
 ): Batch {
-  const { prepared, spec, part, lastStep } = examples;
-  const pick = (list: Int32Array) => Int32Array.from(indexes, (index) => list[index]);
-  const batch = emptyBatch(spec, { lengths: pick(examples.length), series: pick(examples.series), start: pick(examples.start) });
-  batch.example.set(Int32Array.from(indexes));
+  const { prepared, spec, part, lastStep, runs, augmentation } = rows;
+  const examples = Array.from(indexes, (index) => runs.at(index));
+  const varied = augmentation && examples.map((example, b) => augmentation.draw(key, indexes[b], example));
+  const stretches: readonly { start: number; length: number }[] = varied ?? examples;
+  const batch = emptyBatch(spec, {
+    lengths: Int32Array.from(stretches, ({ length }) => length),
+    series: Int32Array.from(examples, ({ series }) => series),
+    start: Int32Array.from(stretches, ({ start }) => start),
+  });
+  batch.example.set(indexes);
+  const { features, time } = batch;
+  const { valueFeatures } = prepared.preprocessing;
   if (normalize !== "none") {
-    const size = batch.batchSize * batch.features;
+    const size = batch.batchSize * features;
     batch.normalization = { offset: new Float32Array(size), scale: new Float32Array(size).fill(1) };
   }
   for (let b = 0; b < batch.batchSize; b++) {
-    fillRow(batch, b, prepared.series[batch.series[b]], partCode(part));
+    const series = prepared.series[batch.series[b]];
+    const x = batch.x.subarray(b * time * features, (b + 1) * time * features);
+    const row = { x, length: batch.lengths[b], features, valueFeatures };
+    const variation = varied?.[b];
+    const places = variation && augmentation?.places(variation);
+    if (places) fillMoved(batch, b, series, (from, tags) => augmentation!.move(places, from, row, tags), variation.read);
+    else fillRow(batch, b, series, partCode(part));
     if (lastStep) keepLastTarget(batch, b);
+    if (variation) augmentation!.alter(row, variation.rng);
     if (batch.normalization) {
-      const row = <T extends Float32Array>(list: T, width: number) => list.subarray(b * width, (b + 1) * width);
-      normalizeWindow(row(batch.x, batch.time * batch.features), {
-        length: batch.lengths[b],
-        features: batch.features,
-        valueFeatures: prepared.preprocessing.valueFeatures,
-        normalize,
-        offset: row(batch.normalization.offset, batch.features),
-        scale: row(batch.normalization.scale, batch.features),
-      });
+      const own = (list: Float32Array) => list.subarray(b * features, (b + 1) * features);
+      const { offset, scale } = batch.normalization;
+      normalizeWindow(x, { ...row, normalize, offset: own(offset), scale: own(scale) });
     }
+    if (variation) augmentation!.mask(row, variation.rng);
   }
   return batch;
+}
+
+/** Row b from `read` steps of its series that an augmentation moves; for classes and tags. */
+function fillMoved(
+  batch: Batch,
+  b: number,
+  { x, classes }: SeriesRows,
+  move: (from: Float32Array, tags?: { from: Int32Array; to: Int32Array }) => void,
+  read: number,
+): void {
+  const { time, features, targetKind } = batch;
+  const start = batch.start[b];
+  const steps = x.subarray(start * features, (start + read) * features);
+  if (targetKind === "class") {
+    batch.classes![b] = elementAt(classes!, start);
+    move(steps);
+  } else {
+    move(steps, { from: classes!.subarray(start, start + read), to: batch.classes!.subarray(b * time, (b + 1) * time) });
+  }
 }
 
 /** A batch of those rows with nothing in it; a row of no example has series -1 and length 0. */
@@ -158,30 +185,28 @@ function keepLastTarget({ values, classes, time, horizon, targets, lengths }: Ba
 }
 
 /** Copies the inputs and targets of row b out of its series. With `everyStep`, target values outside the part stay NaN. */
-export function fillRow(
-  batch: Batch,
-  b: number,
-  { x, values, classes, length: steps, part }: PreparedSeries,
-  code: number,
-): void {
+export function fillRow(batch: Batch, b: number, { x, values, classes, length: steps, part }: SeriesRows, code: number): void {
   const { time, features, horizon, targets } = batch;
   const start = batch.start[b];
   const length = batch.lengths[b];
   batch.x.set(x.subarray(start * features, (start + length) * features), b * time * features);
   if (batch.targetKind === "class") {
-    batch.classes![b] = classes![start];
+    batch.classes![b] = elementAt(classes!, start);
   } else if (batch.targetKind === "tags") {
     batch.classes!.set(classes!.subarray(start, start + length), b * time);
   } else if (batch.everyStep) {
+    const from = Math.min(start + 1, steps);
+    const later = values!.subarray(from * targets, Math.min(start + length + horizon, steps) * targets);
     for (let t = 0; t < length; t++) {
       for (let p = 0; p < horizon; p++) {
         const step = start + t + 1 + p;
         if (step >= steps || part[step] !== code) continue;
-        batch.values!.set(values!.subarray(step * targets, (step + 1) * targets), ((b * time + t) * horizon + p) * targets);
+        const at = (step - from) * targets;
+        batch.values!.set(later.subarray(at, at + targets), ((b * time + t) * horizon + p) * targets);
       }
     }
   } else {
-    const from = start + length;
+    const from = Math.min(start + length, steps);
     batch.values!.set(values!.subarray(from * targets, Math.min(from + horizon, steps) * targets), b * horizon * targets);
   }
 }

@@ -48,7 +48,7 @@ describe("Calendar", () => {
     const clock = (iso: string) => at(iso, "hourOfDay", "Australia/Lord_Howe").phase * 24;
     expect(clock("2026-10-03T15:29:00Z")).toBeCloseTo(1 + 59 / 60, 9);
     expect(clock("2026-10-03T15:30:00Z")).toBeCloseTo(2.5, 9);
-    // The same instance, which has met the hour before.
+    // The same instance, which has met the day before.
     const calendar = new Calendar([], { parts: ["hourOfDay"], zone: "Australia/Lord_Howe" });
     const values = (iso: string) => [...calendar.push({ time: Date.parse(iso), values: new Float64Array(0) })[0].values];
     for (const iso of ["2026-10-03T15:45:00Z", "2026-10-03T15:15:00Z", "2026-10-03T15:45:00Z"]) {
@@ -69,10 +69,10 @@ describe("Calendar", () => {
     );
   });
 
-  it("remembers offsets without mixing them up over many hours", () => {
+  it("remembers offsets without mixing them up over many days", () => {
     const calendar = new Calendar([], { parts: ["hourOfDay"], zone: "America/New_York" });
     const begin = Date.parse("2026-01-01T05:00:00Z");
-    for (let hour = 0; hour < 9000; hour += 1) {
+    for (let hour = 0; hour < 110_000; hour += 7) {
       const time = begin + hour * 3_600_000;
       const [{ values }] = calendar.push({ time, values: new Float64Array(0) });
       if (hour % 100 === 0) expect([...values]).toEqual(at(time, "hourOfDay", "America/New_York").values);

@@ -136,14 +136,14 @@ function dateMs(year: number, month: number): number {
   return new Date(0).setUTCFullYear(year, month, 1);
 }
 
-/** The most hours whose offsets are remembered: five and a half months in a row. */
-const MOST_HOURS = 4096;
+/** The most days whose offsets are remembered. */
+const MOST_DAYS = 4096;
 
 /**
  * Milliseconds the clocks of a zone are ahead of UTC, as a function of time.
  *
- * Remembered per hour of UTC: where its two ends have the same offset, so has all between. In an hour of change (not always at its end:
- * Lord Howe Island's clocks go forward at 15:30 UTC) the run time is asked for each time.
+ * Asking the run time is slow, so offsets are remembered at the ends of days of UTC: where both ends have the same, so has all between, for
+ * no clock is put forward and back within a day. On a day of change the run time is asked for each time.
  */
 function zoneOffset(zone: string): (time: number) => number {
   const format = formatOf(zone);
@@ -156,18 +156,20 @@ function zoneOffset(zone: string): (time: number) => number {
       repair: "correct the name; a run time without full time zone data may know only UTC",
     });
   }
-  /** NaN in an hour of change. */
   const known = new Map<number, number>();
-  return (time) => {
-    const hour = Math.floor(time / HOUR_MS);
-    let offset = known.get(hour);
+  const atDay = (day: number): number => {
+    let offset = known.get(day);
     if (offset === undefined) {
-      const start = offsetAt(format, hour * HOUR_MS);
-      offset = start === offsetAt(format, (hour + 1) * HOUR_MS) ? start : Number.NaN;
-      if (known.size >= MOST_HOURS) known.clear();
-      known.set(hour, offset);
+      offset = offsetAt(format, day * DAY_MS);
+      if (known.size >= MOST_DAYS) known.clear();
+      known.set(day, offset);
     }
-    return Number.isNaN(offset) ? offsetAt(format, time) : offset;
+    return offset;
+  };
+  return (time) => {
+    const day = Math.floor(time / DAY_MS);
+    const offset = atDay(day);
+    return offset === atDay(day + 1) ? offset : offsetAt(format, time);
   };
 }
 

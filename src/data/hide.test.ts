@@ -48,8 +48,8 @@ describe("hidden columns", () => {
     });
     expect(prepared.series.map(({ copy }) => copy)).toEqual([false, true]);
     const made = (part: Part) => {
-      const { count, series, start } = windows(prepared, { length: 1, horizon: 1, part });
-      return Array.from({ length: count }, (_, i) => [series[i], start[i]]);
+      const { runs } = windows(prepared, { length: 1, horizon: 1, part });
+      return [...runs].map(({ series, start }) => [series, start]);
     };
     expect(made("train")).toEqual([
       [0, 2],

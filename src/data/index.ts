@@ -1,3 +1,4 @@
+export { AsOf, type AsOfJoinOptions, type AsOfOptions, asOfJoin } from "./as-of.js";
 export { type AugmentOptions, augment } from "./augment.js";
 export { type BatchOptions, batches, collate, NORMALIZATIONS, type Normalization, normalizeWindow } from "./batch.js";
 export type { AsyncBatchSequence, BatchSequence } from "./batch-sequence.js";
@@ -7,6 +8,7 @@ export { parseNumber, parseTime } from "./cell.js";
 export type { Codebook } from "./codebook.js";
 export { Difference } from "./difference.js";
 export { type Example, Examples, RunList } from "./examples.js";
+export { type KFoldOptions, kFold, type RollingOriginOptions, rollingOrigin } from "./folds.js";
 export type { HiddenGroups } from "./hide.js";
 export { Impute, MISSING_POLICIES, type MissingOptions, type MissingPolicy } from "./impute.js";
 export { type LaneOptions, lanes } from "./lane.js";
@@ -26,6 +28,7 @@ export { type RawRecord, type Row, recordToRow } from "./record.js";
 export { AGGREGATES, type Aggregate, Resample, type ResampleOptions } from "./resample.js";
 export { SCALES, Scale, type ScaleKind, Scaler } from "./scale.js";
 export { type Roles, type Series, toSeries } from "./series.js";
+export { checkSeries, durationName, type SeriesCheck } from "./series-check.js";
 export { SHUFFLE_BUFFER } from "./shuffle.js";
 export { elementAt, type ReopenableSlices, type Slices, stretches } from "./slices.js";
 export {
@@ -38,7 +41,17 @@ export {
   splitColumn,
   splitSeries,
 } from "./split.js";
-export { type Column, rowName, type Table, type TextTable, tableFromRecords, tableFromTexts } from "./table.js";
+export {
+  type Column,
+  columnOf,
+  rowName,
+  type Table,
+  type TableChunk,
+  type TextTable,
+  tableFromChunk,
+  tableFromRecords,
+  tableFromTexts,
+} from "./table.js";
 export { hasTarget } from "./target-scan.js";
 export type { FrozenTransform, Rows, TrainingRows, Transform } from "./transform.js";
 export {

@@ -105,6 +105,26 @@ describe("lanes", () => {
     expect([batch.batchSize, [...batch.values!]]).toEqual([1, [1, 2, 3, 4, NaN]]);
   });
 
+  it("that were passed over are those that would have come", () => {
+    fc.assert(
+      fc.property(
+        lengths,
+        sizes,
+        fc.integer(),
+        fc.integer({ min: 1, max: 10 }),
+        fc.nat({ max: 20 }),
+        (of, size, start, maxLength, count) => {
+          const prepared = preparedOf(of);
+          const open = () => lanes(prepared, { ...size, part: "train", rng: seed(start), maxLength });
+          const whole = [...open()];
+          const rest = open();
+          expect(rest.skip(count)).toBe(Math.min(count, whole.length));
+          expect([...rest]).toEqual(whole.slice(count));
+        },
+      ),
+    );
+  });
+
   it("are shuffled by the rng", () => {
     const prepared = preparedOf(Array(20).fill(3));
     const order = (of: number) =>

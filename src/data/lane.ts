@@ -4,11 +4,13 @@
  * Row b of every batch is lane b. A lane walks through one stretch of a series chunk by chunk, then starts the next stretch with
  * `reset[b] = 1`; when none is left its length is 0. Every step of the part appears exactly once.
  */
-import type { Batch, Part } from "../core/batch.js";
+import type { Part } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
 import type { Rng } from "../core/rng.js";
-import { emptyBatch, fillRow } from "./batch.js";
-import type { PreparedData } from "./prepare.js";
+import { emptyBatch, fillRow, type SeriesRows } from "./batch.js";
+import { type BatchSequence, batchSequence } from "./batch-sequence.js";
+import type { PreparedSeries } from "./prepare.js";
+import type { Preprocessing } from "./preprocessing.js";
 import { partCode, runsOf } from "./split.js";
 
 export interface LaneOptions {
@@ -25,6 +27,13 @@ export interface LaneOptions {
   maxLength?: number;
 }
 
+/** What of prepared data lanes are made from; a worker holds no more. */
+export interface LaneData {
+  source: string;
+  series: readonly (SeriesRows & Pick<PreparedSeries, "copy">)[];
+  preprocessing: Pick<Preprocessing, "targetKind" | "spec">;
+}
+
 interface Stretch {
   index: number;
   series: number;
@@ -39,7 +48,7 @@ interface Stretch {
  * @throws OST_RANGE  if an option lies outside its range, or the target is one class per series.
  * @throws OST_WINDOW if the part has no steps.
  */
-export function* lanes(prepared: PreparedData, options: LaneOptions): Generator<Batch, void, undefined> {
+export function lanes(prepared: LaneData, options: LaneOptions): BatchSequence {
   const { batchSize, chunk, part, rng, horizon = 1, maxLength = Number.POSITIVE_INFINITY } = options;
   const { preprocessing, series } = prepared;
   const forecast = preprocessing.targetKind === "values";
@@ -71,7 +80,8 @@ export function* lanes(prepared: PreparedData, options: LaneOptions): Generator<
     at: 0,
   }));
   let next = 0;
-  for (;;) {
+  /** Where each lane stands in the next batch; null when none has a step left. */
+  const advance = (): Uint8Array | null => {
     const reset = new Uint8Array(lane.length);
     lane.forEach((one, b) => {
       if (one.stretch && one.at < one.stretch.to) return;
@@ -80,27 +90,39 @@ export function* lanes(prepared: PreparedData, options: LaneOptions): Generator<
       one.at = one.stretch.from;
       reset[b] = 1;
     });
-    if (lane.every(({ stretch }) => stretch === null)) return;
-    const of = (value: (stretch: Stretch, at: number) => number, none: number) =>
-      Int32Array.from(lane, ({ stretch, at }) => (stretch ? value(stretch, at) : none));
-    const batch = emptyBatch(spec, {
-      lengths: of(({ to }, at) => Math.min(chunk, to - at), 0),
-      series: of((stretch) => stretch.series, -1),
-      start: of((_, at) => at, 0),
-      time: chunk,
-    });
-    batch.reset = reset;
-    lane.forEach((one, b) => {
-      if (!one.stretch) return;
-      batch.example[b] = one.stretch.index;
-      fillRow(batch, b, series[one.stretch.series], partCode(part));
-      one.at += batch.lengths[b];
-    });
-    yield batch;
-  }
+    return lane.some(({ stretch }) => stretch !== null) ? reset : null;
+  };
+  const stepsOf = ({ stretch, at }: (typeof lane)[number]) => (stretch ? Math.min(chunk, stretch.to - at) : 0);
+  return batchSequence({
+    next() {
+      const reset = advance();
+      if (!reset) return null;
+      const batch = emptyBatch(spec, {
+        lengths: Int32Array.from(lane, stepsOf),
+        series: Int32Array.from(lane, ({ stretch }) => stretch?.series ?? -1),
+        start: Int32Array.from(lane, ({ stretch, at }) => (stretch ? at : 0)),
+        time: chunk,
+      });
+      batch.reset = reset;
+      lane.forEach((one, b) => {
+        if (!one.stretch) return;
+        batch.example[b] = one.stretch.index;
+        fillRow(batch, b, series[one.stretch.series], partCode(part));
+        one.at += batch.lengths[b];
+      });
+      return batch;
+    },
+    skip(count) {
+      for (let i = 0; i < count; i++) {
+        if (!advance()) return i;
+        for (const one of lane) one.at += stepsOf(one);
+      }
+      return count;
+    },
+  });
 }
 
-function stretchesOf({ series }: PreparedData, part: Part, maxLength: number): Stretch[] {
+function stretchesOf({ series }: Pick<LaneData, "series">, part: Part, maxLength: number): Stretch[] {
   const stretches: Stretch[] = [];
   series.forEach((one, s) => {
     if (one.copy && part !== "train") return;

@@ -24,3 +24,13 @@ export function* stretches<A>(
 ): Generator<A, void, undefined> {
   for (let at = from; at < to; at += size) yield column.subarray(at, Math.min(to, at + size));
 }
+
+/** A column that another thread can open for itself. */
+export interface ReopenableSlices<A> extends Slices<A> {
+  readonly reopen: {
+    /** URL of the module whose export `openColumn(description)` gives the same column. */
+    module: string;
+    /** Anything that can be sent to a thread. */
+    description: unknown;
+  };
+}

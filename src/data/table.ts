@@ -3,6 +3,7 @@
  */
 import { nearest, OstinatoError } from "../core/errors.js";
 import { MISSING, NUMBER, parseNumber, parseTime } from "./cell.js";
+import { localSetting } from "./number-format.js";
 
 /** One column. A numeric column holds `numbers` (NaN = missing); any other, and one that was asked for as text, holds `texts`. */
 export interface Column {
@@ -218,7 +219,7 @@ export function numbersOf(table: Table, name: string, role: string): Float64Arra
     expected: 'a number of float32 range, or an empty cell, "NaN", "NA" or "null" where it is missing',
     got: JSON.stringify(texts![bad]),
     where: `${rowName(table, bad + 1)} column "${name}"`,
-    repair: "correct the cell, or leave the column out of features and target",
+    repair: localSetting(texts![bad]) ?? "correct the cell, or leave the column out of features and target",
   });
 }
 

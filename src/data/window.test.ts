@@ -2,10 +2,11 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Part } from "../core/batch.js";
 import { batches, collate } from "./batch.js";
+import type { Examples } from "./examples.js";
 import { type DataOptions, prepare } from "./prepare.js";
 import { partCode } from "./split.js";
 import { tableFromRecords } from "./table.js";
-import { describeWindow, type Examples, sequences, trailingWindows, type WindowOptions, windows } from "./window.js";
+import { describeWindow, sequences, trailingWindows, type WindowOptions, windows } from "./window.js";
 
 const PART = ["", "train", "validation", "test"];
 
@@ -31,8 +32,7 @@ function preparedOf(
 }
 
 const repeat = (code: number, count: number) => Array<number>(count).fill(code);
-const list = ({ count, series, start, length }: Examples) =>
-  Array.from({ length: count }, (_, i) => [series[i], start[i], length[i]]);
+const list = ({ runs }: Examples) => [...runs].map(({ series, start, length }) => [series, start, length]);
 const parts = fc
   .array(fc.array(fc.integer({ min: 0, max: 3 }), { minLength: 1, maxLength: 30 }), { minLength: 0, maxLength: 3 })
   .map((more) => [[1, 2, 3], [1, 1, 1, 2, 2, 2, 3, 3, 3], ...more]);
@@ -49,7 +49,7 @@ describe("forecast windows", () => {
     const count = (part: Part) => windows(prepared, { length: 96, horizon: 24, part }).count;
     expect([count("train"), count("validation"), count("test")]).toEqual([8640 - 96 - 24 + 1, 2857, 2857]);
     const test = windows(prepared, { length: 96, horizon: 24, part: "test" });
-    expect([test.start[0], test.start[2856] + 96 + 24]).toEqual([11520 - 96, 14400]);
+    expect([test.at(0).start, test.at(2856).start + 96 + 24]).toEqual([11520 - 96, 14400]);
   });
 
   it("predict only steps of their part, and read nothing of a later part", () => {
@@ -176,14 +176,14 @@ describe("trailing windows", () => {
       [0, 5, 3],
     ]);
     const batch = collate(trailingWindows(prepared, { length: 3, part: "train" }), [0, 1, 2]);
-    const classes = prepared.series[0].classes!;
+    const classes = prepared.series[0].classes as Int32Array;
     expect([...batch.classes!]).toEqual([classes[2], -1, -1, -1, classes[3], -1, -1, -1, classes[4]]);
     expect([...batch.x]).toEqual([2, 0, 0, 2, 3, 0, 2, 3, 4]);
   });
 
   it("of tags leave out steps without a class, and step by their stride", () => {
     const prepared = preparedOf(parted, { targetKind: "tags", target: "tag", missing: "refuse" });
-    prepared.series[0].classes![3] = -1;
+    (prepared.series[0].classes as Int32Array)[3] = -1;
     const made = trailingWindows(prepared, { length: 2, part: "train" });
     expect([list(made), made.dropped.noTarget]).toEqual([
       [

@@ -11,33 +11,21 @@
 import type { ExampleSpec, Part } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
 import { timeName } from "./cell.js";
+import { Examples, RunListBuilder } from "./examples.js";
 import type { PreparedData, PreparedSeries } from "./prepare.js";
+import { elementAt } from "./slices.js";
 import { partCode, runsOf } from "./split.js";
 import { rowName } from "./table.js";
+import { TargetScan } from "./target-scan.js";
 
-/** A list of examples over prepared data; example i is the steps [start[i], start[i] + length[i]) of series[i]. */
-export interface Examples {
-  prepared: PreparedData;
-  spec: ExampleSpec;
-  part: Part;
-  count: number;
-  series: Int32Array;
-  start: Int32Array;
-  length: Int32Array;
-  /** Tags: only the last step of an example counts; the steps before it are what the model reads first. */
-  lastStep: boolean;
-  /** What made no example: windows without a single target, and stretches of the part that are too short for one. */
-  dropped: { noTarget: number; tooShort: number };
-}
-
-export interface WindowOptions {
+export interface WindowOptions<P extends Part = Part> {
   /** Input steps, >= 1. */
   length: number;
   /** Steps predicted, >= 1; forecasts only. */
   horizon?: number;
   /** Steps from one window to the next, >= 1. Default 1; for tags `length`, so that every step is in one window. */
   stride?: number;
-  part: Part;
+  part: P;
   /**
    * Forecasts: a target block for every input step, not for the last alone. The windows are the same; target values of earlier steps
    * that lie outside the part are masked.
@@ -48,7 +36,7 @@ export interface WindowOptions {
 }
 
 /** Cuts the part into windows. @throws OST_WINDOW if no window fits. @throws OST_RANGE if an option lies outside its range. */
-export function windows(prepared: PreparedData, options: WindowOptions): Examples {
+export function windows<P extends Part>(prepared: PreparedData, options: WindowOptions<P>): Examples<P> {
   const { preprocessing } = prepared;
   const kind = preprocessing.targetKind;
   const { length, horizon = 0, part, everyStep = false, stride = kind === "tags" ? length : 1 } = options;
@@ -73,7 +61,7 @@ export function windows(prepared: PreparedData, options: WindowOptions): Example
  *
  * @throws OST_WINDOW if there is none. @throws OST_RANGE for a forecast, which needs windows.
  */
-export function sequences(prepared: PreparedData, { part }: { part: Part }): Examples {
+export function sequences<P extends Part>(prepared: PreparedData, { part }: { part: P }): Examples<P> {
   const { preprocessing, series } = prepared;
   if (preprocessing.targetKind === "values") {
     throw new OstinatoError("OST_RANGE", {
@@ -86,15 +74,16 @@ export function sequences(prepared: PreparedData, { part }: { part: Part }): Exa
   }
   const list = new ExampleList(prepared, preprocessing.spec({ length: 0 }), part);
   series.forEach((one, s) => {
-    for (const [from, to] of runsIn(one, part)) list.addClassed(one, s, from, to - from);
+    const scan = new TargetScan(one);
+    for (const [from, to] of runsIn(one, part)) list.addClassed(scan, s, from, to - from);
   });
   return list.done("one step with a label", "choose another split");
 }
 
-export interface TrailingWindowOptions {
+export interface TrailingWindowOptions<P extends Part = Part> {
   /** Steps a window holds at most, >= 1. */
   length: number;
-  part: Part;
+  part: P;
   /** Steps that must have been read before the first prediction, >= 1. Default 1: the first windows of a series are shorter. */
   shortest?: number;
   /** Steps from one window to the next, >= 1. Default 1. */
@@ -109,17 +98,18 @@ export interface TrailingWindowOptions {
  *
  * @throws OST_WINDOW if there is none. @throws OST_RANGE if an option lies outside its range.
  */
-export function trailingWindows(prepared: PreparedData, options: TrailingWindowOptions): Examples {
+export function trailingWindows<P extends Part>(prepared: PreparedData, options: TrailingWindowOptions<P>): Examples<P> {
   const { length, part, shortest = 1, stride = 1, horizon = 0 } = options;
   const forecast = prepared.preprocessing.targetKind === "values";
   for (const [name, value] of Object.entries({ length, shortest, stride })) checkCount(name, value);
   const list = new ExampleList(prepared, prepared.preprocessing.spec({ length, horizon, everyStep: forecast }), part);
   prepared.series.forEach((series, s) => {
+    const scan = new TargetScan(series);
     for (const [from, to] of runsIn(series, part)) {
       const readable = afterLaterPart(series.part, from, partCode(part));
       for (let end = Math.max(from + 1, readable + shortest); end <= to; end += stride) {
         const start = Math.max(readable, end - length);
-        if (forecast || series.classes![end - 1] >= 0) list.add(s, start, end - start);
+        if (forecast || scan.lastBefore(end, end - 1) === end - 1) list.add(s, start, end - start);
         else list.dropped.noTarget++;
       }
     }
@@ -133,33 +123,29 @@ function runsIn({ part: codes, copy }: PreparedSeries, part: Part): [from: numbe
 }
 
 /** Collects examples, and counts what made none. */
-class ExampleList {
+class ExampleList<P extends Part> {
   readonly dropped = { noTarget: 0, tooShort: 0 };
-  readonly #series: number[] = [];
-  readonly #start: number[] = [];
-  readonly #length: number[] = [];
+  readonly #runs = new RunListBuilder();
 
   constructor(
     readonly prepared: PreparedData,
     readonly spec: ExampleSpec,
-    readonly part: Part,
+    readonly part: P,
   ) {}
 
   add(series: number, start: number, length: number): void {
-    this.#series.push(series);
-    this.#start.push(start);
-    this.#length.push(length);
+    this.#runs.add(series, start, length);
   }
 
-  /** Adds an example if any of its steps has a class. */
-  addClassed({ classes }: PreparedSeries, series: number, start: number, length: number): void {
-    if (classes!.subarray(start, start + length).some((index) => index >= 0)) this.add(series, start, length);
+  /** Adds an example if any of its steps has a class; `scan` is that of its series. */
+  addClassed(scan: TargetScan, series: number, start: number, length: number): void {
+    if (scan.lastBefore(start + length, start) >= start) this.add(series, start, length);
     else this.dropped.noTarget++;
   }
 
-  done(expected: string, repair: string, { lastStep = false } = {}): Examples {
+  done(expected: string, repair: string, { lastStep = false } = {}): Examples<P> {
     const { prepared, spec, part, dropped } = this;
-    if (this.#series.length === 0) {
+    if (this.#runs.count === 0) {
       const longest = prepared.series.reduce((most, { length }) => Math.max(most, length), 0);
       throw new OstinatoError("OST_WINDOW", {
         what: `no window fits into the part "${part}"`,
@@ -169,31 +155,23 @@ class ExampleList {
         repair,
       });
     }
-    return {
-      prepared,
-      spec,
-      part,
-      count: this.#series.length,
-      series: Int32Array.from(this.#series),
-      start: Int32Array.from(this.#start),
-      length: Int32Array.from(this.#length),
-      lastStep,
-      dropped,
-    };
+    return new Examples({ prepared, spec, part, runs: this.#runs.done(), lastStep, dropped });
   }
 }
 
-function forecastWindows(list: ExampleList, options: WindowOptions & { horizon: number; stride: number }): void {
+function forecastWindows(list: ExampleList<Part>, options: WindowOptions & { horizon: number; stride: number }): void {
   const { length, horizon, stride, part, keepUnscored = false } = options;
   const code = partCode(part);
   list.prepared.series.forEach((series, s) => {
+    const scan = new TargetScan(series);
     for (const [from, to] of runsIn(series, part)) {
       const beyond = keepUnscored && to === series.length;
       const earliest = Math.max(from, length, afterLaterPart(series.part, from, code) + length);
       const last = beyond ? to : to - horizon;
       if (earliest > last) list.dropped.tooShort++;
       for (let target = earliest; target <= last; target += stride) {
-        if (keepUnscored || hasValue(series, target, Math.min(horizon, to - target))) list.add(s, target - length, length);
+        if (keepUnscored || scan.lastBefore(Math.min(target + horizon, to), target) >= target)
+          list.add(s, target - length, length);
         else list.dropped.noTarget++;
       }
     }
@@ -207,18 +185,14 @@ function afterLaterPart(part: Uint8Array, from: number, code: number): number {
   return step;
 }
 
-function hasValue({ values, length }: PreparedSeries, from: number, count: number): boolean {
-  const targets = values!.length / length;
-  return values!.subarray(from * targets, (from + count) * targets).some((value) => !Number.isNaN(value));
-}
-
-function stepWindows(list: ExampleList, length: number, stride: number, whole: boolean): void {
+function stepWindows(list: ExampleList<Part>, length: number, stride: number, whole: boolean): void {
   list.prepared.series.forEach((series, s) => {
+    const scan = new TargetScan(series);
     for (const [from, to] of runsIn(series, list.part)) {
       if (whole && to - from < length) list.dropped.tooShort++;
       const last = whole ? to - length : to - 1;
       for (let start = from; start <= last; start += stride) {
-        list.addClassed(series, s, start, Math.min(length, to - start));
+        list.addClassed(scan, s, start, Math.min(length, to - start));
         if (start + length >= to) break;
       }
     }
@@ -236,18 +210,19 @@ function checkCount(name: string, value: number): void {
 }
 
 /** Which rows of the data an example reads and predicts, in words. */
-export function describeWindow({ prepared, spec, part, series, start, length, count }: Examples, index: number): string {
-  const { entity, time, row, length: steps } = prepared.series[series[index]];
+export function describeWindow(examples: Examples, index: number): string {
+  const { prepared, spec, part, count } = examples;
+  const { series, start: from, length } = examples.at(index);
+  const { entity, time, row, length: steps } = prepared.series[series];
   const stretch = (from: number, to: number) => {
     if (from >= steps) return "steps after the end of the series";
     const last = Math.min(to, steps) - 1;
-    const rows =
-      from === last ? rowName(prepared, row[from]) : `${rowName(prepared, row[from])} to ${rowName(prepared, row[last])}`;
-    const times = time && `, ${timeName(time[from])}${from === last ? "" : ` to ${timeName(time[last])}`}`;
+    const rowAt = (step: number) => rowName(prepared, elementAt(row, step));
+    const rows = from === last ? rowAt(from) : `${rowAt(from)} to ${rowAt(last)}`;
+    const times = time && `, ${timeName(elementAt(time, from))}${from === last ? "" : ` to ${timeName(elementAt(time, last))}`}`;
     return `${rows}${times ?? ""}`;
   };
-  const from = start[index];
-  const end = from + length[index];
+  const end = from + length;
   const target =
     spec.targetKind === "values"
       ? `${stretch(end, end + spec.horizon)} (${spec.horizon} ${spec.horizon === 1 ? "step" : "steps"} of ${spec.targets.join(", ")})`

@@ -55,8 +55,10 @@ export function estimateMemory(
   const own = { cell, recompute: chosen, batch, time, hiddenSize };
 
   const plan = new StepPlan(bytesPerFloat);
-  let input = plan.constant([batch, time, layer.inputSize]);
+  const embedding = network instanceof RecurrentNetwork ? network.embedding : null;
+  let input = plan.constant([batch, time, embedding?.layout.inputSize ?? layer.inputSize]);
   plan.lengths(batch);
+  if (embedding) [input] = plan.apply([input], [[batch, time, embedding.outputSize]]);
   for (const width of Object.values(layer.stateSpec)) plan.constant([batch, width]);
   const state = [batch, hiddenSize];
   let packedBytes = 0;

@@ -2,7 +2,14 @@
 import { OstinatoError } from "../core/errors.js";
 import type { Rng } from "../core/rng.js";
 import type { Kernels } from "../kernels/index.js";
-import { RecurrentNetwork, type RecurrentNetworkSpec, type SequenceModel, WindowMLP, type WindowMLPSpec } from "../nn/index.js";
+import {
+  embeddedSize,
+  RecurrentNetwork,
+  type RecurrentNetworkSpec,
+  type SequenceModel,
+  WindowMLP,
+  type WindowMLPSpec,
+} from "../nn/index.js";
 
 export type Architecture = RecurrentNetworkSpec | WindowMLPSpec;
 
@@ -42,23 +49,27 @@ export function recurrentSpec(
 
 /** Number of trainable values, without building the network. */
 export function countParameters(architecture: Architecture): number {
-  const { inputSize, hiddenSize, outputSize } = architecture;
+  const { hiddenSize, outputSize, embeddings = [] } = architecture;
+  const inputSize = embeddedSize(architecture.inputSize, embeddings);
+  const tables = embeddings.reduce((total, { size, width }) => total + size * width, 0);
   if (architecture.type === "windowMLP") {
-    return hiddenSize * (architecture.window * inputSize + 1) + outputSize * (hiddenSize + 1);
+    return tables + hiddenSize * (architecture.window * inputSize + 1) + outputSize * (hiddenSize + 1);
   }
   const directions = architecture.bidirectional ? 2 : 1;
   const width = directions * hiddenSize;
   const rows = { rnn: 1, gru: 3, lstm: 4 }[architecture.cell] * hiddenSize;
-  let count = outputSize * (width + 1);
+  let count = tables + outputSize * (width + 1);
   for (let layer = 0; layer < architecture.numLayers; layer++) {
     count += directions * rows * ((layer === 0 ? inputSize : width) + hiddenSize + 2);
   }
   return count;
 }
 
-/** For reports: "GRU 9->48", "LSTM 2x100 bidirectional", "MLP window 8". */
+/** For reports: "GRU 48", "LSTM 2x100 bidirectional", "MLP window 8", each with "on embeddings" where it looks codes up. */
 export function describeArchitecture(architecture: Architecture): string {
-  if (architecture.type === "windowMLP") return `MLP window ${architecture.window}`;
+  const front = architecture.embeddings?.length ? " on embeddings" : "";
+  if (architecture.type === "windowMLP") return `MLP window ${architecture.window}${front}`;
   const { cell, numLayers, hiddenSize, bidirectional } = architecture;
-  return `${cell.toUpperCase()} ${numLayers > 1 ? `${numLayers}x` : ""}${hiddenSize}${bidirectional ? " bidirectional" : ""}`;
+  const layers = `${numLayers > 1 ? `${numLayers}x` : ""}${hiddenSize}${bidirectional ? " bidirectional" : ""}`;
+  return `${cell.toUpperCase()} ${layers}${front}`;
 }

@@ -112,6 +112,7 @@ function checkHeader(text: string | undefined): ModelHeader {
   spec.count("length", 0, 1_000_000);
   spec.oneOf("everyStep", [true, false]);
   spec.numbers("targetFeature");
+  checkCodes(spec, "codes", spec.list("features").length);
   checkArchitecture(at.object("architecture"));
   return header as ModelHeader;
 }
@@ -125,7 +126,9 @@ function checkArchitecture(at: Fields): void {
     at.object("options");
     return;
   }
-  for (const key of ["inputSize", "hiddenSize", "outputSize"]) at.count(key, 1, MAX_WIDTH);
+  const inputSize = at.count("inputSize", 1, MAX_WIDTH);
+  for (const key of ["hiddenSize", "outputSize"]) at.count(key, 1, MAX_WIDTH);
+  checkCodes(at, "embeddings", inputSize);
   if (type === "windowMLP") {
     at.count("window", 1, MAX_WIDTH);
     return;
@@ -139,6 +142,30 @@ function checkArchitecture(at: Fields): void {
   if (at.oneOf("cell", ["rnn", "lstm", "gru"]) === "lstm") at.numberOrNull("forgetBias");
 }
 
+const MAX_CODES = 4_194_304;
+const MAX_CODE_WIDTH = 4096;
+/** Values of all tables together: 1 GB. */
+const MAX_TABLE_VALUES = 268_435_456;
+
+/** A list of code columns of x, where there is one. */
+function checkCodes(at: Fields, key: string, inputSize: number): void {
+  if (!at.has(key)) return;
+  const seen = new Set<number>();
+  let values = 0;
+  let widths = inputSize;
+  for (const code of at.objects(key, inputSize)) {
+    const column = code.count("column", 0, inputSize - 1);
+    const size = code.count("size", 1, MAX_CODES);
+    const width = code.count("width", 1, MAX_CODE_WIDTH);
+    if (seen.has(column)) throw code.fault(".column", "each column once", column);
+    seen.add(column);
+    values += size * width;
+    widths += width - 1;
+    if (values > MAX_TABLE_VALUES) throw code.fault("", `tables of at most ${MAX_TABLE_VALUES} values together`, values);
+    if (widths > MAX_WIDTH) throw code.fault("", `at most ${MAX_WIDTH} values a step`, widths);
+  }
+}
+
 /** Reads the fields of an untrusted object; every miss is one clear error. */
 class Fields {
   readonly #value: Record<string, unknown>;
@@ -147,7 +174,7 @@ class Fields {
     value: unknown,
     readonly path: string,
   ) {
-    if (typeof value !== "object" || value === null || Array.isArray(value)) throw this.#fault("", "an object", value);
+    if (typeof value !== "object" || value === null || Array.isArray(value)) throw this.fault("", "an object", value);
     this.#value = value as Record<string, unknown>;
   }
 
@@ -167,6 +194,20 @@ class Fields {
   oneOf<T>(key: string, choices: readonly T[]): T {
     return this.#want(key, choices.join(" or "), (value) => choices.includes(value as T)) as T;
   }
+  has(key: string): boolean {
+    return Object.hasOwn(this.#value, key);
+  }
+  list(key: string): unknown[] {
+    return this.#want(key, "a list", Array.isArray) as unknown[];
+  }
+  objects(key: string, most: number): Fields[] {
+    const list = this.#want(
+      key,
+      `a list of at most ${most}`,
+      (value) => Array.isArray(value) && value.length <= most,
+    ) as unknown[];
+    return list.map((item, i) => new Fields(item, `${this.path}.${key}[${i}]`));
+  }
   object(key: string): Fields {
     return new Fields(this.#value[key], `${this.path}.${key}`);
   }
@@ -179,11 +220,11 @@ class Fields {
 
   #want(key: string, expected: string, fits: (value: unknown) => boolean): unknown {
     const value = Object.hasOwn(this.#value, key) ? this.#value[key] : undefined;
-    if (!fits(value)) throw this.#fault(`.${key}`, expected, value);
+    if (!fits(value)) throw this.fault(`.${key}`, expected, value);
     return value;
   }
 
-  #fault(suffix: string, expected: string, value: unknown): OstinatoError {
+  fault(suffix: string, expected: string, value: unknown): OstinatoError {
     const got = (JSON.stringify(value) ?? "nothing").slice(0, 60);
     return new OstinatoError("OST_MODEL_FILE", {
       what: "a field of the header is wrong",

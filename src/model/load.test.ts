@@ -29,11 +29,10 @@ describe("opening a model file", () => {
       }
     }
     const mlp = { type: "windowMLP", window: 4, inputSize: 3, hiddenSize: 7, outputSize: 2 } as const;
-    expect(countParameters(mlp)).toBe(
-      buildNetwork(mlp, { rng: seed(1) })
-        .parameters()
-        .reduce((sum, { size }) => sum + size, 0),
-    );
+    for (const spec of [mlp, { ...mlp, embeddings: [{ column: 1, size: 9, width: 5 }] }]) {
+      const built = buildNetwork(spec, { rng: seed(1) }).parameters();
+      expect(countParameters(spec)).toBe(built.reduce((sum, { size }) => sum + size, 0));
+    }
   });
 
   it("refuses an architecture its weights do not fill, before building it", async () => {
@@ -54,6 +53,44 @@ describe("opening a model file", () => {
       (copy) => Object.assign(copy.spec, { horizon: -1 }),
     ];
     for (const change of cases) await expect(openModel(changed(change))).rejects.toThrow(/OST_MODEL_FILE/);
+  });
+
+  it("refuses embeddings that no network could have, before building one", async () => {
+    const embed = (embeddings: unknown) =>
+      openModel(
+        changed((copy) => {
+          Object.assign(copy.architecture, { embeddings });
+        }),
+      );
+    const code = { column: 0, size: 3, width: 2 };
+    for (const embeddings of [
+      null,
+      "all",
+      [null],
+      [{ ...code, column: -1 }],
+      [{ ...code, column: header.spec.features.length }],
+      [{ ...code, column: 0.5 }],
+      [{ column: 0, size: 3 }],
+      [{ ...code, size: 0 }],
+      [{ ...code, size: 4_194_305 }],
+      [{ ...code, size: 1e300 }],
+      [{ ...code, width: 0 }],
+      [{ ...code, width: 4097 }],
+      [{ column: 0, size: 4_194_304, width: 4096 }],
+      [code, code],
+    ]) {
+      await expect(embed(embeddings), JSON.stringify(embeddings)).rejects.toThrow(/OST_MODEL_FILE.*field of the header/);
+    }
+    await expect(embed([code])).rejects.toThrow(/OST_MODEL_FILE.*disagree.*codes none.*embeddings 3 in column 0/);
+    const spec = changed((copy) => {
+      copy.spec.codes = [code];
+    });
+    await expect(openModel(spec)).rejects.toThrow(/OST_MODEL_FILE.*disagree/);
+    const twice = changed((copy) => {
+      copy.spec.codes = [code, code];
+    });
+    await expect(openModel(twice)).rejects.toThrow(/OST_MODEL_FILE.*each column once/);
+    expect((await embed([])).network).not.toBeNull();
   });
 
   it("refuses weights that are not finite, and tensors under strange names", async () => {

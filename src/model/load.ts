@@ -1,5 +1,6 @@
 /** @file From a model file to something that predicts: network or baseline, with its frozen preprocessing. */
 import { restoreBaseline } from "../baselines/index.js";
+import type { CodeColumn } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
 import { seed } from "../core/rng.js";
 import { Preprocessing } from "../data/index.js";
@@ -122,13 +123,28 @@ function checkConsistent({ spec, architecture }: ModelHeader, preprocessing: Pre
     preprocessing.targetKind === spec.targetKind &&
     spec.targetFeature.length === spec.targets.length &&
     spec.targetFeature.every((index) => Number.isInteger(index) && index >= -1 && index < features) &&
-    (network === null || (network.inputSize === features && network.outputSize === outputs));
+    sameCodes(spec.codes ?? [], preprocessing.codes) &&
+    (network === null || (network.inputSize === features && network.outputSize === outputs)) &&
+    (network?.embeddings ?? []).every(({ column, size }) =>
+      preprocessing.codes.some((code) => code.column === column && code.size <= size),
+    );
   if (!fits) {
     throw new OstinatoError("OST_MODEL_FILE", {
       what: "preprocessing, specification and architecture disagree",
-      expected: `${features} features in, ${outputs} values out`,
-      got: network ? `${network.inputSize} in, ${network.outputSize} out` : `${spec.features.length} features`,
+      expected: `${features} features in, ${outputs} values out, codes ${describeCodes(preprocessing.codes)}`,
+      got: network
+        ? `${network.inputSize} in, ${network.outputSize} out, embeddings ${describeCodes(network.embeddings)}`
+        : `${spec.features.length} features, codes ${describeCodes(spec.codes)}`,
       where: "ostinato",
     });
   }
+}
+
+/** Whether the same columns hold as many codes. */
+function sameCodes(a: readonly CodeColumn[], b: readonly CodeColumn[]): boolean {
+  return a.length === b.length && a.every(({ column, size }, k) => column === b[k].column && size === b[k].size);
+}
+
+function describeCodes(codes: readonly CodeColumn[] = []): string {
+  return codes.map(({ column, size }) => `${size} in column ${column}`).join(", ") || "none";
 }

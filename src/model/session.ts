@@ -16,7 +16,7 @@ export class StreamSession {
     this.#state = options.snapshot ? model.restore(options.snapshot, this.owner) : model.initialState();
   }
 
-  /** Records applied since the start or the last reset. */
+  /** Records applied since the start, the last reset, or the beginning of the data's session where data are cut into sessions. */
   get steps(): number {
     return this.#state.steps;
   }

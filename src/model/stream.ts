@@ -2,11 +2,14 @@
  * @file A model as a stateful stream: raw record in, prediction out, with preprocessing, model and decoding joined.
  *
  * State is a value: `push` never changes the state it is given, so a caller commits the new one or keeps the old one, bit for bit.
+ *
+ * Where the data are cut into sessions, so is the stream, by the same rule: the record that would begin a session in a file meets a fresh state.
  */
 
 import type { Batch } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
-import { normalizeWindow, type RawRecord, type Step } from "../data/index.js";
+import { sessionKey } from "../data/events/index.js";
+import { normalizeWindow, type Preprocessing, type RawRecord, recordToRow, type Step } from "../data/index.js";
 import { flattenState, stepperOf } from "../nn/index.js";
 import { inference } from "../tensor/index.js";
 import type { LoadedModel } from "./load.js";
@@ -21,9 +24,9 @@ export interface StreamState {
   readonly preprocessing: Float64Array;
   /** State of the model: hidden and cell state, or the window of the last inputs. */
   readonly model: Float32Array;
-  /** Records applied since the initial state. */
+  /** Records applied since the initial state, or since the data's session began. */
   readonly steps: number;
-  /** The series the records are of, by the entity column of the first one; null until a record names it, or where data has none. */
+  /** The series the records are of, by the entity column (or the keys of the sessions) of the first one; null until a record names it. */
   readonly entity: string | null;
 }
 
@@ -72,18 +75,42 @@ export interface StreamModel {
   restore(snapshot: Uint8Array, owner: string): StreamState;
 }
 
-/** The series a state belongs to after a record. @throws OST_RECORD if the record names another one. */
-function sameSeries(record: RawRecord, column: string | null, known: string | null): string | null {
-  const value = column !== null && Object.hasOwn(record, column) ? record[column] : null;
-  if (value === null || value === "") return known;
-  const name = String(value);
+/** The columns that tell one series from another in a stream. */
+function keyColumns({ roles, derived }: Preprocessing): readonly string[] {
+  if (derived.sessions) return derived.sessions.by ?? [];
+  return roles.entity === null ? [] : [roles.entity];
+}
+
+/** The series a state belongs to after a record. @throws OST_RECORD if the record names another one, or none that can be told from others. */
+function sameSeries(record: RawRecord, columns: readonly string[], known: string | null): string | null {
+  const cells = columns.map((column) => (Object.hasOwn(record, column) ? cellOf(record[column], column) : ""));
+  if (cells.length === 0 || cells.includes("")) return known;
+  const name = sessionKey(cells);
   if (known === null || known === name) return name;
   throw new OstinatoError("OST_RECORD", {
     what: "the record belongs to another series",
-    expected: `"${known}" in "${column}", as in the records before`,
+    expected: `"${known}" in "${columns.join('", "')}", as in the records before`,
     got: `"${name}"`,
     repair: "open a session per series, or reset this one where a new series begins",
   });
+}
+
+/** A key as text; two that differ in the data differ here. @throws OST_RECORD for a number that several ids are rounded to. */
+function cellOf(value: RawRecord[string], column: string): string {
+  if (typeof value !== "number" || Math.abs(value) <= Number.MAX_SAFE_INTEGER) return value === null ? "" : String(value);
+  throw new OstinatoError("OST_RECORD", {
+    what: `the number in "${column}" is too large to tell one series from another`,
+    expected: `a text, or a number of at most ${Number.MAX_SAFE_INTEGER}`,
+    got: String(value),
+    repair: "send the id as text, in quotes: a JSON number of this size is rounded",
+  });
+}
+
+/** Whether a record at that time begins a new session of the data: the rule of `Sessionizer`. */
+function beginsSession({ derived }: Preprocessing, time: number, { steps, preprocessing }: StreamState): boolean {
+  if (!derived.sessions || steps === 0) return false;
+  const { idleMs = null, maxSteps = null } = derived.sessions;
+  return (maxSteps !== null && steps >= maxSteps) || (idleMs !== null && time - preprocessing[0] > idleMs);
 }
 
 /** The last step's outputs and the state after it. */
@@ -110,6 +137,8 @@ export function toStream(loaded: LoadedModel): StreamModel {
   }
   const { roles } = preprocessing;
   const stepper = header.streaming === "carried" && loaded.network ? carriedStepper(loaded) : windowedStepper(loaded);
+  const keys = keyColumns(preprocessing);
+  const { categories = [] } = roles;
   const fresh = (): StreamState => ({
     preprocessing: preprocessing.initialState(),
     model: stepper.initial.slice(),
@@ -122,7 +151,7 @@ export function toStream(loaded: LoadedModel): StreamModel {
     task: header.task,
     streaming: header.streaming,
     windowLength: header.windowLength,
-    columns: roles.time === null ? roles.features : [roles.time, ...roles.features],
+    columns: [...(roles.time === null ? [] : [roles.time]), ...roles.features, ...categories],
     time: roles.time,
     classes: header.spec.classes,
     targets: header.spec.targets,
@@ -130,17 +159,21 @@ export function toStream(loaded: LoadedModel): StreamModel {
     features: header.spec.features,
     initialState: fresh,
     push(record, state) {
-      const entity = sameSeries(record, roles.entity, state.entity);
-      const carried = state.preprocessing.slice();
-      const steps = preprocessing.push(record, carried);
-      let model = state.model;
+      const row = recordToRow(record, roles);
+      const entity = sameSeries(record, keys, state.entity);
+      // A record that leaves its series out belongs to the one before, and is scaled as that one is.
+      if (!preprocessing.derived.sessions && entity !== null) row.entity = entity;
+      const before = beginsSession(preprocessing, row.time, state) ? fresh() : state;
+      const carried = before.preprocessing.slice();
+      const steps = preprocessing.pushRow(row, carried);
+      let { model } = before;
       const predictions: Prediction[] = [];
       for (const step of steps) {
         const { output, state: next } = stepper.advance(step, model);
         model = next;
         if (output) predictions.push(decode(loaded, output, step.time));
       }
-      return { state: { preprocessing: carried, model, steps: state.steps + 1, entity }, predictions };
+      return { state: { preprocessing: carried, model, steps: before.steps + 1, entity }, predictions };
     },
     view: (state) => stepper.view(state.model),
     snapshot: (state, owner) => encodeSnapshot(state, { model: hash, owner }),

@@ -1,5 +1,6 @@
 export { Cell } from "./cell.js";
 export { dropout } from "./dropout.js";
+export { EmbeddedColumns, embeddedSize } from "./embedded-columns.js";
 export { Embedding } from "./embedding.js";
 export { GRU, GRUCell } from "./gru.js";
 export { glorotInit, orthogonalInit, uniformInit } from "./init.js";

@@ -12,6 +12,7 @@ import { OstinatoError } from "../core/errors.js";
 import { type FloatArray, type Kernels, NULL, type Pointer, type Program } from "../kernels/index.js";
 import { inference, tensor } from "../tensor/index.js";
 import { allocate, type Storage } from "../tensor/storage.js";
+import type { EmbeddedColumns } from "./embedded-columns.js";
 import type { Linear } from "./linear.js";
 import type { SequenceModel } from "./model.js";
 import { RecurrentNetwork } from "./network.js";
@@ -23,7 +24,7 @@ export interface Stepper {
    * @param x     one time step, [inputSize]
    * @param state laid out as by `flattenState`, [stateWidth]; advanced in place.
    * @returns the output, [outputSize], an array of its own. Null if x, the output or the new state is not finite: `state` is as before then.
-   * @throws OST_SHAPE if x has another width; `state` is as before.
+   * @throws OST_SHAPE if x has another width, OST_RANGE if a code is no row of its table; `state` is as before.
    */
   step(x: ArrayLike<number>, state: Float32Array): Float32Array | null;
 }
@@ -35,7 +36,7 @@ export function stepperOf(network: SequenceModel): Stepper {
   let stepper = steppers.get(network);
   if (stepper === undefined) {
     if (network instanceof RecurrentNetwork && network.forward === RecurrentNetwork.prototype.forward) {
-      stepper = new RecurrentStepper(network.recurrent, network.head);
+      stepper = new RecurrentStepper(network.recurrent, network.head, network.embedding);
     } else if (network instanceof RecurrentLayer && network.forward === RecurrentLayer.prototype.forward) {
       stepper = new RecurrentStepper(network, null);
     } else {
@@ -56,6 +57,7 @@ class RecurrentStepper implements Stepper {
   readonly #engine: Kernels;
   readonly #layer: RecurrentLayer;
   readonly #head: Linear | null;
+  readonly #embedding: EmbeddedColumns | null;
   readonly #storage: Storage;
   /** Places of the arrays, in floats behind the storage's beginning. What must be finite lies at the front: x, the new state, the output. */
   readonly #places: { next: number; output: number; state: number; hidden: number };
@@ -75,10 +77,11 @@ class RecurrentStepper implements Stepper {
   #next!: FloatArray;
   #output!: FloatArray;
 
-  constructor(layer: RecurrentLayer, head: Linear | null) {
+  constructor(layer: RecurrentLayer, head: Linear | null, embedding: EmbeddedColumns | null = null) {
     this.#engine = layer.engine;
     this.#layer = layer;
     this.#head = head;
+    this.#embedding = embedding;
     this.#stateWidth = stateWidth(layer.stateSpec);
     this.#outputSize = head ? head.weight.shape[0] : layer.hiddenSize;
     const { memory } = this.#engine;
@@ -97,7 +100,7 @@ class RecurrentStepper implements Stepper {
   }
 
   step(x: ArrayLike<number>, state: Float32Array): Float32Array | null {
-    const { inputSize } = this.#layer;
+    const { inputSize } = this.#embedding?.layout ?? this.#layer;
     if (x.length !== inputSize) {
       throw new OstinatoError("OST_SHAPE", {
         what: "a step wants one value per input feature",
@@ -110,7 +113,8 @@ class RecurrentStepper implements Stepper {
     const program = this.#current();
     const { memory } = this.#engine;
     if (this.#floats !== memory.floats) this.#takeViews();
-    this.#x.set(x);
+    if (this.#embedding === null) this.#x.set(x);
+    else if (!this.#embedding.lookUp(x, this.#x)) return null;
     this.#state.set(state);
     program.run();
     if (this.#floats !== memory.floats) this.#takeViews();

@@ -4,13 +4,16 @@
  *     y_t = W_2 relu(W_1 [x_{t-W+1}; ...; x_t] + b_1) + b_2
  *
  * It is a sequence model like the others: its state is the window of past inputs (zeros before the first), so it streams exactly.
+ * Codes lie in that window as they are, and each look at it looks them up.
  */
+import type { CodeColumn } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
 import type { Rng } from "../core/rng.js";
 import { describeShape } from "../core/shape.js";
 import type { Kernels } from "../kernels/index.js";
 import { type Tensor, tensor } from "../tensor/index.js";
 import { wantFloat } from "../tensor/op.js";
+import { type EmbeddedColumns, embeddingFront } from "./embedded-columns.js";
 import { Linear } from "./linear.js";
 import type { ForwardOptions, ForwardResult, SequenceModel } from "./model.js";
 import { Module } from "./module.js";
@@ -22,23 +25,30 @@ export interface WindowMLPSpec {
   type: "windowMLP";
   /** Steps the network sees, the current one included. */
   window: number;
+  /** Columns of x, codes included. */
   inputSize: number;
   hiddenSize: number;
   outputSize: number;
+  /** Columns of x that hold codes, which become learned vectors; default none. */
+  embeddings?: readonly CodeColumn[];
 }
 
 export class WindowMLP extends Module implements SequenceModel {
+  /** Null where x holds numbers only. */
+  readonly embedding: EmbeddedColumns | null;
   readonly hidden: Linear;
   readonly head: Linear;
   readonly causal = true;
   readonly #window: number;
   readonly #inputSize: number;
 
-  constructor({ window, inputSize, hiddenSize, outputSize }: WindowMLPSpec, { rng, engine }: { rng: Rng; engine?: Kernels }) {
+  constructor(spec: WindowMLPSpec, { rng, engine }: { rng: Rng; engine?: Kernels }) {
     super();
+    const { window, inputSize, hiddenSize, outputSize, embeddings } = spec;
+    this.embedding = embeddingFront(inputSize, embeddings, { rng, engine });
     this.#window = window;
     this.#inputSize = inputSize;
-    this.hidden = new Linear(window * inputSize, hiddenSize, { rng, engine });
+    this.hidden = new Linear(window * (this.embedding?.outputSize ?? inputSize), hiddenSize, { rng, engine });
     this.head = new Linear(hiddenSize, outputSize, { rng, engine });
   }
 
@@ -50,7 +60,7 @@ export class WindowMLP extends Module implements SequenceModel {
     return zeroState(this.stateSpec, batchSize, this.engine);
   }
 
-  /** @param x [batch, time, inputSize]; no gradient flows into it. Lengths and state as in recurrent layers. @throws OST_SHAPE, OST_LENGTH */
+  /** @param x [batch, time, inputSize]; no gradient flows into it. Lengths and state as in recurrent layers. @throws OST_SHAPE, OST_LENGTH, OST_RANGE */
   forward(x: Tensor, { state, lengths }: ForwardOptions = {}): ForwardResult {
     const width = this.#inputSize;
     if (x.shape.length !== 3 || x.shape[2] !== width) {
@@ -77,8 +87,15 @@ export class WindowMLP extends Module implements SequenceModel {
     });
     const carried = new Float32Array(batch * span);
     for (const [b, row] of history.entries()) carried.set(row.subarray(valid[b] * width, valid[b] * width + span), b * span);
-    const decide = (rows: Float32Array, shape: number[]) =>
-      this.head.forward(this.hidden.forward(tensor(rows, [...shape, span], { engine: x.engine })).relu());
+    const decide = (rows: Float32Array, shape: number[]) => {
+      const { embedding, hidden, head } = this;
+      const windows = embedding
+        ? embedding
+            .forward(tensor(rows, [...shape, this.#window, width], { engine: x.engine }))
+            .reshape([...shape, this.#window * embedding.outputSize])
+        : tensor(rows, [...shape, span], { engine: x.engine });
+      return head.forward(hidden.forward(windows).relu());
+    };
     const unfolded = () => {
       const rows = new Float32Array(batch * time * span);
       history.forEach((row, b) => {

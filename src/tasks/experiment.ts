@@ -47,6 +47,8 @@ export type ExperimentEvent =
       kind: "data";
       source: string;
       series: number;
+      /** Training copies in which columns are hidden, beside those. */
+      copies: number;
       features: number;
       classes: number;
       split: SplitSummary;
@@ -90,8 +92,8 @@ export function dataOptions(config: ExperimentConfig, tokenizers: Tokenizers = {
   const { targetKind } = taskOf(config);
   const loaded = Object.entries(categories).map(([column, category]): [string, CategoryOptions] => {
     if (category.kind !== "tokenizerJson") return [column, category];
-    const { file, ...rest } = category;
-    return [column, { ...rest, json: tokenizers[file] }];
+    const { file: _file, ...rest } = category;
+    return [column, { ...rest, json: tokenizers[column] }];
   });
   return {
     ...options,
@@ -102,13 +104,17 @@ export function dataOptions(config: ExperimentConfig, tokenizers: Tokenizers = {
   };
 }
 
-/** The content of every tokenizer.json that `data.categories` names, by the name. */
+/** The content of every tokenizer.json that `data.categories` names, by the column. */
 export type Tokenizers = Readonly<Record<string, unknown>>;
 
 /** @throws OST_COLUMN, OST_VALUE, OST_MISSING, OST_ORDER, OST_SPLIT, OST_TARGET, OST_CAUSAL for data that does not fit. */
-export function prepareExperiment(config: ExperimentConfig, table: Table, tokenizers?: Tokenizers): ExperimentData {
+export function prepareExperiment(
+  config: ExperimentConfig,
+  input: Table | PreparedData,
+  tokenizers?: Tokenizers,
+): ExperimentData {
   const { mode, window } = config;
-  const prepared = prepare(table, dataOptions(config, tokenizers));
+  const prepared = "preprocessing" in input ? input : prepare(input, dataOptions(config, tokenizers));
   const { targetKind } = taskOf(config);
   const everyStep = targetKind === "values" && mode === "streaming";
   const horizon = targetKind === "values" ? window.horizon : 0;
@@ -153,22 +159,23 @@ function provenanceOf(engine: Kernels, { engines }: TrainResult): string {
 }
 
 /**
- * Runs an experiment on a table. Null when `signal` ended it; the checkpoint is saved then.
+ * Runs an experiment on a table, or on data that is prepared already. Null when `signal` ended it; the checkpoint is saved then.
  *
  * @throws OST_* as `prepareExperiment` and `fitNetwork` do.
  */
 export async function runExperiment(
   config: ExperimentConfig,
-  table: Table,
+  input: Table | PreparedData,
   options: ExperimentOptions = {},
 ): Promise<ExperimentResult | null> {
   const { onEvent = () => {}, dataHashes = {}, engine = defaultEngine(), onLog, signal, tokenizers, ...fit } = options;
-  const { prepared, spec } = prepareExperiment(config, table, tokenizers);
+  const { prepared, spec } = prepareExperiment(config, input, tokenizers);
   const { series, preprocessing, split } = prepared;
   onEvent({
     kind: "data",
     source: prepared.source,
-    series: series.length,
+    series: series.filter(({ copy }) => !copy).length,
+    copies: series.filter(({ copy }) => copy).length,
     features: spec.features.length,
     classes: spec.classes.length,
     split,

@@ -1,7 +1,22 @@
 /** @file Trains one network on prepared data: batches or carried lanes, objective, validation loss, schedule and optimizer from the configuration. */
 import type { Batch, ExampleSpec, Part } from "../core/batch.js";
-import { type Rng, seed as seedRng } from "../core/rng.js";
-import { batches, type Examples, lanes, type PreparedData, partCode } from "../data/index.js";
+import { OstinatoError } from "../core/errors.js";
+import { seed as seedRng } from "../core/rng.js";
+import {
+  type AugmentOptions,
+  augment,
+  type BatchRecipe,
+  batches,
+  type Examples,
+  elementAt,
+  makeBatches,
+  type Prefetcher,
+  type PreparedData,
+  partCode,
+  runsOf,
+  stretches,
+  worthPrefetching,
+} from "../data/index.js";
 import { estimateMemory, type MemoryEstimate } from "../diagnose/memory-estimate.js";
 import type { Kernels } from "../kernels/index.js";
 import { type Architecture, buildNetwork, forwardBatch } from "../model/index.js";
@@ -16,6 +31,8 @@ export interface FitOptions
   extends Pick<TrainOptions<Batch>, "onLog" | "onProgress" | "signal" | "resume" | "otherEngine" | "fingerprint"> {
   checkpoint?: CheckpointStore;
   engine?: Kernels;
+  /** Makes batches ahead, as `train.prefetch` says; `workerPrefetcher` in Node. Absent: they are made in this thread. */
+  prefetcher?: Prefetcher;
 }
 
 export interface FittedNetwork {
@@ -23,13 +40,13 @@ export interface FittedNetwork {
   result: TrainResult;
 }
 
-/** @throws OST_NAN, OST_CHECKPOINT, OST_WINDOW */
+/** @throws OST_NAN, OST_CHECKPOINT, OST_WINDOW, OST_RANGE */
 export async function fitNetwork(
   config: ExperimentConfig,
   prepared: PreparedData,
   spec: ExampleSpec,
   architecture: Architecture,
-  { engine, ...options }: FitOptions = {},
+  { engine, prefetcher, ...options }: FitOptions = {},
 ): Promise<FittedNetwork> {
   const { train: settings, mode } = config;
   const task = taskOf(config);
@@ -41,13 +58,15 @@ export async function fitNetwork(
     labelSmoothing: settings.labelSmoothing,
     classWeights: settings.classWeights === "balanced" ? balancedWeights(prepared, spec.classes.length) : null,
   };
-  const trainBatches = trainingBatches(config, prepared);
+  const recipe = trainingRecipe(config, prepared);
   const validationBatches = () => evaluationBatches(config, prepared, "validation", { thinned: THINNED_VALIDATION });
-  const result = await train<Batch>(network, {
+  const schedule = makeSchedule(settings, () => makeBatches(recipe, seedRng(0)).skip(Number.POSITIVE_INFINITY));
+  const prefetched = prefetches(settings.prefetch, recipe, prefetcher) ? prefetcher?.(recipe) : undefined;
+  const fit = train<Batch>(network, {
     ...options,
-    memory: network instanceof RecurrentNetwork ? memoryOfStep(config, prepared, spec, network) : undefined,
+    memory: network instanceof RecurrentNetwork ? memoryOfStep(config, recipe, spec, network) : undefined,
     optimizer,
-    data: (_, rng) => trainBatches(rng),
+    data: (_, rng) => prefetched?.batches(rng) ?? makeBatches(recipe, rng),
     objective: (batch, { rng, state }) => {
       const carried = state && batch.reset ? resetRows(state, network.initialState(batch.batchSize), batch.reset) : state;
       const { prediction, state: next } = forwardBatch(network, spec, batch, { rng, state: carried });
@@ -67,52 +86,93 @@ export async function fitNetwork(
     epochs: settings.epochs,
     maxSteps: settings.maxSteps,
     clipNorm: settings.clipNorm ?? Number.POSITIVE_INFINITY,
-    schedule: makeSchedule(settings, () => countBatches(trainBatches)),
+    schedule,
     earlyStopping: settings.earlyStopping ?? undefined,
     seed: settings.seed,
   });
-  return { network, result };
+  return { network, result: await fit.finally(() => prefetched?.close()) };
 }
 
-/** Batches of one training epoch in the order of a generator. */
-function trainingBatches(config: ExperimentConfig, prepared: PreparedData): (rng: Rng) => Iterable<Batch> {
-  const { train: settings, window, mode } = config;
-  if (mode === "streaming") {
-    const chunk = window.length as number;
-    return (rng) =>
-      lanes(prepared, {
-        batchSize: settings.batchSize,
-        chunk,
-        part: "train",
-        rng,
-        horizon: window.horizon,
-        maxLength: laneLength(config, prepared),
-      });
+/** @throws OST_RANGE if a worker is asked for where nothing can start one. */
+function prefetches(choice: "auto" | "on" | "off", recipe: BatchRecipe, prefetcher: Prefetcher | undefined): boolean {
+  if (choice === "on" && !prefetcher) {
+    throw new OstinatoError("OST_RANGE", {
+      what: "nothing is given that could make batches ahead",
+      expected: "a prefetcher",
+      got: "train.prefetch: on, and none",
+      where: "fitNetwork",
+      repair: "pass prefetcher: workerPrefetcher of ostinato/node, or set train.prefetch: auto",
+    });
   }
-  const examples = taskOf(config).examples(prepared, config, "train");
-  return (rng) => batches(examples, { batchSize: settings.batchSize, rng, normalize: window.normalize });
+  return choice === "on" || (choice === "auto" && prefetcher !== undefined && worthPrefetching(recipe));
+}
+
+/** What the batches of a training epoch are made from. @throws OST_WINDOW, OST_RANGE */
+export function trainingRecipe(config: ExperimentConfig, prepared: PreparedData): BatchRecipe {
+  const { train: settings, window, mode } = config;
+  const { batchSize, maxTokens, shuffleBuffer } = settings;
+  if (mode === "streaming") {
+    if (settings.augment) throw augmentedLanes();
+    const chunk = window.length as number;
+    const rows = maxTokens === undefined ? batchSize : Math.max(1, Math.floor(maxTokens / chunk));
+    const maxLength = laneLength(rows, chunk, prepared);
+    return {
+      kind: "lanes",
+      data: prepared,
+      options: { batchSize: rows, chunk, part: "train", horizon: window.horizon, maxLength },
+    };
+  }
+  const plain = taskOf(config).examples(prepared, config, "train");
+  const examples = settings.augment ? augment(plain, settings.augment as AugmentOptions) : plain;
+  const options = { batchSize: rowsOf(settings, examples), maxTokens, shuffleBuffer, normalize: window.normalize };
+  return { kind: "batches", rows: examples, options };
+}
+
+/** Rows of a batch that is limited by its steps, at most. */
+const TOKEN_ROWS = 1_024;
+
+/** Rows of a batch at most: as configured, or as many as a budget of steps allows. */
+function rowsOf({ batchSize, maxTokens }: ExperimentConfig["train"], examples: Examples): number {
+  if (maxTokens === undefined) return batchSize;
+  return Math.max(1, Math.min(TOKEN_ROWS, Math.floor(maxTokens / Math.max(1, examples.shortest))));
+}
+
+function augmentedLanes(): OstinatoError {
+  return new OstinatoError("OST_RANGE", {
+    what: "a stream whose state is carried on cannot be varied",
+    expected: "windows or whole sequences",
+    got: "mode: streaming",
+    where: "train.augment",
+    repair: "remove train.augment, or set mode: causal",
+  });
 }
 
 /** What an update takes on the longest batch there is. */
 function memoryOfStep(
-  config: ExperimentConfig,
-  prepared: PreparedData,
+  { train: settings, window }: ExperimentConfig,
+  recipe: BatchRecipe,
   { targetKind, everyStep }: ExampleSpec,
   network: RecurrentNetwork,
 ): MemoryEstimate {
-  const { train: settings, window } = config;
+  const longest = recipe.kind === "lanes" ? recipe.options.chunk : longestOf(recipe.rows);
+  const { batchSize } = recipe.options;
+  const { maxTokens } = settings;
   return estimateMemory(network, {
-    batch: settings.batchSize,
-    time: window.length ?? longestOf(taskOf(config).examples(prepared, config, "train")),
+    batch: maxTokens === undefined ? batchSize : Math.max(1, Math.min(batchSize, Math.floor(maxTokens / Math.max(1, longest)))),
+    time: Math.max(longest, window.length ?? 0),
     reads: targetKind === "tags" || everyStep ? "output" : "last",
     loss: targetKind === "values" ? "pointwise" : "crossEntropy",
     moments: settings.optimizer === "sgd" ? Math.sign(settings.momentum) : 2,
   });
 }
 
+/** Steps of the longest row there can be. */
+function longestOf({ runs, augmentation }: Pick<Examples, "runs" | "augmentation">): number {
+  return augmentation?.longest(runs.longest) ?? runs.longest;
+}
+
 /** Long series are cut so that they fill the lanes, into pieces of at least eight chunks. */
-function laneLength({ train: { batchSize }, window }: ExperimentConfig, prepared: PreparedData): number {
-  const chunk = window.length as number;
+function laneLength(batchSize: number, chunk: number, prepared: PreparedData): number {
   const share = Math.ceil(prepared.split.train / batchSize / chunk);
   return Math.max(8, share) * chunk;
 }
@@ -148,22 +208,12 @@ export function evaluationBatches(
         ? Math.max(1, Math.min(Math.ceil((window.length ?? 1) / 4), Math.floor(prepared.split[part] / thinned)))
         : undefined;
   const examples = taskOf(config).examples(prepared, config, part, { stride, served: true });
-  const rows = Math.floor(EVALUATED_STEPS / Math.max(1, longestOf(examples)));
+  const rows = Math.floor(EVALUATED_STEPS / Math.max(1, examples.longest));
   return batches(examples, { batchSize: Math.max(1, Math.min(256, rows)), normalize: window.normalize });
 }
 
 /** Most steps, over all rows of a batch together, that are predicted at once: the memory of judging does not grow with the sequences. */
 const EVALUATED_STEPS = 65_536;
-
-function longestOf({ length }: Examples): number {
-  return length.reduce((most, steps) => Math.max(most, steps), 0);
-}
-
-function countBatches(trainBatches: (rng: Rng) => Iterable<Batch>): number {
-  let count = 0;
-  for (const _ of trainBatches(seedRng(0))) count++;
-  return count;
-}
 
 function makeOptimizer(
   { optimizer, learningRate, weightDecay, momentum }: ExperimentConfig["train"],
@@ -196,12 +246,17 @@ function balancedWeights({ series, preprocessing }: PreparedData, classes: numbe
   const perSeries = preprocessing.targetKind === "class";
   const code = partCode("train");
   let total = 0;
-  for (const { classes: indices, part, length } of series) {
-    for (let i = 0; i < (perSeries ? 1 : length); i++) {
-      const index = (indices as Int32Array)[i];
-      if (part[i] !== code || index < 0) continue;
-      counts[index]++;
-      total++;
+  const count = (index: number) => {
+    if (index < 0) return;
+    counts[index]++;
+    total++;
+  };
+  for (const { classes: indices, part } of series) {
+    if (!indices) continue;
+    if (perSeries) {
+      if (part[0] === code) count(elementAt(indices, 0));
+    } else {
+      for (const [from, to] of runsOf(part, code)) for (const some of stretches(indices, { from, to })) some.forEach(count);
     }
   }
   return Float32Array.from(counts, (n) => (n > 0 ? total / (classes * n) : 1));

@@ -1,11 +1,13 @@
 export { configJsonSchema, configSchema, type ExperimentConfig, type ExperimentConfigInput, parseConfig } from "./config.js";
 export {
+  dataOptions,
   type ExperimentEvent,
   type ExperimentOptions,
   type ExperimentResult,
   type Metrics,
   prepareExperiment,
   runExperiment,
+  type Tokenizers,
   VERSION,
 } from "./experiment.js";
 export { evaluationBatches, type FitOptions, type FittedNetwork, fitNetwork } from "./fit-network.js";

@@ -5,7 +5,7 @@
 import type { Batch, ExampleSpec, Part } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
 import { seed as seedRng } from "../core/rng.js";
-import { type PreparedData, partCode, runsOf } from "../data/index.js";
+import { type PreparedData, type PreparedSeries, partCode, runsOf, stretches } from "../data/index.js";
 import { type Contender, evaluate, judgeStepwise, maseScale, type Report } from "../evaluate/index.js";
 import type { Predictor } from "../model/index.js";
 import type { ExperimentConfig } from "./config.js";
@@ -122,10 +122,14 @@ export function splitNotes({ data }: ExperimentConfig, { series }: PreparedData)
   let tested = { entity: "", at: Number.POSITIVE_INFINITY };
   for (const { entity, time, part, copy } of series) {
     if (copy || !time) continue;
-    for (let i = 0; i < part.length; i++) {
-      const isTest = part[i] === partCode("test");
-      if (!isTest && part[i] > 0 && time[i] > learned.at) learned = { entity, at: time[i] };
-      if (isTest && time[i] < tested.at) tested = { entity, at: time[i] };
+    let i = 0;
+    for (const times of stretches(time)) {
+      for (const at of times) {
+        const code = part[i++];
+        const isTest = code === partCode("test");
+        if (!isTest && code > 0 && at > learned.at) learned = { entity, at };
+        if (isTest && at < tested.at) tested = { entity, at };
+      }
     }
   }
   if (learned.at < tested.at) return [];
@@ -149,15 +153,28 @@ export function scoringOptions(config: ExperimentConfig, prepared: PreparedData)
 /** The denominator of MASE for each target. @throws OST_WINDOW, OST_TARGET where the training part gives none. */
 export function trainingScales({ evaluation }: ExperimentConfig, { preprocessing, series }: PreparedData): number[] {
   const width = preprocessing.roles.target.length;
-  const training = (k: number) =>
-    series
-      .filter(({ copy }) => !copy)
-      .flatMap(({ values, part }) =>
-        runsOf(part, partCode("train")).map(([from, to]) =>
-          Float32Array.from({ length: to - from }, (_, i) => (values as Float32Array)[(from + i) * width + k]),
-        ),
-      );
-  return Array.from({ length: width }, (_, k) => maseScale(training(k), { period: evaluation.period ?? 1 }));
+  const period = evaluation.period ?? 1;
+  return Array.from({ length: width }, (_, k) => maseScale(trainingColumn(series, { width, k, period }), { period }));
+}
+
+/** Steps of a column that are looked at together. */
+const PIECE = 16_384;
+
+/** A target column over the training part, in pieces that each begin a period early, so that every pair of values is in one of them. */
+function* trainingColumn(
+  series: readonly PreparedSeries[],
+  { width, k, period }: { width: number; k: number; period: number },
+): Generator<Float32Array> {
+  for (const { values, part, copy } of series) {
+    if (copy || !values) continue;
+    for (const [from, to] of runsOf(part, partCode("train"))) {
+      for (let at = from; at < to; at += PIECE) {
+        const first = Math.max(from, at - period);
+        const rows = values.subarray(first * width, Math.min(to, at + PIECE) * width);
+        yield Float32Array.from({ length: rows.length / width }, (_, i) => rows[i * width + k]);
+      }
+    }
+  }
 }
 
 /** Undefined where a series is too short or constant, so that MASE has no scale. */

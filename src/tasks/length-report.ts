@@ -6,7 +6,7 @@
  */
 import type { Batch, ExampleSpec } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
-import { batches, type Examples, type PreparedData, windows } from "../data/index.js";
+import { batches, type Example, type Examples, type PreparedData, RunList, windows } from "../data/index.js";
 import { evaluate, LENGTH_MULTIPLES, type LengthShift, lengthShift, METRICS } from "../evaluate/index.js";
 import type { Predictor } from "../model/index.js";
 import type { ExperimentConfig } from "./config.js";
@@ -56,17 +56,18 @@ function stretchesOf({ mode, window }: ExperimentConfig, prepared: PreparedData,
     if (error instanceof OstinatoError && error.code === "OST_WINDOW") return null;
     throw error;
   }
-  const whole = Array.from({ length: found.count }, (_, i) => i).filter((i) => found.length[i] === length);
-  const every = Math.ceil(whole.length / MAX_PLACES);
-  const kept = whole.filter((_, i) => i % every === 0);
-  if (kept.length === 0) return null;
-  const pick = (list: Int32Array) => Int32Array.from(kept, (i) => list[i]);
-  return { ...found, count: kept.length, length: pick(found.length), series: pick(found.series), start: pick(found.start) };
+  let whole = 0;
+  for (const example of found.runs) if (example.length === length) whole++;
+  const every = Math.ceil(whole / MAX_PLACES);
+  const kept: Example[] = [];
+  let seen = 0;
+  for (const example of found.runs) if (example.length === length && seen++ % every === 0) kept.push(example);
+  return kept.length === 0 ? null : found.with({ runs: RunList.of(kept) });
 }
 
 function endingAtSamePlaces(examples: Examples, length: number): Examples {
-  const start = examples.start.map((from, i) => from + examples.length[i] - length);
-  return { ...examples, start, length: new Int32Array(examples.count).fill(length) };
+  const ending = [...examples.runs].map((one) => ({ series: one.series, start: one.start + one.length - length, length }));
+  return examples.with({ runs: RunList.of(ending) });
 }
 
 /** The batch with the targets of all but the last `count` steps removed, where every step has one. */

@@ -5,18 +5,19 @@ import type { ExperimentConfig } from "./config.js";
 
 export function mainArchitecture({ model }: ExperimentConfig, spec: ExampleSpec): Architecture {
   const outputSize = spec.targetKind === "values" ? spec.horizon * spec.targets.length : spec.classes.length;
-  return recurrentSpec({ ...model, inputSize: spec.features.length, outputSize });
+  const embeddings = spec.codes && { embeddings: spec.codes };
+  return recurrentSpec({ ...model, inputSize: spec.features.length, outputSize, ...embeddings });
 }
 
 /** "Is the big one needed?": a GRU of a quarter of the width, and a perceptron on a short window. */
 export function rivalArchitectures({ window, task, model }: ExperimentConfig, main: Architecture): Architecture[] {
-  const { inputSize, outputSize, hiddenSize } = main;
+  const { inputSize, outputSize, hiddenSize, embeddings } = main;
   const rivals: Architecture[] = [];
   if (main.type === "recurrent" && hasNarrowRival(model)) {
     rivals.push({ ...main, cell: "gru", hiddenSize: Math.max(NARROWEST, Math.round(hiddenSize / 4)) });
   }
   const steps = Math.min(task === "forecast" ? 24 : 8, window.length ?? 8);
-  rivals.push({ type: "windowMLP", window: steps, inputSize, hiddenSize: 32, outputSize });
+  rivals.push({ type: "windowMLP", window: steps, inputSize, hiddenSize: 32, outputSize, ...(embeddings && { embeddings }) });
   return rivals;
 }
 

@@ -24,7 +24,7 @@ export interface Task {
   /** What one scored thing is called. */
   readonly unit: string;
   /** Windows or whole sequences of a part; for a model that does not carry its state. */
-  examples(prepared: PreparedData, config: ExperimentConfig, part: Part, options?: ExampleOptions): Examples;
+  examples<P extends Part>(prepared: PreparedData, config: ExperimentConfig, part: P, options?: ExampleOptions): Examples<P>;
   /** The scalar to be minimised. Targets that are missing and padded steps take no part. */
   loss(prediction: Tensor, batch: Batch, options: LossOptions): Tensor;
   /** What the loss of the batch is a mean over, so that the means of several batches can be joined; 0 where no target is there. */

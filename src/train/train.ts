@@ -17,8 +17,11 @@ import { type Objective, trainStep } from "./train-step.js";
 
 export interface TrainOptions<B> {
   optimizer: Optimizer;
-  /** The batches of one epoch; their order may depend on nothing but the arguments. */
-  data: (epoch: number, rng: Rng) => Iterable<B>;
+  /**
+   * The batches of one epoch; their order may depend on nothing but the arguments. A resumed run passes over those that its checkpoint has
+   * seen by `skip`, where what is returned has it, and else by reading them.
+   */
+  data: (epoch: number, rng: Rng) => Iterable<B> | AsyncIterable<B>;
   /** The loss of a batch. `state` is what the objective of the batch before returned in the same epoch. */
   objective: (batch: B, context: { rng: Rng; state?: State }) => Objective;
   /** Validation loss, lower is better; called at the end of every epoch. Absent: no early stopping, the last weights are kept. */
@@ -164,9 +167,10 @@ async function runEpochs<B>(model: SequenceModel, options: TrainOptions<B>, base
   let validation: number | null = null;
 
   while (!run.finished && run.epoch < epochs && (run.step < maxSteps || run.cursor > 0)) {
-    let position = 0;
+    const data = options.data(run.epoch, seedRng(epochSeed(seed, run.epoch)));
+    let position = skipped(data, run.cursor);
     let unfinished = false;
-    for (const batch of options.data(run.epoch, seedRng(epochSeed(seed, run.epoch)))) {
+    for await (const batch of data) {
       if (position++ < run.cursor) continue;
       if (run.step >= maxSteps) {
         unfinished = true;
@@ -258,6 +262,13 @@ async function runEpochs<B>(model: SequenceModel, options: TrainOptions<B>, base
   }
   for (const [name, values] of run.bestWeights) parameters.get(name)?.assign(values);
   return result(stopped);
+}
+
+/** Passes over the batches that a checkpoint has seen, where that can be done without making them. @returns how many. */
+function skipped(data: object, cursor: number): number {
+  if (cursor === 0 || !("skip" in data && typeof data.skip === "function")) return 0;
+  data.skip(cursor);
+  return cursor;
 }
 
 /** What changes as a run goes on, apart from model, optimizer and schedule. */

@@ -5,6 +5,7 @@
  * A configuration gives all of it (`subjectOf`); a pipeline of a user's own is audited by filling in the same four things.
  */
 import type { Part, TargetKind } from "../../core/batch.js";
+import type { OstinatoError } from "../../core/errors.js";
 import type { Roles, Series } from "../series.js";
 import type { Table } from "../table.js";
 
@@ -51,4 +52,10 @@ export interface AuditSubject {
   length: number;
   horizon: number;
   stride: number;
+  /** Steps a model reads of each series, where a row becomes several (a text its tokens); else its rows. */
+  steps?: readonly number[];
+  /** What kept the subject from being made in full. */
+  faults?: readonly OstinatoError[];
+  /** Some examples of a part in words, the first and the last among them. */
+  describe?: (part: Part, count: number) => string[];
 }

@@ -1,3 +1,15 @@
+export { type LogGroup, LogMiner, type LogMinerOptions } from "./log-miner.js";
+export { LogTemplates } from "./log-template.js";
+export { DEFAULT_MASKS, type Mask } from "./mask.js";
 export { Position } from "./position.js";
 export { type CountedCodes, RunningCount, type RunningCountOptions } from "./running-count.js";
+export {
+  type SessionColumns,
+  Sessionizer,
+  type SessionizerOptions,
+  type SessionRow,
+  type SessionRows,
+  sessionize,
+  sessionKey,
+} from "./sessionizer.js";
 export { TimeDelta, type TimeDeltaOptions } from "./time-delta.js";

@@ -1,136 +1,157 @@
 /**
- * @file Reads data files into tables, by the file's extension: .csv, .tsv, .ndjson, .jsonl, .ts.
+ * @file Reads data: files of many formats, folders of them and queries over them, in chunks of bounded size or into one table.
  */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { readFile } from "node:fs/promises";
-import { basename, extname } from "node:path";
+import { stat } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import { OstinatoError } from "../../core/errors.js";
-import { type Table, type TextTable, tableFromTexts } from "../table.js";
-import { readCsv } from "./csv.js";
-import { readNdjson } from "./ndjson.js";
-import { readTs } from "./ts.js";
+import { numberReader } from "../number-format.js";
+import type { Table, TableChunk } from "../table.js";
+import { readBytes, unreadable } from "./bytes.js";
+import { conllReader } from "./conll.js";
+import { csvReader } from "./csv.js";
+import { decodeText } from "./decode.js";
+import { gather } from "./gather.js";
+import { ndjsonReader } from "./ndjson.js";
+import { type Format, type ReadOptions, resolveRead } from "./options.js";
+import { readParquet } from "./parquet.js";
+import { ProgressMeter, type ReadProgress } from "./progress.js";
+import { Sheet, type SheetPlan } from "./sheet.js";
+import { type DataFiles, type SourceFile, sourceFiles } from "./source-file.js";
+import { querySql } from "./sql.js";
+import { sequenceReader, textReader } from "./text.js";
+import type { ReaderOptions, TextReader } from "./text-reader.js";
+import { tsReader } from "./ts.js";
+import { Recordings, readWav } from "./wav.js";
 
-export { readCsv } from "./csv.js";
-export { readNdjson } from "./ndjson.js";
-export { readTs } from "./ts.js";
+export {
+  ENCODINGS,
+  type Encoding,
+  FORMATS,
+  type Format,
+  READ_DEFAULTS,
+  type ReadOptions,
+  TEXT_UNITS,
+  type TextUnit,
+} from "./options.js";
+export type { ReadProgress } from "./progress.js";
+export type { DataFiles } from "./source-file.js";
+export { type QueryOptions, querySql } from "./sql.js";
 
-const READERS: Record<string, (text: string, source: string) => TextTable> = {
-  ".csv": readCsv,
-  ".tsv": (text, source) => readCsv(text, source, { delimiter: "\t" }),
-  ".ndjson": readNdjson,
-  ".jsonl": readNdjson,
-  ".ts": readTs,
+export interface ReadTableOptions {
+  /** Columns to keep as text although they look numeric, such as labels and entities. */
+  text?: readonly string[];
+  /** Columns to keep; the others are dropped while reading. Default all. */
+  only?: readonly string[] | null;
+  /** Columns that must hold numbers: a cell that does not is an error, or with `read.bad: "skip"` its row is left out. */
+  numeric?: readonly string[];
+  /** The settings of `data.read`. */
+  read?: ReadOptions;
+  /** A query over the files, which are views named by their keys, or by their names without extension. See `querySql`. */
+  sql?: string | null;
+  /** Called at most ten times a second, and once at the end. */
+  onProgress?: (progress: ReadProgress) => void;
+  signal?: AbortSignal;
+}
+
+export interface ReadChunksOptions extends ReadTableOptions {
+  /** Most rows of a chunk. Default 8192. */
+  chunkRows?: number;
+  /** About the most text of a chunk. Default 4 MiB. */
+  chunkBytes?: number;
+  /** Size of the blocks a file is read in. Default 1 MiB. */
+  blockBytes?: number;
+}
+
+const TEXT_READERS: Record<Exclude<Format, "parquet" | "wav">, (sheet: Sheet, options: ReaderOptions) => TextReader> = {
+  csv: csvReader,
+  tsv: csvReader,
+  ndjson: ndjsonReader,
+  ts: tsReader,
+  text: textReader,
+  sequences: sequenceReader,
+  conll: conllReader,
+  conllu: conllReader,
 };
 
-/** One file, several with the same columns, or one per part of the split. */
-export type DataFiles = string | readonly string[] | Readonly<Record<string, string>>;
+/**
+ * Reads files chunk by chunk, their rows one below the other; no more than a few chunks are held.
+ *
+ * A column is given as numbers in a chunk where all its cells there are numbers or missing, unless it is one of `text`; once it was given
+ * as texts it always is. With a record of part -> path a column `part` holds the key. In folders and globs, a column `file` holds the path
+ * below the folder. The `sequence`, `sentence`, `paragraph` and `document` numbers of several files are made unique by a prefix: the part,
+ * else the number of the source, and in a folder the file's path.
+ *
+ * @throws OST_FILE   if a file is missing, unreadable or empty, or no file of a folder fits.
+ * @throws OST_FORMAT if a file is not what its extension or `read` says; the line is named.
+ * @throws OST_COLUMN if a name occurs twice, or the files have different columns.
+ * @throws OST_VALUE  if a column of `numeric` holds something else; row and column are named.
+ */
+export async function* readChunks(files: DataFiles, options: ReadChunksOptions = {}): AsyncGenerator<TableChunk> {
+  const read = resolveRead(options.read);
+  if (options.sql) {
+    yield* querySql(options.sql, { ...options, files, read });
+    return;
+  }
+  const plan = planOf(options, read);
+  const { files: found } = await sourceFiles(files, read);
+  const meter = new ProgressMeter(
+    options.onProgress,
+    found.reduce((sum, { bytes }) => sum + bytes, 0),
+  );
+  const recordings = new Recordings(read.audio);
+  const { blockBytes = 1 << 20, signal } = options;
+  let first: { source: string; names: string[] } | null = null;
+  for (const file of found) {
+    meter.begin(file.name);
+    const sheet = new Sheet(file.name, plan, file.fixed);
+    const bytes = { blockBytes, onBytes: (count: number) => meter.addBytes(count), signal };
+    for await (const chunk of chunksOf(
+      file,
+      sheet,
+      { read: { ...read, format: file.format }, prefix: prefixOf(file, found) },
+      recordings,
+      bytes,
+    )) {
+      signal?.throwIfAborted();
+      if (first && chunk.rows > 0) checkColumns(first, sheet.names, file.name, false);
+      meter.addRows(chunk.rows);
+      yield chunk;
+    }
+    if (sheet.width === 0) continue;
+    if (first) checkColumns(first, sheet.names, file.name, true);
+    else first = { source: file.name, names: sheet.names };
+  }
+  meter.end();
+}
 
 /**
- * Reads files into one table, their rows one below the other.
+ * Reads files into one table: the concatenation of their chunks (see {@link readChunks}). Texts of numeric columns are not kept, unless
+ * asked for or where they are whole numbers of which a float would lose digits. Where a column turns out to hold texts only after some
+ * chunks, the files are read a second time.
  *
- * With a record of part -> path a column `part` holds the key. The `sequence` numbers of several .ts files are made unique by a prefix:
- * the part, else the number of the file.
- *
- * @param options `text`: columns to keep as text although they look numeric, such as labels and entities.
- * @throws OST_FILE   if a file is missing, unreadable or empty.
- * @throws OST_FORMAT if a file is not what its extension says; the line is named.
- * @throws OST_COLUMN if the files have different columns.
+ * @throws as `readChunks` does, and OST_FILE if no row is left.
  */
-export async function readTable(files: DataFiles, { text = [] }: { text?: readonly string[] } = {}): Promise<Table> {
-  const named = typeof files === "object" && !Array.isArray(files);
-  const paths: [key: string, path: string][] =
-    typeof files === "string"
-      ? [["1", files]]
-      : Object.entries(files).map(([key, path]) => [named ? key : String(Number(key) + 1), path]);
-  if (paths.length === 0)
-    throw new OstinatoError("OST_FILE", { what: "no file is named", expected: "at least one path", where: "data.source" });
-  const tables: TextTable[] = [];
-  for (const [key, path] of paths) {
-    const table = await readTexts(path);
-    if (paths.length > 1 && extname(path).toLowerCase() === ".ts") prefixSequences(table, key);
-    if (named) addPart(table, key);
-    tables.push(table);
-  }
-  return tableFromTexts(tables, { text: [...text, "sequence"] });
+export async function readTable(files: DataFiles, options: ReadTableOptions = {}): Promise<Table> {
+  return tableOf(files, options);
 }
 
-async function readTexts(path: string): Promise<TextTable> {
-  const source = basename(path);
-  const extension = extname(path).toLowerCase();
-  const read = READERS[extension];
-  if (!read) {
-    throw new OstinatoError("OST_FORMAT", {
-      what: "the extension says no known format",
-      expected: Object.keys(READERS).join(", "),
-      got: extension || "no extension",
-      where: path,
-      repair: "rename or convert the file",
-    });
+/** `readTable` with the sizes of chunks, on which the table does not depend. */
+export async function tableOf(files: DataFiles, options: ReadChunksOptions): Promise<Table> {
+  const read = resolveRead(options.read);
+  const parse = numberReader(read.decimal, read.thousands);
+  const where = typeof files === "string" ? files : Object.values(files).join(", ");
+  let text = options.text ?? [];
+  for (;;) {
+    const { table, texts } = await gather(readChunks(files, { ...options, text }), parse, where);
+    if (table === null) {
+      text = [...text, ...texts];
+      continue;
+    }
+    const { ignored } = await sourceFiles(files, read);
+    return ignored > 0 ? { ...table, ignoredFiles: ignored } : table;
   }
-  const bytes = await readBytes(path);
-  if (bytes.length === 0) {
-    throw new OstinatoError("OST_FILE", { what: "the file is empty", expected: "data", got: "0 bytes", where: path });
-  }
-  let text: string;
-  try {
-    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch (cause) {
-    throw new OstinatoError(
-      "OST_FORMAT",
-      {
-        what: "the file is not UTF-8 text",
-        expected: "UTF-8",
-        got: "other bytes",
-        where: path,
-        repair: "save the file as UTF-8",
-      },
-      { cause },
-    );
-  }
-  return read(text, source);
-}
-
-async function readBytes(path: string): Promise<Uint8Array> {
-  try {
-    return await readFile(path);
-  } catch (cause) {
-    throw unreadable(path, cause);
-  }
-}
-
-function unreadable(path: string, cause: unknown): OstinatoError {
-  const code = (cause as NodeJS.ErrnoException).code;
-  return new OstinatoError(
-    "OST_FILE",
-    {
-      what: code === "ENOENT" ? "the file does not exist" : "the file cannot be read",
-      expected: "a readable file",
-      got: code ?? String(cause),
-      where: path,
-      repair: "check the path; paths in a configuration are relative to its own folder",
-    },
-    { cause },
-  );
-}
-
-function prefixSequences({ names, cells }: TextTable, prefix: string): void {
-  const c = names.indexOf("sequence");
-  cells[c] = cells[c].map((sequence) => `${prefix}-${sequence}`);
-}
-
-function addPart(table: TextTable, part: string): void {
-  if (table.names.includes("part")) {
-    throw new OstinatoError("OST_COLUMN", {
-      what: 'the file has a column "part" already',
-      expected: 'no such column, since "part" will hold the name of the file\'s part',
-      where: table.source,
-      repair: "rename the column, or name the files as a list",
-    });
-  }
-  table.names.push("part");
-  table.cells.push(new Array<string>(table.cells[0].length).fill(part));
 }
 
 /** The SHA-256 of a file in hexadecimal, for provenance. @throws OST_FILE if it cannot be read. */
@@ -142,4 +163,79 @@ export async function hashFile(path: string): Promise<string> {
     throw unreadable(path, cause);
   }
   return hash.digest("hex");
+}
+
+/**
+ * The SHA-256 of a source: of the file, or for a folder or a glob of the lines "<hash>  <path below the folder>" of the files that are read.
+ * @throws OST_FILE
+ */
+export async function hashSource(path: string, read: ReadOptions = {}): Promise<string> {
+  const isFile = await stat(path).then(
+    (info) => info.isFile(),
+    () => false,
+  );
+  if (isFile) return hashFile(path);
+  const { files } = await sourceFiles(path, resolveRead(read));
+  const hash = createHash("sha256");
+  for (const { path: file, name } of files) hash.update(`${await hashFile(file)}  ${name}\n`);
+  return hash.digest("hex");
+}
+
+function planOf(
+  { text = [], only, numeric = [], chunkRows = 8192, chunkBytes = 1 << 22 }: ReadChunksOptions,
+  read: Required<ReadOptions>,
+): SheetPlan {
+  return {
+    only: only ? new Set(only) : null,
+    text: new Set(text),
+    numeric: new Set(numeric),
+    parse: numberReader(read.decimal, read.thousands),
+    bad: read.bad,
+    chunkRows,
+    chunkBytes,
+  };
+}
+
+function chunksOf(
+  file: SourceFile,
+  sheet: Sheet,
+  options: ReaderOptions,
+  recordings: Recordings,
+  bytes: { blockBytes: number; onBytes: (count: number) => void; signal?: AbortSignal },
+): AsyncGenerator<TableChunk> {
+  if (file.format === "parquet") return readParquet(file.path, sheet, bytes);
+  if (file.format === "wav") return readWav(file.path, sheet, recordings, bytes);
+  const reader = TEXT_READERS[file.format](sheet, options);
+  return textChunks(reader, decodeText(readBytes(file.path, bytes), options.read.encoding, file.path));
+}
+
+async function* textChunks(reader: TextReader, blocks: AsyncIterable<string>): AsyncGenerator<TableChunk> {
+  for await (const block of blocks) yield* reader.take(block, false);
+  yield* reader.take("", true);
+}
+
+/** What goes before the numbers of a file's sequences. */
+function prefixOf(file: SourceFile, found: readonly SourceFile[]): string {
+  if (found.length === 1) return "";
+  const alone = found.filter(({ key }) => key === file.key).length === 1;
+  return alone ? file.key : file.name;
+}
+
+/** @throws OST_COLUMN if a file has a column more than the first, or at its end one less. */
+function checkColumns(
+  first: { source: string; names: string[] },
+  names: readonly string[],
+  source: string,
+  ended: boolean,
+): void {
+  const odd =
+    names.find((name) => !first.names.includes(name)) ?? (ended ? first.names.find((name) => !names.includes(name)) : undefined);
+  if (odd === undefined) return;
+  throw new OstinatoError("OST_COLUMN", {
+    what: "the files have different columns",
+    expected: `the columns of ${first.source}: ${first.names.join(", ")}`,
+    got: `${names.join(", ")} ("${odd}" is in one only)`,
+    where: source,
+    repair: "bring the files to the same columns",
+  });
 }

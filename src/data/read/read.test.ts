@@ -55,7 +55,7 @@ describe("csv and tsv", () => {
     expect((await refusal(await file("numbers.csv", "1,2\n3,4\n"))).message).toMatch(/OST_FORMAT.*names no columns/);
     expect((await refusal(await file("semicolon.csv", "a;b\n1;2\n"))).message).toMatch(/OST_FORMAT.*separated by ";"/);
     expect((await refusal(await file("latin.csv", new Uint8Array([97, 10, 0xe9, 10])))).message).toMatch(/OST_FORMAT.*UTF-8/);
-    expect((await refusal(await file("a.parquet", "x"))).message).toMatch(/OST_FORMAT.*extension/);
+    expect((await refusal(await file("a.docx", "x"))).message).toMatch(/OST_FORMAT.*extension/);
     expect((await refusal(folder)).message).toMatch(/OST_FORMAT|OST_FILE/);
   });
 });
@@ -90,6 +90,38 @@ describe(".ts archives", () => {
     ]);
   });
 
+  it("may be univariate, of numeric targets, with time stamps, or without labels", async () => {
+    const cells = async (name: string, text: string) =>
+      (await readTable(await file(name, text))).columns.map(({ name, numbers, texts }) => [name, texts ?? [...numbers!]]);
+    expect(await cells("uni.ts", "@univariate true\n@classLabel false\n@data\n1,?\n3\n")).toEqual([
+      ["sequence", ["1", "1", "2"]],
+      ["step", [0, 1, 0]],
+      ["dim1", [1, NaN, 3]],
+    ]);
+    expect(await cells("target.ts", "@dimensions 2\n@targetlabel true\n@data\n1:2:0.5\n")).toContainEqual(["label", [0.5]]);
+    expect(
+      await cells(
+        "stamps.ts",
+        "@timeStamps true\n@dimensions 2\n@classLabel true a\n@data\n(2024-01-01 10:00:00,1),(7,?):(2024-01-01 10:00:00,3),(7,4):a\n",
+      ),
+    ).toEqual([
+      ["sequence", ["1", "1"]],
+      ["step", [0, 1]],
+      ["time", ["2024-01-01 10:00:00", "7"]],
+      ["dim1", [1, NaN]],
+      ["dim2", [3, 4]],
+      ["label", ["a", "a"]],
+    ]);
+    const stamps = "@timeStamps true\n@classLabel false\n@data\n";
+    for (const line of ["(1,2),", "(1,2", "(1,2)(3,4)", "(,2)", "1,2", "(1,2):(2,2)"]) {
+      expect((await refusal(await file("unstamped.ts", `${stamps}${line}\n`))).message).toMatch(/OST_FORMAT.*line 4.*time stamp/);
+    }
+    expect((await refusal(await file("length.ts", "@equalLength true\n@seriesLength 3\n@data\n1,2\n"))).message).toMatch(
+      /line 4.*equal lengths.*3 values/,
+    );
+    expect((await refusal(await file("nothing.ts", `${HEADER}1:2:a\n::a\n`))).message).toMatch(/line 10.*length zero/);
+  });
+
   it("name the malformed line", async () => {
     for (const [line, message] of [
       ["1,2:3:a", /dimensions of a case differ.*2 values.*got 1 in dimension 2/],
@@ -101,9 +133,6 @@ describe(".ts archives", () => {
       expect(error.message).toMatch(/OST_FORMAT.*bad\.ts line 10/);
       expect(error.message).toMatch(message);
     }
-    expect((await refusal(await file("stamps.ts", HEADER.replace("timeStamps false", "timeStamps true")))).message).toMatch(
-      /OST_FORMAT.*line 3.*time stamps/,
-    );
     expect(
       (await refusal(await file("equal.ts", `${HEADER.replace("equalLength false", "equalLength true")}1:2:a\n1,2:3,4:b\n`)))
         .message,

@@ -1,74 +1,92 @@
 /**
  * @file The .ts format of the UCR and UEA archives of time series classification (Bagnall et al. 2018): a header of `@` lines, then one
- * case per line, its dimensions separated by ":", their values by ",", its class last. "?" is a missing value.
+ * case per line, its dimensions separated by ":", their values by ",", its class or target last. "?" and "NaN" are missing values.
+ * With @timeStamps true a value is written (time,value).
  *
- * A case becomes rows of the columns `sequence` (its number, from 1), `step` (from 0), `dim1` .. `dimN` and, if there is one, `label`.
+ * A case becomes rows of the columns `sequence` (its number, from 1), `step` (from 0), with time stamps `time`, `dim1` .. `dimN` and, if
+ * there is one, `label`.
  */
 import { OstinatoError } from "../../core/errors.js";
-import type { TextTable } from "../table.js";
+import type { Sheet } from "./sheet.js";
+import { byLines, type ReaderOptions, type TextReader } from "./text-reader.js";
 
 interface Header {
   dimensions: number | null;
+  timeStamps: boolean;
   equalLength: boolean;
+  /** The length that the header or the first case says all cases have. */
+  length: number | null;
   labelled: boolean;
   /** Names of the classes; empty where the header lists none. */
   classes: string[];
 }
 
+interface Case {
+  /** [dimensions][steps] */
+  dims: string[][];
+  times: string[] | null;
+  label: string | null;
+}
+
 /**
- * @throws OST_FORMAT if a line is malformed, the dimensions of a case differ in length, or the format has time stamps; the line is named.
+ * @throws OST_FORMAT if a line is malformed, the dimensions of a case differ in length or in their time stamps, or a case has no values;
+ *                    the line is named.
  * @throws OST_FILE   if there is no case.
  */
-export function readTs(text: string, source: string): TextTable {
-  const header: Header = { dimensions: null, equalLength: false, labelled: false, classes: [] };
-  const columns: { sequence: string[]; step: string[]; label: string[]; dims: string[][] } = {
-    sequence: [],
-    step: [],
-    label: [],
-    dims: [],
-  };
+export function tsReader(sheet: Sheet, { prefix }: ReaderOptions): TextReader {
+  const header: Header = { dimensions: null, timeStamps: false, equalLength: false, length: null, labelled: false, classes: [] };
   let inData = false;
   let cases = 0;
-  let firstLength: number | null = null;
-  text.split("\n").forEach((raw, i) => {
-    const line = raw.trim();
-    if (line === "" || line.startsWith("#")) return;
-    const where = `${source} line ${i + 1}`;
-    if (!inData) {
-      inData = readHeaderLine(line, header, where);
-      return;
+
+  function take({ dims, times, label }: Case): void {
+    if (sheet.width === 0) {
+      const names = ["sequence", "step", ...(times ? ["time"] : []), ...dims.map((_, d) => `dim${d + 1}`)];
+      sheet.addColumns([...names, ...(label === null ? [] : ["label"])], { text: ["sequence"] });
     }
-    cases++;
-    const { dims, label } = readCase(line, header, where);
-    header.dimensions ??= dims.length;
-    firstLength ??= dims[0].length;
-    if (header.equalLength && dims[0].length !== firstLength) {
-      throw malformed(where, "the header promises equal lengths", `${firstLength} values`, `${dims[0].length} values`);
-    }
+    const sequence = prefix === "" ? String(cases) : `${prefix}-${cases}`;
     for (let t = 0; t < dims[0].length; t++) {
-      columns.sequence.push(String(cases));
-      columns.step.push(String(t));
-      if (label !== null) columns.label.push(label);
-      dims.forEach((values, d) => {
-        const cell = values[t].trim();
-        (columns.dims[d] ??= []).push(cell === "?" ? "" : cell);
-      });
+      const row: (string | number)[] = [sequence, t];
+      if (times) row.push(times[t]);
+      for (const values of dims) row.push(values[t]);
+      if (label !== null) row.push(label);
+      sheet.row(row, 8 * row.length);
     }
-  });
-  if (cases === 0) {
-    throw new OstinatoError("OST_FILE", {
-      what: "the file has no cases",
-      expected: "lines below @data",
-      got: inData ? "nothing below @data" : "no @data line",
-      where: source,
-      repair: "the file may be cut off: fetch it again",
-    });
   }
-  return {
-    source,
-    names: ["sequence", "step", ...columns.dims.map((_, d) => `dim${d + 1}`), ...(header.labelled ? ["label"] : [])],
-    cells: [columns.sequence, columns.step, ...columns.dims, ...(header.labelled ? [columns.label] : [])],
-  };
+
+  return byLines(
+    {
+      line(text, number) {
+        const line = text.trim();
+        if (line === "" || line.startsWith("#")) return;
+        const where = `${sheet.source} line ${number}`;
+        if (!inData) {
+          inData = readHeaderLine(line, header, where);
+          return;
+        }
+        cases++;
+        let one: Case;
+        try {
+          one = readCase(line, header, where);
+        } catch (error) {
+          sheet.bad(error as OstinatoError);
+          return;
+        }
+        header.dimensions ??= one.dims.length;
+        take(one);
+      },
+      end() {
+        if (cases > 0) return;
+        throw new OstinatoError("OST_FILE", {
+          what: "the file has no cases",
+          expected: "lines below @data",
+          got: inData ? "nothing below @data" : "no @data line",
+          where: sheet.source,
+          repair: "the file may be cut off: fetch it again",
+        });
+      },
+    },
+    sheet,
+  );
 }
 
 /** Takes one line of the header; true when the data begin. */
@@ -79,27 +97,20 @@ function readHeaderLine(line: string, header: Header, where: string): boolean {
     case "@data":
       return true;
     case "@timestamps":
-      if (value === "true") {
-        throw malformed(
-          where,
-          "time stamps inside cases are not read",
-          "@timeStamps false",
-          line,
-          "convert the file to CSV with a time column",
-        );
-      }
+      header.timeStamps = value === "true";
       return false;
     case "@dimensions":
     case "@dimension":
-      header.dimensions = Number(value);
-      if (!(Number.isInteger(header.dimensions) && header.dimensions >= 1))
-        throw malformed(where, "no number of dimensions", "@dimensions N", line);
+      header.dimensions = positive(value, where, "no number of dimensions", "@dimensions N", line);
       return false;
     case "@univariate":
       if (value === "true") header.dimensions ??= 1;
       return false;
     case "@equallength":
       header.equalLength = value === "true";
+      return false;
+    case "@serieslength":
+      header.length = positive(value, where, "no length of the series", "@seriesLength N", line);
       return false;
     case "@classlabel":
     case "@targetlabel":
@@ -112,12 +123,15 @@ function readHeaderLine(line: string, header: Header, where: string): boolean {
   }
 }
 
-function readCase(
-  line: string,
-  { dimensions, labelled, classes }: Header,
-  where: string,
-): { dims: string[][]; label: string | null } {
-  const fields = line.split(":");
+function positive(value: string | undefined, where: string, what: string, expected: string, line: string): number {
+  const number = Number(value);
+  if (Number.isInteger(number) && number >= 1) return number;
+  throw malformed(where, what, expected, line);
+}
+
+function readCase(line: string, header: Header, where: string): Case {
+  const { dimensions, labelled, classes, timeStamps } = header;
+  const fields = timeStamps ? stampedFields(line) : line.split(":");
   const label = labelled ? fields.pop()!.trim() : null;
   const expected = dimensions ?? fields.length;
   if (fields.length !== expected || fields.length === 0) {
@@ -136,7 +150,11 @@ function readCase(
       JSON.stringify(label.slice(0, 40)),
     );
   }
-  const dims = fields.map((field) => field.split(","));
+  if (fields.every((field) => field.trim() === "")) {
+    throw malformed(where, "a case has no values", "at least one value, or ? where it is missing", "a sequence of length zero");
+  }
+  const pairs = timeStamps ? fields.map((field) => stamped(field, where)) : null;
+  const dims = pairs ? pairs.map(({ values }) => values) : fields.map((field) => field.split(",").map(cellOf));
   const odd = dims.findIndex((values) => values.length !== dims[0].length);
   if (odd >= 0) {
     throw malformed(
@@ -146,7 +164,65 @@ function readCase(
       `${dims[odd].length} in dimension ${odd + 1}`,
     );
   }
-  return { dims, label };
+  const times = pairs ? pairs[0].times : null;
+  const apart = pairs?.findIndex((pair) => pair.times.some((time, t) => time !== times![t])) ?? -1;
+  if (apart >= 0) {
+    throw malformed(
+      where,
+      "the dimensions of a case have different time stamps",
+      "the times of dimension 1",
+      `others in dimension ${apart + 1}`,
+      "write the dimensions as CSV files of their own and join them by time",
+    );
+  }
+  if (header.equalLength) {
+    header.length ??= dims[0].length;
+    if (dims[0].length !== header.length) {
+      throw malformed(where, "the header promises equal lengths", `${header.length} values`, `${dims[0].length} values`);
+    }
+  }
+  return { dims, times, label };
+}
+
+function cellOf(text: string): string {
+  const cell = text.trim();
+  return cell === "?" ? "" : cell;
+}
+
+/** The fields of a case with time stamps: a ":" inside brackets belongs to a time. */
+function stampedFields(line: string): string[] {
+  const fields: string[] = [];
+  let from = 0;
+  let depth = 0;
+  for (let i = 0; i < line.length; i++) {
+    const mark = line[i];
+    if (mark === "(") depth++;
+    else if (mark === ")") depth--;
+    else if (mark === ":" && depth === 0) {
+      fields.push(line.slice(from, i));
+      from = i + 1;
+    }
+  }
+  fields.push(line.slice(from));
+  return fields;
+}
+
+/** The pairs (time,value) of one dimension. */
+function stamped(field: string, where: string): { times: string[]; values: string[] } {
+  const times: string[] = [];
+  const values: string[] = [];
+  const pair = /\s*\(([^(),]*),([^(),]*)\)\s*(,|$)/y;
+  while (pair.lastIndex < field.length) {
+    const at = pair.lastIndex;
+    const match = pair.exec(field);
+    const dangling = match?.[3] === "," && pair.lastIndex === field.length;
+    if (!match || match[1].trim() === "" || dangling) {
+      throw malformed(where, "a value without its time stamp", "(time,value),(time,value)...", field.slice(at));
+    }
+    times.push(match[1].trim());
+    values.push(cellOf(match[2]));
+  }
+  return { times, values };
 }
 
 function malformed(where: string, what: string, expected: string, got: string, repair?: string): OstinatoError {

@@ -1,0 +1,110 @@
+/**
+ * @file The audit: every check on one subject, and the verdict.
+ *
+ * Everything drawn is seeded, everything long is sampled, and what was sampled is said in the evidence.
+ */
+import { PARTS } from "../../core/batch.js";
+import { OstinatoError } from "../../core/errors.js";
+import { partCode } from "../split.js";
+import { checkCausality } from "./check-causality.js";
+import { checkDuplicates } from "./check-duplicate.js";
+import { checkFitted } from "./check-fitted.js";
+import { checkClasses, checkConstants } from "./check-hygiene.js";
+import { checkProxy } from "./check-proxy.js";
+import { checkSplit } from "./check-split.js";
+import { checkTime } from "./check-time.js";
+import { checkGap, checkWindows } from "./check-window.js";
+import { AuditContext, type AuditOptions } from "./context.js";
+import { type AuditFacts, type AuditReport, CHECKS, type CheckName, type Finding, finding, verdictOf } from "./finding.js";
+import type { AuditSubject } from "./subject.js";
+
+type Check = (audit: AuditContext) => Finding[];
+
+/** By the name a failure is reported under. */
+const ALL: [CheckName, Check][] = [
+  ["time", checkTime],
+  ["split-order", checkSplit],
+  ["window-overlap", checkWindows],
+  ["gap", checkGap],
+  ["causality", checkCausality],
+  ["fit-scope", checkFitted],
+  ["duplicates", checkDuplicates],
+  ["target-proxy", checkProxy],
+  ["classes", checkClasses],
+  ["features", checkConstants],
+];
+
+/**
+ * Looks for what makes a result too good to be true, and proves it.
+ *
+ * @returns findings in the order of {@link CHECKS}; `leak` and `fault` mean that the data must not be trained on as they are.
+ */
+export function audit(subject: AuditSubject, options: AuditOptions = {}): AuditReport {
+  const context = new AuditContext(subject, options);
+  const findings = (subject.faults ?? []).map(faultOf);
+  // Without a series there is nothing but the error that kept it from being made.
+  const checks = subject.series.length > 0 ? ALL : [];
+  checks.forEach(([name, check], i) => {
+    options.onProgress?.(name, i, checks.length);
+    findings.push(...guarded(name, () => check(context)));
+  });
+  options.onProgress?.("done", checks.length, checks.length);
+  const order = (one: Finding) => CHECKS.indexOf(one.check);
+  findings.sort((a, b) => order(a) - order(b));
+  return { verdict: verdictOf(findings), findings, facts: factsOf(context) };
+}
+
+/** A check that cannot be run on this subject says so: what the pipeline throws is a finding too. */
+function guarded(name: CheckName, check: () => Finding[]): Finding[] {
+  try {
+    return check();
+  } catch (error) {
+    if (!(error instanceof OstinatoError)) throw error;
+    return [finding(name, "skipped", `${name} could not be checked`, { detail: error.message.replaceAll("\n", " ") })];
+  }
+}
+
+/** An error met while the subject was made, as the finding it is. */
+function faultOf(error: OstinatoError): Finding {
+  const { code, detail } = error;
+  const facts = [detail.expected && `expected ${detail.expected}`, detail.got && `got ${detail.got}`].filter(Boolean).join(", ");
+  return finding(checkOf(error), "fault", detail.what, {
+    detail: facts,
+    evidence: { code },
+    example: [detail.where, detail.got].filter(Boolean).join(": ") || null,
+    repair: detail.repair ?? null,
+  });
+}
+
+function checkOf({ code, detail }: OstinatoError): CheckName {
+  if (code === "OST_ORDER") return "time";
+  if (code === "OST_CAUSAL") return "causality";
+  if (code === "OST_MISSING") return "features";
+  if (code === "OST_TARGET") return "classes";
+  if (code === "OST_SPLIT") return /two parts|two groups/.test(detail.what) ? "entity-overlap" : "split-order";
+  return "pipeline";
+}
+
+function factsOf(context: AuditContext): AuditFacts {
+  const { subject, options } = context;
+  const { count } = context.scan;
+  const parts = Object.fromEntries(
+    PARTS.map((part) => {
+      const code = partCode(part);
+      const series = subject.parts.filter((codes) => codes.includes(code)).length;
+      return [part, { rows: context.rowsOf(part), series, windows: count[part] }];
+    }),
+  ) as AuditFacts["parts"];
+  return {
+    source: subject.source,
+    series: subject.series.length,
+    rows: subject.series.reduce((sum, { rows }) => sum + rows, 0),
+    features: [...subject.roles.features, ...(subject.roles.categories ?? [])],
+    target: [...subject.roles.target],
+    targetKind: subject.targetKind,
+    splitBy: subject.splitBy,
+    parts,
+    checks: CHECKS.length,
+    seed: options.seed ?? 7,
+  };
+}

@@ -1,0 +1,144 @@
+/**
+ * @file Were statistics fitted on training rows alone?
+ *
+ * Every row that is no training row is changed, the pipeline is fitted again, and the two frozen transforms must make the same of the
+ * series as they were, bit for bit: one bit convicts. Features and targets are changed in turn, and validation, test and unused rows, so
+ * that the culprit has a name.
+ */
+import { OstinatoError } from "../../core/errors.js";
+import { partCode } from "../split.js";
+import { short } from "./check-causality.js";
+import type { AuditContext } from "./context.js";
+import { type Finding, finding } from "./finding.js";
+import { type PerturbationKind, type PerturbedField, perturbed, spread } from "./perturb.js";
+
+const SERIES = 12;
+
+interface Trial {
+  what: string;
+  kind: PerturbationKind;
+  fields: PerturbedField[];
+}
+
+const TRIALS: Trial[] = [
+  { what: "values", kind: "exchange", fields: ["features", "texts"] },
+  { what: "values", kind: "noise", fields: ["features"] },
+  { what: "values", kind: "large", fields: ["features"] },
+  { what: "targets", kind: "exchange", fields: ["target", "labels"] },
+  { what: "targets", kind: "noise", fields: ["target"] },
+];
+
+const AREAS = [
+  { name: "validation", codes: [2] },
+  { name: "test", codes: [3] },
+  { name: "unused", codes: [0] },
+];
+
+export function checkFitted(audit: AuditContext): Finding[] {
+  const { subject } = audit;
+  const train = partCode("train");
+  if (!subject.parts.some((codes) => codes.some((code) => code !== train))) {
+    return [finding("fit-scope", "skipped", "every row is a training row", { detail: "nothing else could have been fitted on" })];
+  }
+  const chosen = audit.sampleSeries("fitted", SERIES, 1);
+  let refits = 0;
+  let refused = 0;
+  for (const trial of TRIALS) {
+    if (trial.fields.every((field) => (field === "target" || field === "labels") && !subject.series.some((one) => one[field])))
+      continue;
+    const moved = refit(audit, chosen, trial, [0, 2, 3]);
+    if (moved === "refused") refused++;
+    else refits++;
+    if (moved === "refused" || moved === null) continue;
+    const areas = AREAS.filter(({ codes }) => {
+      const one = refit(audit, chosen, trial, codes);
+      return one !== null && one !== "refused";
+    }).map(({ name }) => name);
+    const { column, series, row, before, after, most, deviation } = moved;
+    const of = areas.length > 0 ? areas.join(" and ") : "non-training";
+    return [
+      finding("fit-scope", "leak", `input "${column}" was fitted on ${of} rows`, {
+        detail: `with other ${trial.what} in rows outside training, it changes by up to ${short(most)} (${short(most / (deviation || 1))} standard deviations)`,
+        evidence: {
+          change: most,
+          deviation,
+          columns: moved.columns,
+          refits: refits + refused,
+          seriesCompared: chosen.length,
+          threshold: 0,
+        },
+        example: `"${column}" at ${audit.where(series, row)} is ${short(before)}, and ${short(after)} when only ${of} rows differ`,
+        repair: `fit ${subject.pipeline.name} on training rows only, after the split: the frozen statistics are then applied to all parts`,
+      }),
+    ];
+  }
+  const evidence = { refits, refused, seriesCompared: chosen.length, trainingRows: audit.rowsOf("train") };
+  if (refits === 0) return [finding("fit-scope", "skipped", "the pipeline refused every changed series", { evidence })];
+  return [
+    finding("fit-scope", "pass", "statistics", {
+      detail: `fitted on ${evidence.trainingRows.toLocaleString("en")} training rows only`,
+      evidence,
+    }),
+  ];
+}
+
+interface MovedStatistic {
+  column: string;
+  columns: number;
+  series: number;
+  row: number;
+  before: number;
+  after: number;
+  most: number;
+  deviation: number;
+}
+
+/** Changes the rows of the given parts, fits again, and compares what becomes of the unchanged series. */
+function refit(
+  audit: AuditContext,
+  chosen: readonly number[],
+  trial: Trial,
+  codes: readonly number[],
+): MovedStatistic | null | "refused" {
+  const { subject } = audit;
+  const rng = audit.rng(`fitted ${trial.kind}`);
+  if (!subject.parts.some((part) => part.some((code) => codes.includes(code)))) return null;
+  const others = subject.series.map((one, s) => {
+    const part = subject.parts[s];
+    return part.some((code) => codes.includes(code))
+      ? perturbed(one, (row) => codes.includes(part[row]), trial.kind, rng, { fields: trial.fields, labels: audit.labels })
+      : one;
+  });
+  let frozen: ReturnType<typeof subject.pipeline.fit>;
+  try {
+    frozen = subject.pipeline.fit(others, subject.parts);
+  } catch (error) {
+    if (!(error instanceof OstinatoError)) throw error;
+    return "refused";
+  }
+  let worst: MovedStatistic | null = null;
+  const columns = new Set<string>();
+  for (const s of chosen) {
+    const output = audit.output(s);
+    let other: typeof output;
+    try {
+      other = frozen(subject.series[s]);
+    } catch (error) {
+      if (!(error instanceof OstinatoError)) throw error;
+      return "refused";
+    }
+    const width = output.names.length;
+    for (let at = 0; at < output.values.length; at++) {
+      const before = output.values[at];
+      const after = other.values[at];
+      if (before === after || (Number.isNaN(before) && Number.isNaN(after))) continue;
+      const column = output.names[at % width];
+      columns.add(column);
+      const most = Math.abs(before - after);
+      if (worst && !(most > worst.most)) continue;
+      const { deviation } = spread(output.values, width, at % width);
+      worst = { column, columns: 0, series: s, row: Math.floor(at / width), before, after, most, deviation };
+    }
+  }
+  return worst && { ...worst, columns: columns.size };
+}

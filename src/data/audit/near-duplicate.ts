@@ -1,0 +1,238 @@
+/**
+ * @file Nearly the same data in two parts: copies that were jittered, scaled, shifted or rounded.
+ *
+ * Units are whole series where each lies in one part, else windows. A unit becomes at most {@link CELLS} evenly spaced cells, each measured column
+ * standardised within the unit, so that d^2 = 2 (1 - r) for the correlation r of two units. For every unit of validation and test (at most
+ * {@link QUERIES}) its ten nearest units of training are found, no two from overlapping rows.
+ *
+ * A copy is far nearer than the next ones are. Among points that lie at random on an m-dimensional surface the nearest of ten is by chance
+ * nearer than the share q of the tenth with probability 1 - (1 - q^m)^9 < 9 q^m; m is estimated from the neighbours five to ten (maximum
+ * likelihood, Levina & Bickel 2005, NIPS 17; median over the units), which a copy or two do not disturb. A unit convicts if that
+ * probability, times the number of units looked at, is below {@link LEVEL}, r >= {@link CORRELATION}, and the tenth neighbour is clearly
+ * another one (d >= 0.25), so that smooth and periodic signals, all of whose neighbours are near, are not mistaken for copies.
+ */
+import { PARTS } from "../../core/batch.js";
+import type { Series } from "../series.js";
+import { measuredColumns } from "./check-duplicate.js";
+import type { AuditContext } from "./context.js";
+import { type Finding, finding } from "./finding.js";
+
+const CELLS = 96;
+const QUERIES = 300;
+const REFERENCES = 16_000;
+const NEIGHBOURS = 10;
+const LEVEL = 1e-3;
+const CORRELATION = 0.98;
+const FAR = 0.25;
+/** A column that moves less than this share of its usual deviation counts as flat. */
+const FLAT = 0.05;
+
+interface Unit {
+  series: number;
+  from: number;
+  to: number;
+  cells: Float32Array;
+}
+
+interface Neighbour {
+  unit: Unit;
+  d2: number;
+}
+
+export function nearDuplicates(audit: AuditContext): Finding[] {
+  const columns = measuredColumns(audit).slice(0, 16);
+  if (columns.length === 0) {
+    return [
+      finding("duplicates", "pass", "no equal rows or sessions across the parts", {
+        detail: "inputs are codes: only equal ones were looked for",
+      }),
+    ];
+  }
+  const { queries, references, of } = unitsOf(audit, columns);
+  if (queries.length < 3 || references.length < 2 * NEIGHBOURS) {
+    return [
+      finding("duplicates", "pass", "no equal rows or sessions across the parts", {
+        detail: "too few units to look for nearly equal ones",
+        evidence: { units: queries.length, trainingUnits: references.length },
+      }),
+    ];
+  }
+  const found = queries
+    .map((unit) => ({ unit, near: nearest(unit, references) }))
+    .filter(({ near }) => near.length === NEIGHBOURS);
+  const dimension = dimensionOf(found.map(({ near }) => near));
+  const copies = found.flatMap(({ unit, near }) => {
+    const first = Math.sqrt(near[0].d2);
+    const tenth = Math.sqrt(near[NEIGHBOURS - 1].d2);
+    const chance = 9 * (first / tenth) ** dimension;
+    const correlation = 1 - near[0].d2 / 2;
+    return correlation >= CORRELATION && tenth >= FAR && chance * found.length < LEVEL
+      ? [{ unit, other: near[0].unit, correlation, chance, next: 1 - near[NEIGHBOURS - 1].d2 / 2 }]
+      : [];
+  });
+  const evidence = {
+    judged: found.length,
+    judgedOf: of.queries,
+    references: references.length,
+    referencesOf: of.references,
+    copies: copies.length,
+    dimension: Number(dimension.toFixed(1)),
+    level: LEVEL,
+    leastCorrelation: CORRELATION,
+  };
+  const checked = `checked ${found.length.toLocaleString("en")} of ${of.queries.toLocaleString("en")} units against ${references.length.toLocaleString("en")} of training`;
+  if (copies.length === 0)
+    return [finding("duplicates", "pass", "no equal or nearly equal data across the parts", { detail: checked, evidence })];
+  const best = copies.reduce((a, b) => (b.chance < a.chance ? b : a));
+  const { subject } = audit;
+  const name = ({ series, from, to }: Unit) =>
+    `"${subject.series[series].entity}" ${audit.range(series, from, to)} in ${PARTS[subject.parts[series][from] - 1]}`;
+  return [
+    finding("duplicates", "leak", "nearly the same data are in two parts", {
+      detail: `${copies.length} of ${found.length} units of validation and test are copies of training ones (r = ${best.correlation.toFixed(5)}, where the tenth nearest has r = ${best.next.toFixed(2)}); ${checked}`,
+      evidence: { ...evidence, r: best.correlation, chance: best.chance },
+      example: `${name(best.unit)} is a copy of ${name(best.other)}: r = ${best.correlation.toFixed(6)}`,
+      repair:
+        "remove the copies, or make them after the split and of training data only; keep what belongs together in one part with split.by: group:COLUMN",
+    }),
+  ];
+}
+
+/** Validation and test units, and training ones. */
+function unitsOf(audit: AuditContext, columns: readonly number[]) {
+  const { subject } = audit;
+  const whole = subject.parts.every((codes) => codes.every((code) => code === codes[0]));
+  const rows = subject.series.map((one) => one.rows);
+  const sessions = whole && subject.length === 0 && subject.series.length >= 10;
+  const deviations = columns.map((c) => usualDeviation(subject.series, c, subject.roles.features.length));
+  const make = (series: number, from: number, to: number) => cellsOf(subject.series[series], from, to, columns, deviations);
+  const length = Math.max(8, Math.min(64, subject.length || Math.min(...rows.filter((count) => count >= 8), 32)));
+  const places = (codes: readonly number[]): [series: number, from: number, to: number][] => {
+    if (sessions) {
+      return subject.series.flatMap((one, s): [number, number, number][] =>
+        codes.includes(subject.parts[s][0]) && one.rows >= 8 ? [[s, 0, one.rows]] : [],
+      );
+    }
+    const list: [number, number, number][] = [];
+    subject.parts.forEach((part, s) => {
+      let run = 0;
+      for (let i = 0; i < part.length; i++) {
+        run = codes.includes(part[i]) && run > 0 && part[i] === part[i - 1] ? run + 1 : codes.includes(part[i]) ? 1 : 0;
+        if (run >= length) list.push([s, i - length + 1, i + 1]);
+      }
+    });
+    return list;
+  };
+  const units = (all: [number, number, number][], most: number): Unit[] => {
+    const stride = Math.max(1, all.length / most);
+    const list: Unit[] = [];
+    for (let at = 0; at < all.length; at += stride) {
+      const [series, from, to] = all[Math.floor(at)];
+      const cells = make(series, from, to);
+      if (cells) list.push({ series, from, to, cells });
+    }
+    return list;
+  };
+  const judged = places([2, 3]);
+  const known = places([1]);
+  return {
+    queries: units(judged, QUERIES),
+    references: units(known, REFERENCES),
+    of: { queries: judged.length, references: known.length },
+  };
+}
+
+function usualDeviation(series: readonly Series[], column: number, width: number): number {
+  let count = 0;
+  let mean = 0;
+  let squares = 0;
+  for (const { rows, features } of series) {
+    for (let i = 0; i < rows; i++) {
+      const value = features[i * width + column];
+      if (Number.isNaN(value)) continue;
+      count++;
+      const before = value - mean;
+      mean += before / count;
+      squares += before * (value - mean);
+    }
+  }
+  return count > 0 ? Math.sqrt(squares / count) : 0;
+}
+
+/** Evenly spaced cells of a unit, each column standardised and all scaled to mean square 1; null where it is flat or has missing cells. */
+function cellsOf(
+  { rows, features }: Series,
+  from: number,
+  to: number,
+  columns: readonly number[],
+  deviations: readonly number[],
+): Float32Array | null {
+  const width = features.length / rows;
+  const points = Math.max(8, Math.floor(CELLS / columns.length));
+  const cells = new Float32Array(points * columns.length);
+  let used = 0;
+  for (const [k, c] of columns.entries()) {
+    let mean = 0;
+    let squares = 0;
+    for (let p = 0; p < points; p++) {
+      const row = from + Math.round((p * (to - from - 1)) / (points - 1));
+      const value = features[row * width + c];
+      if (Number.isNaN(value)) return null;
+      cells[k * points + p] = value - features[from * width + c];
+      mean += (value - features[from * width + c]) / points;
+    }
+    for (let p = 0; p < points; p++) squares += (cells[k * points + p] - mean) ** 2 / points;
+    const deviation = Math.sqrt(squares);
+    const scale = deviation > FLAT * deviations[k] ? 1 / deviation : 0;
+    if (scale > 0) used++;
+    for (let p = 0; p < points; p++) cells[k * points + p] = (cells[k * points + p] - mean) * scale;
+  }
+  if (used === 0) return null;
+  const size = 1 / Math.sqrt(points * used);
+  for (let at = 0; at < cells.length; at++) cells[at] *= size;
+  return cells;
+}
+
+/** The ten nearest units, nearest first, no two of overlapping rows. */
+function nearest({ cells, series, from, to }: Unit, references: readonly Unit[]): Neighbour[] {
+  const near: Neighbour[] = [];
+  let limit = Number.POSITIVE_INFINITY;
+  for (const unit of references) {
+    if (unit.series === series && unit.from < to && from < unit.to) continue;
+    let d2 = 0;
+    for (let at = 0; at < cells.length && d2 < limit; at++) d2 += (cells[at] - unit.cells[at]) ** 2;
+    if (d2 >= limit) continue;
+    const same = near.findIndex(
+      ({ unit: other }) => other.series === unit.series && other.from < unit.to && unit.from < other.to,
+    );
+    if (same >= 0) {
+      if (near[same].d2 <= d2) continue;
+      near.splice(same, 1);
+    }
+    let at = near.length;
+    while (at > 0 && near[at - 1].d2 > d2) at--;
+    near.splice(at, 0, { unit, d2 });
+    if (near.length > NEIGHBOURS) near.pop();
+    limit = near.length === NEIGHBOURS ? near[NEIGHBOURS - 1].d2 : Number.POSITIVE_INFINITY;
+  }
+  return near;
+}
+
+/** Mean over j = 5 .. 9 of E[-log of the j-th smallest of nine uniform numbers] = 1/j + ... + 1/9: what the mean logarithm is times m. */
+const EXPECTED = [5, 6, 7, 8, 9].reduce((sum, j) => {
+  for (let i = j; i <= 9; i++) sum += 1 / i / 5;
+  return sum;
+}, 0);
+
+/** The dimension the neighbourhoods look to have, at least 1. */
+function dimensionOf(lists: readonly Neighbour[][]): number {
+  const inverse = lists
+    .map((near) => {
+      let sum = 0;
+      for (let j = 4; j < NEIGHBOURS - 1; j++) sum += 0.5 * Math.log(near[NEIGHBOURS - 1].d2 / Math.max(1e-30, near[j].d2));
+      return sum / (NEIGHBOURS - 5);
+    })
+    .sort((a, b) => a - b);
+  const middle = inverse[Math.floor(inverse.length / 2)] ?? 1;
+  return Math.max(1, Math.min(24, EXPECTED / Math.max(1e-6, middle)));
+}

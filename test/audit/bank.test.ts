@@ -1,0 +1,21 @@
+import { describe, expect, it } from "vitest";
+import { bank } from "./bank/index.js";
+import { judge, textOf } from "./bank/judge.js";
+
+const SEED = 11;
+
+describe("the bank of seeded leaks", () => {
+  it("holds enough pipelines, each under a name of its own", () => {
+    const names = bank.map(({ name }) => name);
+    expect(new Set(names).size).toBe(names.length);
+    expect(bank.filter((entry) => entry.expect !== null).length).toBeGreaterThanOrEqual(28);
+    expect(bank.filter((entry) => entry.expect === null).length).toBeGreaterThanOrEqual(12);
+  });
+
+  for (const entry of bank) {
+    it(`${entry.expect ? "convicts" : "acquits"} ${entry.name}`, () => {
+      const { right, why, raised } = judge(entry, SEED);
+      expect(right, [why, ...raised.map((one) => `${one.check} ${one.status}: ${textOf(one)}`)].join("\n")).toBe(true);
+    });
+  }
+});
