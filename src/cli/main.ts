@@ -99,6 +99,24 @@ function makeProgram(done: (outcome: Outcome) => void): Command {
     .option(...THREADS_OPTION)
     .action(lazily(async () => (await import("./train.js")).trainCommand));
 
+  command(
+    "backtest [config]",
+    "train and judge on several folds, everything fitted anew in each",
+    "ostinato backtest load.yaml --folds 5 --test 0.1",
+  )
+    .option(
+      "--set <path=value>",
+      "override a setting; may be repeated",
+      (value: string, before: string[]) => [...before, value],
+      [],
+    )
+    .option("--folds <n>", "folds", number("--folds", { least: 2, whole: true }), 5)
+    .option("--test <size>", "along time: a test block, as a share or a count of rows", number("--test", { above: 0 }), 0.1)
+    .option("--window <kind>", "along time: expanding (all rows before) or sliding (as many as the first fold has)", "expanding")
+    .option("--quiet", "say nothing but errors")
+    .option(...THREADS_OPTION)
+    .action(lazily(async () => (await import("./backtest.js")).backtestCommand));
+
   command("evaluate <model>", "score a model file again beside its baselines", "ostinato evaluate runs/load-1/model.safetensors")
     .option("--data <file>", "score all of this file; default the test part of the model's own data")
     .option("--weights <type>", "score it with small weights, beside float32: bfloat16 or int8", weightType)

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { seed } from "../core/rng.js";
+import { RunList } from "./examples.js";
 import { describePadding, paddingWaste } from "./padding.js";
 
 describe("the padding report", () => {
@@ -18,6 +19,12 @@ describe("the padding report", () => {
     expect(bucketed.waste).toBeLessThan(0.05);
     const equal = paddingWaste(new Int32Array(100).fill(7), { batchSize: 8, maxTokens: 28 });
     expect(equal.bucketed).toEqual({ batches: 25, valid: 700, padded: 0, waste: 0 });
+  });
+
+  it("takes the runs of examples for the lengths they have", () => {
+    const lengths = [3, 1, 4, 1, 5];
+    const runs = RunList.of(lengths.map((length, series) => ({ series, start: 0, length })));
+    expect(paddingWaste(runs, { batchSize: 2 })).toEqual(paddingWaste(lengths, { batchSize: 2 }));
   });
 
   it("reads as three lines", () => {

@@ -1,6 +1,7 @@
 /** @file What padding costs: valid and padded steps of an epoch's batches, for each way of putting examples together. */
 import { seed } from "../core/rng.js";
 import { BatchPlan, type BatchPlanOptions, type Lengths } from "./batch-plan.js";
+import type { RunList } from "./examples.js";
 
 export interface PaddingCount {
   batches: number;
@@ -25,15 +26,15 @@ const SAMPLE = 200_000;
 /**
  * Steps and padding of one epoch in order, shuffled, and shuffled with examples of like length put together.
  *
- * @param source examples, or the length of each example in steps.
+ * @param source the runs of examples, or the length of each example in steps.
  * @throws OST_RANGE if an option lies outside its range.
  */
 export function paddingWaste(
-  source: { count: number; runs: { lengthAt(index: number): number } } | ArrayLike<number>,
+  source: Pick<RunList, "count" | "lengthAt"> | ArrayLike<number>,
   { batchSize, maxTokens, seed: of = 0 }: Pick<BatchPlanOptions, "batchSize" | "maxTokens"> & { seed?: number },
 ): PaddingReport {
-  const all = "runs" in source ? source.count : source.length;
-  const lengthAt = (index: number) => ("runs" in source ? source.runs.lengthAt(index) : source[index]);
+  const all = "lengthAt" in source ? source.count : source.length;
+  const lengthAt = (index: number) => ("lengthAt" in source ? source.lengthAt(index) : source[index]);
   const lengths: Lengths = { count: Math.min(SAMPLE, all), varies: true, lengthAt };
   const count = (options: Pick<BatchPlanOptions, "rng" | "bucket">) =>
     countPadding(new BatchPlan(lengths, { batchSize, maxTokens, ...options }), lengthAt);

@@ -11,7 +11,7 @@ import type { Rng } from "../core/rng.js";
 import { describeShape } from "../core/shape.js";
 import type { FloatArray, Kernels } from "../kernels/index.js";
 import { apply, type Parameter, type Tensor } from "../tensor/index.js";
-import { EmbeddedLayout, embedColumns, embedRow } from "../tensor/ops/embed-columns.js";
+import { EmbeddedLayout, embedColumns, embedRows } from "../tensor/ops/embed-columns.js";
 import { Embedding } from "./embedding.js";
 import { Module } from "./module.js";
 
@@ -79,14 +79,8 @@ export class EmbeddedColumns extends Module {
   lookUp(x: ArrayLike<number>, out: FloatArray): boolean {
     const { layout } = this;
     for (const { column } of layout.codes) if (!Number.isFinite(x[column])) return false;
-    embedRow(
-      layout,
-      this.#weights.map((weight) => weight.floats()),
-      x,
-      0,
-      out,
-      0,
-    );
+    const tables = this.#weights.map((weight) => weight.floats());
+    embedRows(layout, tables, { x, first: 0, count: 1, out });
     return true;
   }
 }

@@ -10,8 +10,11 @@ import {
   type Examples,
   elementAt,
   makeBatches,
+  type PaddingReport,
+  type Prefetched,
   type Prefetcher,
   type PreparedData,
+  paddingWaste,
   partCode,
   runsOf,
   stretches,
@@ -61,12 +64,17 @@ export async function fitNetwork(
   const recipe = trainingRecipe(config, prepared);
   const validationBatches = () => evaluationBatches(config, prepared, "validation", { thinned: THINNED_VALIDATION });
   const schedule = makeSchedule(settings, () => makeBatches(recipe, seedRng(0)).skip(Number.POSITIVE_INFINITY));
-  const prefetched = prefetches(settings.prefetch, recipe, prefetcher) ? prefetcher?.(recipe) : undefined;
+  const ahead = prefetches(settings.prefetch, recipe, prefetcher);
+  let prefetched: Prefetched | undefined;
   const fit = train<Batch>(network, {
     ...options,
     memory: network instanceof RecurrentNetwork ? memoryOfStep(config, recipe, spec, network) : undefined,
     optimizer,
-    data: (_, rng) => prefetched?.batches(rng) ?? makeBatches(recipe, rng),
+    data(_, rng) {
+      if (!ahead) return makeBatches(recipe, rng);
+      prefetched ??= (prefetcher as Prefetcher)(recipe);
+      return prefetched.batches(rng);
+    },
     objective: (batch, { rng, state }) => {
       const carried = state && batch.reset ? resetRows(state, network.initialState(batch.batchSize), batch.reset) : state;
       const { prediction, state: next } = forwardBatch(network, spec, batch, { rng, state: carried });
@@ -126,6 +134,12 @@ export function trainingRecipe(config: ExperimentConfig, prepared: PreparedData)
   const examples = settings.augment ? augment(plain, settings.augment as AugmentOptions) : plain;
   const options = { batchSize: rowsOf(settings, examples), maxTokens, shuffleBuffer, normalize: window.normalize };
   return { kind: "batches", rows: examples, options };
+}
+
+/** What padding costs in a training epoch, however its examples are put together; null for lanes, which have none to speak of. */
+export function trainingPadding(config: ExperimentConfig, prepared: PreparedData): PaddingReport | null {
+  const recipe = trainingRecipe(config, prepared);
+  return recipe.kind === "lanes" ? null : paddingWaste(recipe.rows.runs, recipe.options);
 }
 
 /** Rows of a batch that is limited by its steps, at most. */

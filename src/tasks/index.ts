@@ -1,3 +1,4 @@
+export { type Backtest, type BacktestFold, type BacktestOptions, type BacktestRow, backtest } from "./backtest.js";
 export { configJsonSchema, configSchema, type ExperimentConfig, type ExperimentConfigInput, parseConfig } from "./config.js";
 export {
   dataOptions,
@@ -10,6 +11,6 @@ export {
   type Tokenizers,
   VERSION,
 } from "./experiment.js";
-export { evaluationBatches, type FitOptions, type FittedNetwork, fitNetwork } from "./fit-network.js";
+export { evaluationBatches, type FitOptions, type FittedNetwork, fitNetwork, trainingPadding } from "./fit-network.js";
 export { type Entrant, type ExperimentData, type Judgement, judgeEntrants, scoringOptions } from "./judgement.js";
 export { type Task, taskOf } from "./task.js";

@@ -200,3 +200,37 @@ describe.each(Object.entries(CASES))("a %s on embedded events", async (_, more) 
     }
   });
 });
+
+describe("a stream scaled by its entity", () => {
+  it("is scaled so for records that leave the entity out, once one named it", async () => {
+    const config = parseConfig({
+      task: "forecast",
+      data: {
+        source: "x",
+        time: "when",
+        entity: "user",
+        features: ["load"],
+        categories: { event: "oneHot" },
+        target: "load",
+        split: { by: "time", train: 0.6, validation: 0.2, test: 0.2 },
+        perEntity: true,
+      },
+      window: { length: 4, horizon: 1 },
+      model: { hiddenSize: 4 },
+      train: { epochs: 1 },
+      evaluation: { rivals: false, resamples: 100 },
+    });
+    const rows = events(3, 80).map((row) => ({ ...row, load: Number(row.load) * (row.user === "u1" ? 100 : 1) }));
+    const loaded = await openModel((await runExperiment(config, tableOf(rows)))!.file);
+    const one = rows.filter(({ user }) => user === "u1");
+    const [named, once] = [openSession(loaded, { owner: "a" }), openSession(loaded, { owner: "b" })];
+    const anonymous = openSession(loaded, { owner: "c" });
+    const said = one.map((record, i) => {
+      const expected = named.push(record);
+      expect(once.push(i === 0 ? record : { ...record, user: null })).toEqual(expected);
+      const without = anonymous.push({ ...record, user: null });
+      return JSON.stringify(without) === JSON.stringify(expected);
+    });
+    expect(said.slice(4)).toContain(false);
+  });
+});

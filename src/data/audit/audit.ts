@@ -6,10 +6,16 @@
 import { PARTS } from "../../core/batch.js";
 import { OstinatoError } from "../../core/errors.js";
 import { partCode } from "../split.js";
+import { checkAlignment } from "./check-alignment.js";
 import { checkCausality } from "./check-causality.js";
 import { checkDuplicates } from "./check-duplicate.js";
 import { checkFitted } from "./check-fitted.js";
 import { checkClasses, checkConstants } from "./check-hygiene.js";
+import { checkIdentity } from "./check-identity.js";
+import { checkIndependence, checkStride } from "./check-independence.js";
+import { checkLabelTime } from "./check-label-time.js";
+import { checkPermuted } from "./check-permuted.js";
+import { checkPosition } from "./check-position.js";
 import { checkProxy } from "./check-proxy.js";
 import { checkSplit } from "./check-split.js";
 import { checkTime } from "./check-time.js";
@@ -22,7 +28,7 @@ type Check = (audit: AuditContext) => Finding[];
 
 /** By the name a failure is reported under. */
 const ALL: [CheckName, Check][] = [
-  ["time", checkTime],
+  ["time-order", checkTime],
   ["split-order", checkSplit],
   ["window-overlap", checkWindows],
   ["gap", checkGap],
@@ -30,8 +36,15 @@ const ALL: [CheckName, Check][] = [
   ["fit-scope", checkFitted],
   ["duplicates", checkDuplicates],
   ["target-proxy", checkProxy],
-  ["classes", checkClasses],
-  ["features", checkConstants],
+  ["alignment", checkAlignment],
+  ["id-column", checkIdentity],
+  ["label-time", checkLabelTime],
+  ["position-label", checkPosition],
+  ["unreachable-class", checkClasses],
+  ["constant-feature", checkConstants],
+  ["effective-windows", checkIndependence],
+  ["stride", checkStride],
+  ["shuffled-labels", checkPermuted],
 ];
 
 /**
@@ -77,10 +90,10 @@ function faultOf(error: OstinatoError): Finding {
 }
 
 function checkOf({ code, detail }: OstinatoError): CheckName {
-  if (code === "OST_ORDER") return "time";
+  if (code === "OST_ORDER") return "time-order";
   if (code === "OST_CAUSAL") return "causality";
-  if (code === "OST_MISSING") return "features";
-  if (code === "OST_TARGET") return "classes";
+  if (code === "OST_MISSING") return "missing";
+  if (code === "OST_TARGET") return "unreachable-class";
   if (code === "OST_SPLIT") return /two parts|two groups/.test(detail.what) ? "entity-overlap" : "split-order";
   return "pipeline";
 }

@@ -76,7 +76,7 @@ export function checkCausality(audit: AuditContext): Finding[] {
   if (trial.comparisons === 0) {
     return [finding("causality", "skipped", "the pipeline refused every changed future", { detail: trial.refusal, evidence })];
   }
-  if (pipeline.declaredLookAhead > 0) return declared(audit, [...trial.columns.values()], evidence);
+  if (pipeline.declaredLookAhead > 0) return declared(audit, [...trial.columns.values()], trial.crossing, evidence);
   return [
     finding("causality", "pass", "no input moves with its future", {
       detail: `bit for bit the same over ${trial.comparisons.toLocaleString("en")} changes of the future in ${chosen.length} of ${subject.series.length} series`,
@@ -91,6 +91,8 @@ class Trial {
   refusal = "";
   /** The widest look-ahead seen of each column. */
   readonly columns = new Map<string, Moved>();
+  /** A row of one part that was moved by rows of a later one. */
+  crossing: Moved | null = null;
   /** Per column how many cuts moved the very first row of the stretch. */
   readonly reached = new Map<string, number>();
   readonly #rng: Rng;
@@ -119,8 +121,7 @@ class Trial {
         const lookAhead = cut - from + 1 - row;
         const before = this.columns.get(column);
         if (row === 0 && cut - from > 3) this.reached.set(column, (this.reached.get(column) ?? 0) + 1);
-        if (before && before.lookAhead >= lookAhead) continue;
-        this.columns.set(column, {
+        const moved: Moved = {
           series: s,
           cut,
           row: from + row,
@@ -129,9 +130,17 @@ class Trial {
           after: other.values[at],
           variant: variant.name,
           lookAhead,
-        });
+        };
+        if (!this.crossing && this.#crosses(moved)) this.crossing = moved;
+        if (!before || before.lookAhead < lookAhead) this.columns.set(column, moved);
       }
     }
+  }
+
+  /** Everything behind the cut is of a later part than the row. */
+  #crosses({ series, cut, row }: Moved): boolean {
+    const part = this.audit.subject.parts[series];
+    return part[row] > 0 && part.subarray(cut + 1).every((code) => code > part[row]);
   }
 
   #output(series: Series): PipelineOutput | null {
@@ -309,7 +318,12 @@ function sourceOf(audit: AuditContext, { series: s, cut, column, variant }: Move
  * A pipeline that says it looks ahead: legitimate for classes known afterwards, a leak in a forecast as soon as an input moves with the rows
  * that are to be predicted.
  */
-function declared(audit: AuditContext, moved: readonly Moved[], evidence: Record<string, number | string>): Finding[] {
+function declared(
+  audit: AuditContext,
+  moved: readonly Moved[],
+  crossing: Moved | null,
+  evidence: Record<string, number | string>,
+): Finding[] {
   const { targetKind, pipeline } = audit.subject;
   const ahead = Number.isFinite(pipeline.declaredLookAhead) ? `${pipeline.declaredLookAhead} rows` : "any number of rows";
   const measuredLookAhead = Math.max(0, ...moved.map(({ lookAhead }) => lookAhead));
@@ -321,6 +335,19 @@ function declared(audit: AuditContext, moved: readonly Moved[], evidence: Record
         evidence: { ...evidence, measuredLookAhead },
         example: `with ${first.variant}, ${audit.where(first.series, first.cut)}: "${first.column}" at ${audit.where(first.series, first.row)} moves from ${short(first.before)} to ${short(first.after)}`,
         repair: "use a causal policy:  --set data.missing=forwardFill --set mode=causal",
+      }),
+    ];
+  }
+  if (crossing) {
+    const { series, row, cut, column, before, after } = crossing;
+    const [here, there] = [audit.partName(series, row), audit.partName(series, cut + 1)];
+    return [
+      finding("causality", "leak", `input "${column}" in ${here} is made of rows of ${there}`, {
+        detail: `the pipeline declares that it looks ${ahead} ahead, and does so across the split`,
+        evidence: { ...evidence, measuredLookAhead },
+        example: `with ${crossing.variant}, ${audit.where(series, cut)}: "${column}" at ${audit.where(series, row)} (${here}) moves from ${short(before)} to ${short(after)}`,
+        repair:
+          "run the pipeline on each part by itself, or leave a gap at the border that no part uses:  --set data.split.gap=N",
       }),
     ];
   }

@@ -19,7 +19,7 @@ export function checkConstants(audit: AuditContext): Finding[] {
     const evidence = { trainingRows: column.trainRows, trainingValues: column.train, otherValues: column.other };
     if (column.train + column.other === 0) {
       findings.push(
-        finding("features", "warning", `feature "${name}" is never observed`, {
+        finding("constant-feature", "warning", `feature "${name}" is never observed`, {
           detail: "every cell is missing",
           evidence,
           example: `"${name}" at ${audit.where(column.firstAt[0], column.firstAt[1])} is missing, as everywhere`,
@@ -28,7 +28,7 @@ export function checkConstants(audit: AuditContext): Finding[] {
       );
     } else if (column.train === 0) {
       findings.push(
-        finding("features", "warning", `feature "${name}" is never observed in training`, {
+        finding("constant-feature", "warning", `feature "${name}" is never observed in training`, {
           detail: `it has ${column.other.toLocaleString("en")} values in other rows, of which a model can have learned nothing`,
           evidence,
           example: `its first value is ${short(column.otherValue)} at ${audit.where(...column.otherAt)}, in ${audit.partName(...column.otherAt)}`,
@@ -37,7 +37,7 @@ export function checkConstants(audit: AuditContext): Finding[] {
       );
     } else if (column.trainConstant) {
       findings.push(
-        finding("features", "warning", `feature "${name}" is constant in training`, {
+        finding("constant-feature", "warning", `feature "${name}" is constant in training`, {
           detail: column.otherVaries ? "and varies in other rows, where a model meets what it never saw" : "it says nothing",
           evidence: { ...evidence, value: column.trainValue },
           example: `"${name}" is ${short(column.trainValue)} at ${audit.where(...column.trainAt)} and in all ${column.train.toLocaleString("en")} training cells${column.otherVaries ? `; ${short(column.otherValue)} at ${audit.where(...column.otherAt)}` : ""}`,
@@ -48,7 +48,7 @@ export function checkConstants(audit: AuditContext): Finding[] {
   });
   if (findings.length > 0 || names.length === 0) return findings;
   return [
-    finding("features", "pass", "features", {
+    finding("constant-feature", "pass", "constant-feature", {
       detail: `all ${observed} vary in training`,
       evidence: { features: observed },
     }),
@@ -118,7 +118,7 @@ export function checkClasses(audit: AuditContext): Finding[] {
     const evidence = { train, validation, test };
     if (train === 0) {
       findings.push(
-        finding("classes", "fault", `the class "${label}" does not occur in training`, {
+        finding("unreachable-class", "fault", `the class "${label}" does not occur in training`, {
           detail: `no model can ever say it: ${validation} ${unit} of validation and ${test} of test are lost beforehand`,
           evidence,
           example: `${audit.where(...first.get(label)!)} is "${label}" and in ${audit.partName(...first.get(label)!)}`,
@@ -127,7 +127,7 @@ export function checkClasses(audit: AuditContext): Finding[] {
       );
     } else if (test === 0 && audit.rowsOf("test") > 0) {
       findings.push(
-        finding("classes", "note", `the class "${label}" does not occur in test`, {
+        finding("unreachable-class", "note", `the class "${label}" does not occur in test`, {
           detail: `${train} ${unit} of training have it; how well it is told is not measured`,
           evidence,
         }),
@@ -137,7 +137,7 @@ export function checkClasses(audit: AuditContext): Finding[] {
   const known = [...counts].filter(([, list]) => list[1] > 0);
   if (known.length === 1 && audit.rowsOf("train") > 0) {
     findings.push(
-      finding("classes", "fault", "all training rows have the same class", {
+      finding("unreachable-class", "fault", "all training rows have the same class", {
         detail: `"${known[0][0]}" is all there is to learn`,
         evidence: { train: known[0][1][1] },
         example: `all ${known[0][1][1]} ${unit} of training are "${known[0][0]}"`,
@@ -147,7 +147,7 @@ export function checkClasses(audit: AuditContext): Finding[] {
   }
   if (findings.some(({ status }) => status === "fault")) return findings;
   return [
-    finding("classes", "pass", "classes", {
+    finding("unreachable-class", "pass", "unreachable-class", {
       detail: `${counts.size} classes, all of them in training`,
       evidence: { classes: counts.size, parts: PARTS.length },
     }),

@@ -18,8 +18,9 @@
  * class, is a leak: it was written down by somebody who knew the outcome. Columns that vary within a sequence are sensors and may be as good
  * as they like.
  */
-import type { AuditContext } from "./context.js";
+
 import { short } from "./check-causality.js";
+import type { AuditContext } from "./context.js";
 import { type Finding, finding } from "./finding.js";
 import { correlation, normalScores, residuals } from "./innovation.js";
 
@@ -113,7 +114,12 @@ function seriesProxies(audit: AuditContext): Finding[] {
         const x = scored ? normalScores(raw) : raw;
         const best = tellingLag(x, y, news.values, { lags, own: tags });
         if (!best) continue;
-        told.push({ feature: features[c], target: name, ...best, example: exampleOf(audit, rows, features[c], raw, name, values, best.lag) });
+        told.push({
+          feature: features[c],
+          target: name,
+          ...best,
+          example: exampleOf(audit, rows, features[c], raw, name, values, best.lag),
+        });
       }
     }
   }
@@ -128,7 +134,11 @@ function seriesProxies(audit: AuditContext): Finding[] {
   if (codes.length > 0) return codes;
   const most = Math.max(0, ...told.filter(({ lag }) => lag > 0).map(({ r }) => Math.abs(r)));
   if (judged === 0 || features.length === 0) {
-    return [finding("target-proxy", "skipped", "no feature could be compared with the target", { detail: "too few rows, or the target follows exactly from its past" })];
+    return [
+      finding("target-proxy", "skipped", "no feature could be compared with the target", {
+        detail: "too few rows, or the target follows exactly from its past",
+      }),
+    ];
   }
   return [
     finding("target-proxy", "pass", "no feature tells the target ahead of time", {
@@ -150,7 +160,9 @@ function tellingLag(
   news: Float64Array,
   { lags, own }: { lags: number; own: boolean },
 ): { lag: number; r: number; count: number; own: number } | null {
-  const missing = x.reduce((sum, value) => sum + (Number.isNaN(value) ? 1 : 0), 0) - y.reduce((sum, value) => sum + (Number.isNaN(value) ? 1 : 0), 0);
+  const missing =
+    x.reduce((sum, value) => sum + (Number.isNaN(value) ? 1 : 0), 0) -
+    y.reduce((sum, value) => sum + (Number.isNaN(value) ? 1 : 0), 0);
   const ownPast = missing > 0.02 * x.length ? [] : past(x, 1, 4);
   const ahead = residuals(x, [...past(y, 0, ORDER), ...ownPast]);
   let best: { lag: number; r: number; count: number; own: number } | null = null;
@@ -184,7 +196,10 @@ function exampleOf(
     if (y[at + lag] === y[at + lag - 1]) continue;
     const s = series[at];
     const value = subject.series[s].labels ? `"${subject.series[s].labels![row[at + lag]]}"` : short(y[at + lag]);
-    const before = lag === 0 ? "" : `, where it was ${subject.series[s].labels ? `"${subject.series[s].labels![row[at + lag] - 1]}"` : short(y[at + lag - 1])} a row before`;
+    const before =
+      lag === 0
+        ? ""
+        : `, where it was ${subject.series[s].labels ? `"${subject.series[s].labels![row[at + lag] - 1]}"` : short(y[at + lag - 1])} a row before`;
     return `at ${audit.where(s, row[at])} "${feature}" is ${short(x[at])}; "${target}" at ${audit.where(s, row[at + lag])} is ${value}${before}`;
   }
   return `"${feature}" and "${target}"`;
@@ -198,18 +213,23 @@ function proxyFinding(audit: AuditContext, { feature, target, lag, r, count, exa
   const later = lag === 1 ? "1 row" : `${lag} rows`;
   const others = audit.subject.roles.features.filter((name) => name !== feature);
   return [
-    finding("target-proxy", status, lag === 0 ? `feature "${feature}" holds the label of its own row` : `feature "${feature}" knows the future`, {
-      detail:
-        lag === 0
-          ? `what is new in it is what is new in "${target}" (r = ${r.toFixed(3)})`
-          : `what is new in it is "${target}" ${later} later (r = ${r.toFixed(3)})${status === "warning" ? ": an excellent leading indicator, or a leak" : ""}`,
-      evidence: { r, lag, rows: count, lags, leakAt: leak, warningAt: warning },
-      example,
-      repair:
-        others.length === 0
-          ? `lag "${feature}" so that it is known when "${target}" is predicted`
-          : `drop it:  --set data.features=[${others.slice(0, 6).join(", ")}${others.length > 6 ? ", ..." : ""}], or lag it by at least ${Math.max(1, lag)}`,
-    }),
+    finding(
+      "target-proxy",
+      status,
+      lag === 0 ? `feature "${feature}" holds the label of its own row` : `feature "${feature}" knows the future`,
+      {
+        detail:
+          lag === 0
+            ? `what is new in it is what is new in "${target}" (r = ${r.toFixed(3)})`
+            : `what is new in it is "${target}" ${later} later (r = ${r.toFixed(3)})${status === "warning" ? ": an excellent leading indicator, or a leak" : ""}`,
+        evidence: { r, lag, rows: count, lags, leakAt: leak, warningAt: warning },
+        example,
+        repair:
+          others.length === 0
+            ? `lag "${feature}" so that it is known when "${target}" is predicted`
+            : `drop it:  --set data.features=[${others.slice(0, 6).join(", ")}${others.length > 6 ? ", ..." : ""}], or lag it by at least ${Math.max(1, lag)}`,
+      },
+    ),
   ];
 }
 
@@ -264,7 +284,9 @@ export function codeOfLabel(
   }
   const [total, stands] = agreement(counts);
   const labels = new Set([...counts.values()].map((list) => commonest(list)));
-  return labels.size >= 2 && labels.size === counts.size && stands / total >= 0.999 ? { values: counts.size, share: stands / total, rows, example } : null;
+  return labels.size >= 2 && labels.size === counts.size && stands / total >= 0.999
+    ? { values: counts.size, share: stands / total, rows, example }
+    : null;
 }
 
 function commonest(list: ReadonlyMap<string, number>): string {
@@ -296,7 +318,8 @@ function classProxies(audit: AuditContext): Finding[] {
   const labels = subject.series.map((_, s) => audit.labelOf(s));
   const training = subject.series.flatMap((_, s) => (audit.partOfSeries(s) === 1 && labels[s] !== "" ? [s] : []));
   const held = subject.series.flatMap((_, s) => (audit.partOfSeries(s) > 1 && labels[s] !== "" ? [s] : []));
-  if (training.length < 10 || held.length < 5) return [finding("target-proxy", "skipped", "too few sequences to judge features by")];
+  if (training.length < 10 || held.length < 5)
+    return [finding("target-proxy", "skipped", "too few sequences to judge features by")];
   const kinds = new Set(labels).size;
   const findings: Finding[] = [];
   for (const code of codesOf(audit, 2 * kinds + 2)) {
@@ -306,7 +329,9 @@ function classProxies(audit: AuditContext): Finding[] {
       list.set(labels[s], (list.get(labels[s]) ?? 0) + 1);
     }
     const usual = commonest(countsOf(training.map((s) => labels[s])));
-    const right = held.filter((s) => (says.has(code.values[s]) ? commonest(says.get(code.values[s])!) : usual) === labels[s]).length;
+    const right = held.filter(
+      (s) => (says.has(code.values[s]) ? commonest(says.get(code.values[s])!) : usual) === labels[s],
+    ).length;
     const wrongBefore = held.filter((s) => labels[s] !== usual).length;
     const accuracy = right / held.length;
     const wrong = held.length - right;
@@ -316,7 +341,14 @@ function classProxies(audit: AuditContext): Finding[] {
     findings.push(
       finding("target-proxy", "leak", `feature "${code.feature}" tells the class: ${code.what}`, {
         detail: `it alone is right in ${right} of ${held.length} held-out sequences, the commonest class in ${held.length - wrongBefore}`,
-        evidence: { right, held: held.length, accuracy, majority: 1 - wrongBefore / held.length, leastAccuracy: 0.95, mostErrors: "a fifth of the majority's" },
+        evidence: {
+          right,
+          held: held.length,
+          accuracy,
+          majority: 1 - wrongBefore / held.length,
+          leastAccuracy: 0.95,
+          mostErrors: "a fifth of the majority's",
+        },
         example: `${audit.where(s, 0)}: "${code.feature}" is ${code.values[s]}, "${target[0]}" is "${labels[s]}"`,
         repair: `drop it:  --set data.features=[${others.slice(0, 6).join(", ")}${others.length > 6 ? ", ..." : ""}]`,
       }),

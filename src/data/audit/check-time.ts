@@ -19,7 +19,7 @@ export function checkTime(audit: AuditContext): Finding[] {
   const { subject } = audit;
   if (subject.roles.time === null && subject.series.every(({ time }) => time === null)) {
     return [
-      finding("time", "pass", "order", {
+      finding("time-order", "pass", "order", {
         detail: "no time column: rows are steps, in the order of the file",
         evidence: { rows: totalRows(audit) },
       }),
@@ -55,7 +55,7 @@ function checkOrder(audit: AuditContext): Finding[] {
   if (times > 0.5 * count) for (const [step, n] of steps) if (step > 1.5 * usual) gaps += n;
   if (back + twice > 0) {
     return [
-      finding("time", "fault", back > 0 ? "times go backwards" : "times occur twice", {
+      finding("time-order", "fault", back > 0 ? "times go backwards" : "times occur twice", {
         detail: `${back} rows lie before the row above them, ${twice} at the same time: what is called the past then is not`,
         evidence: { backwards: back, twice },
         example,
@@ -67,7 +67,7 @@ function checkOrder(audit: AuditContext): Finding[] {
   const regular = count === 0 ? "" : times > 0.9 * count ? `, every ${duration(usual)}` : ", unequal steps";
   const parts = `${totalRows(audit).toLocaleString("en")} rows, ${subject.series.length === 1 ? "one series" : `${subject.series.length.toLocaleString("en")} series`}`;
   return [
-    finding("time", "pass", "order, duplicates, frequency", {
+    finding("time-order", "pass", "order, duplicates, frequency", {
       detail: `${parts}${regular}${gaps > 0 ? `, ${gaps.toLocaleString("en")} gaps` : ""}`,
       evidence: { rows: totalRows(audit), usualStepMs: usual, gaps },
     }),
@@ -104,7 +104,7 @@ function checkRange(audit: AuditContext): Finding[] {
   // Times of a simulation or counted from a start often begin at 1970: all of them early is a convention, some of them a mistake.
   const all = early === totalRows(audit);
   return [
-    finding("time", all ? "note" : "warning", future + late > 0 ? "times lie in the future" : "times lie before 1971", {
+    finding("time-range", all ? "note" : "warning", future + late > 0 ? "times lie in the future" : "times lie before 1971", {
       detail: `${(early + late + future).toLocaleString("en")} rows: ${early} before 1971, ${future} after now, ${late} after 2100`,
       evidence: { early, future, late, rows: totalRows(audit) },
       example,
@@ -137,7 +137,7 @@ function checkZones(audit: AuditContext): Finding[] {
   const file = (row: number) => audit.whereInTable(row + 1);
   return [
     finding(
-      "time",
+      "time-zone",
       seasonal ? "note" : "warning",
       seasonal ? "the offset of the times changes by an hour" : "times of several zones are mixed",
       {
@@ -181,7 +181,7 @@ function checkJumps(audit: AuditContext): Finding[] {
       if (Math.abs(Math.abs(change) - HOUR) > step / 2 || !sundayOfChange(time[i - 1], time[i])) continue;
       findings.push(
         finding(
-          "time",
+          "daylight-saving",
           "warning",
           change > 0 ? "an hour is missing where clocks change to daylight saving" : "an hour occurs twice where clocks change",
           {

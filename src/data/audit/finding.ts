@@ -3,7 +3,10 @@
 /** The checks by name, in the order of the report. */
 export const CHECKS = [
   "pipeline",
-  "time",
+  "time-order",
+  "time-range",
+  "time-zone",
+  "daylight-saving",
   "split-order",
   "entity-overlap",
   "window-overlap",
@@ -13,15 +16,16 @@ export const CHECKS = [
   "duplicates",
   "target-proxy",
   "alignment",
-  "identity",
+  "id-column",
+  "missing",
   "label-time",
-  "length",
-  "position",
-  "classes",
-  "features",
-  "independence",
-  "coverage",
-  "permuted-labels",
+  "length-label",
+  "position-label",
+  "unreachable-class",
+  "constant-feature",
+  "effective-windows",
+  "stride",
+  "shuffled-labels",
 ] as const;
 
 export type CheckName = (typeof CHECKS)[number];

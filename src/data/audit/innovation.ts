@@ -5,7 +5,10 @@
  */
 
 /** The residual of each row from the regression of `y` on the regressors and a constant; NaN where anything is missing. Null if singular. */
-export function residuals(y: Float64Array, regressors: readonly ((row: number) => number)[]): { values: Float64Array; explained: number } | null {
+export function residuals(
+  y: Float64Array,
+  regressors: readonly ((row: number) => number)[],
+): { values: Float64Array; explained: number } | null {
   const p = regressors.length + 1;
   const gram = new Float64Array(p * p);
   const moment = new Float64Array(p);
@@ -118,7 +121,7 @@ export function normalScores(values: Float64Array): Float64Array {
   for (let from = 0; from < order.length; ) {
     let to = from + 1;
     while (to < order.length && values[order[to]] === values[order[from]]) to++;
-    const score = normalQuantile(((from + to) / 2) / order.length);
+    const score = normalQuantile((from + to) / 2 / order.length);
     for (let k = from; k < to; k++) scores[order[k]] = score;
     from = to;
   }

@@ -5,8 +5,9 @@
  */
 import { PARTS, type Part } from "../../core/batch.js";
 import { OstinatoError } from "../../core/errors.js";
+import { deriveColumns } from "../derive.js";
 import type { Examples } from "../examples.js";
-import { type DataOptions, type PreparedData, prepare, rolesOf } from "../prepare.js";
+import { type DataOptions, derivedOf, type PreparedData, prepare, rolesOf } from "../prepare.js";
 import { gridOf, Preprocessing } from "../preprocessing.js";
 import { type Series, toSeries } from "../series.js";
 import { splitSeries } from "../split.js";
@@ -24,15 +25,15 @@ export interface SubjectWindow {
 }
 
 /** What a configuration makes of a table, ready to be audited. Throws nothing that a table or a configuration can cause: see `faults`. */
-export function subjectOf(table: Table, options: DataOptions, window: SubjectWindow = {}): AuditSubject {
+export function subjectOf(source: Table, options: DataOptions, window: SubjectWindow = {}): AuditSubject {
   const { targetKind, split } = options;
   const { length = 0, horizon = 1, stride = targetKind === "tags" ? Math.max(1, length) : 1 } = window;
   const roles = rolesOf(options);
   const { split: _, ...kept } = roles;
   const subject: AuditSubject = {
-    source: table.source,
-    files: table.files,
-    table,
+    source: source.source,
+    files: source.files,
+    table: source,
     roles,
     targetKind,
     series: [],
@@ -46,13 +47,15 @@ export function subjectOf(table: Table, options: DataOptions, window: SubjectWin
     faults: [],
   };
   try {
+    const table = deriveColumns(source, { time: roles.time, entity: options.entity ?? null }, derivedOf(options));
+    subject.table = table;
     const raw = toSeries(table, roles, { target: targetKind === "values" ? "values" : "label" });
     subject.series = raw;
     subject.parts = raw.map(({ rows }) => new Uint8Array(rows));
     subject.series = raw.map((one) => gridOf(one, { ...options, roles: kept }, (i) => rowName(table, one.row[i])));
     subject.parts = subject.series.map(({ rows }) => new Uint8Array(rows));
     subject.parts = splitSeries(subject.series, split).part;
-    const prepared = prepare(table, options);
+    const prepared = prepare(source, options);
     const sources = subject.series.map((one) => prepared.preprocessing.encode(one).source);
     subject.steps = sources.map((source, s) => source?.length ?? subject.series[s].rows);
     const cut = { length, horizon, stride, served: options.mode !== "offline" };
@@ -126,7 +129,7 @@ function configured(options: DataOptions, roles: Parameters<typeof Preprocessing
     name: "the configured preprocessing",
     declaredLookAhead: policy === "interpolate" ? Number.POSITIVE_INFINITY : 0,
     fit(series, parts) {
-      const preprocessing = Preprocessing.fit(series, { ...options, roles, targetKind: options.targetKind }, parts);
+      const preprocessing = Preprocessing.fit(series, { ...options, derived: derivedOf(options), roles }, parts);
       const known = new Map(series.map((one, s) => [one.entity, { one, part: parts[s] }]));
       return (one) => {
         const { series: steps, source } = preprocessing.encode(one);

@@ -1,7 +1,7 @@
 /**
  * @file Columns behind those a row has: their names, and the longer row.
  */
-import { OstinatoError } from "../../core/errors.js";
+import { nearest, OstinatoError } from "../../core/errors.js";
 import type { Row } from "../record.js";
 
 /**
@@ -40,10 +40,12 @@ export function appendedRow(row: Row, added: number): Row {
 export function placeOf(name: string, inputs: readonly string[], where: string): number {
   const place = inputs.indexOf(name);
   if (place >= 0) return place;
+  const near = nearest(name, inputs);
   throw new OstinatoError("OST_COLUMN", {
     what: "there is no such column",
     expected: `one of ${inputs.join(", ")}`,
     got: `"${name}"`,
     where,
+    repair: near === undefined ? undefined : `did you mean "${near}"?`,
   });
 }

@@ -41,15 +41,14 @@ export const embedColumns: Op<EmbedColumnsAttrs> = {
   },
   forward(_, [output], [x, ...tables], __, attrs) {
     const { layout } = attrs;
+    const { outputSize } = layout;
     const [from, to] = [x.floats(), output.floats()];
     const rows = tables.map((table) => table.floats());
     const { time, valid } = stepsOf(x, attrs);
     valid.forEach((steps, b) => {
-      const first = b * time;
-      for (let i = first; i < first + steps; i++) {
-        embedRow(layout, rows, from, i * layout.inputSize, to, i * layout.outputSize);
-      }
-      to.fill(0, (first + steps) * layout.outputSize, (first + time) * layout.outputSize);
+      const [first, end] = [b * time, (b + 1) * time];
+      embedRows(layout, rows, { x: from, first, count: steps, out: to });
+      to.fill(0, (first + steps) * outputSize, end * outputSize);
     });
   },
   backward(_, [dX, ...dTables], [dOutput], [x], __, ___, attrs) {
@@ -61,43 +60,51 @@ export const embedColumns: Op<EmbedColumnsAttrs> = {
     const dRows = dTables.map((table) => table?.floats());
     const { time, valid } = stepsOf(x, attrs);
     valid.forEach((steps, b) => {
-      for (let i = b * time; i < b * time + steps; i++) {
-        const at = i * outputSize;
-        if (dNumbers) for (let n = 0; n < numbers.length; n++) dNumbers[i * inputSize + numbers[n]] += from[at + n];
-        for (let k = 0; k < codes.length; k++) {
-          const table = dRows[k];
-          if (!table) continue;
-          const { column, width } = codes[k];
-          const row = codesAt[i * inputSize + column] * width;
-          for (let j = 0; j < width; j++) table[row + j] += from[at + starts[k] + j];
-        }
+      const [first, end] = [b * time, b * time + steps];
+      if (dNumbers) {
+        numbers.forEach((column, n) => {
+          for (let i = first; i < end; i++) dNumbers[i * inputSize + column] += from[i * outputSize + n];
+        });
       }
+      codes.forEach(({ column, width }, k) => {
+        const table = dRows[k];
+        if (!table) return;
+        for (let i = first; i < end; i++) {
+          const row = codesAt[i * inputSize + column] * width;
+          const at = i * outputSize + starts[k];
+          for (let j = 0; j < width; j++) table[row + j] += from[at + j];
+        }
+      });
     });
   },
 };
 
 /**
- * One row: its numbers, then the vector of each of its codes.
+ * Looks rows up: of each its numbers, then the vector of each of its codes. Column by column, so that the inner loops are long.
  *
+ * @param rows `x` [.., inputSize] and `out` [.., outputSize], of which rows `first .. first + count - 1` are read and written
  * @throws OST_RANGE if a code is no row of its table.
  */
-export function embedRow(
-  { numbers, codes, starts }: EmbeddedLayout,
+export function embedRows(
+  { numbers, codes, starts, inputSize, outputSize }: EmbeddedLayout,
   tables: readonly FloatArray[],
-  x: ArrayLike<number>,
-  at: number,
-  out: FloatArray,
-  outAt: number,
+  { x, first, count, out }: { x: ArrayLike<number>; first: number; count: number; out: FloatArray },
 ): void {
-  for (let n = 0; n < numbers.length; n++) out[outAt + n] = x[at + numbers[n]];
+  const end = first + count;
+  for (let n = 0; n < numbers.length; n++) {
+    const column = numbers[n];
+    for (let i = first; i < end; i++) out[i * outputSize + n] = x[i * inputSize + column];
+  }
   for (let k = 0; k < codes.length; k++) {
     const { column, size, width } = codes[k];
-    const code = x[at + column];
-    if (!(Number.isInteger(code) && code >= 0 && code < size)) throw notACode(code, codes[k]);
-    const table = tables[k];
-    const row = code * width;
-    const to = outAt + starts[k];
-    for (let j = 0; j < width; j++) out[to + j] = table[row + j];
+    const [table, start] = [tables[k], starts[k]];
+    for (let i = first; i < end; i++) {
+      const code = x[i * inputSize + column];
+      if (!(Number.isInteger(code) && code >= 0 && code < size)) throw notACode(code, codes[k]);
+      const row = code * width;
+      const to = i * outputSize + start;
+      for (let j = 0; j < width; j++) out[to + j] = table[row + j];
+    }
   }
 }
 

@@ -1,0 +1,146 @@
+/**
+ * @file Does the label go with the length of a sequence, or with a place in it or in the file?
+ *
+ *     length    Kruskal-Wallis over the sequences: warning where epsilon^2 >= 0.3 and p < 0.001 / 3 (three questions are asked)
+ *     in file   the same over the first rows, where epsilon^2 >= 0.5: warning if the parts are cut by order, else a note
+ *     in series tags: per series the chance that a row of a class stands behind a row of another (the area under its ROC curve by place);
+ *               warning where its mean over at least ten series is above 0.95 or below 0.05, and six standard errors from 0.5
+ */
+import type { AuditContext } from "./context.js";
+import { type Finding, finding } from "./finding.js";
+import { kruskalWallis } from "./rank-test.js";
+
+const QUESTIONS = 3;
+const LEVEL = 0.001 / QUESTIONS;
+const LENGTH_EFFECT = 0.3;
+const FILE_EFFECT = 0.5;
+const PLACE = 0.95;
+const SERIES = 10;
+
+export function checkPosition(audit: AuditContext): Finding[] {
+  const { targetKind } = audit.subject;
+  if (targetKind === "values") return [];
+  return targetKind === "class" ? [...lengths(audit), ...inFile(audit)] : inSeries(audit);
+}
+
+function lengths(audit: AuditContext): Finding[] {
+  const { subject } = audit;
+  const chosen = subject.series.flatMap((_, s) => (audit.labelOf(s) === "" || audit.partOfSeries(s) === 0 ? [] : [s]));
+  const length = (s: number) => subject.steps?.[s] ?? subject.series[s].rows;
+  const values = chosen.map(length);
+  const labels = chosen.map((s) => audit.labelOf(s));
+  if (chosen.length < 20 || new Set(labels).size < 2)
+    return [finding("length-label", "skipped", "too few sequences to ask whether their length tells the class")];
+  const { effect, p } = kruskalWallis(values, labels);
+  const evidence = { effect, p, sequences: chosen.length, leastEffect: LENGTH_EFFECT, level: LEVEL };
+  if (effect < LENGTH_EFFECT || p >= LEVEL) {
+    return [
+      finding("length-label", "pass", "length and class", {
+        detail: `the length explains ${(100 * effect).toFixed(0)} % of the ranks`,
+        evidence,
+      }),
+    ];
+  }
+  const medians = [...new Set(labels)]
+    .map((label) => [label, median(values.filter((_, k) => labels[k] === label))] as const)
+    .sort((a, b) => a[1] - b[1]);
+  const [short, long] = [medians[0], medians[medians.length - 1]];
+  const s = chosen.find((one) => audit.labelOf(one) === short[0])!;
+  return [
+    finding("length-label", "warning", "the length of a sequence tells its class", {
+      detail: `it explains ${(100 * effect).toFixed(0)} % of the ranks (p = ${p.toExponential(0)}): a model may count steps instead of reading them`,
+      evidence,
+      example: `sequences of "${short[0]}" have ${short[1]} rows in the middle, of "${long[0]}" ${long[1]}; series "${subject.series[s].entity}" has ${length(s)} (${audit.where(s, 0)})`,
+      repair:
+        "cut all sequences to windows of one length:  --set window.length=N; or make sure that the length is known when it is asked",
+    }),
+  ];
+}
+
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
+}
+
+function inFile(audit: AuditContext): Finding[] {
+  const { subject } = audit;
+  const chosen = subject.series.flatMap(({ rows }, s) => (rows === 0 || audit.labelOf(s) === "" ? [] : [s]));
+  const labels = chosen.map((s) => audit.labelOf(s));
+  if (chosen.length < 20 || new Set(labels).size < 2) return [];
+  const { effect, p } = kruskalWallis(
+    chosen.map((s) => subject.series[s].row[0]),
+    labels,
+  );
+  const evidence = { effect, p, sequences: chosen.length, leastEffect: FILE_EFFECT, level: LEVEL };
+  if (effect < FILE_EFFECT || p >= LEVEL)
+    return [finding("position-label", "pass", "place and class", { detail: "the file is not sorted by class", evidence })];
+  const ordered = subject.splitBy === "time" || subject.splitBy === "own";
+  const next = labels.findIndex((label, k) => k > 0 && label !== labels[k - 1]);
+  return [
+    finding("position-label", ordered ? "warning" : "note", "the file is sorted by class", {
+      detail: ordered
+        ? `the place of a row explains ${(100 * effect).toFixed(0)} % of the ranks, and the parts are cut by place`
+        : "whole series are drawn into the parts, so it does no harm as long as no feature tells the place",
+      evidence,
+      example: `${audit.where(chosen[next - 1], 0)} is "${labels[next - 1]}", ${audit.where(chosen[next], 0)} is "${labels[next]}"`,
+      repair: ordered ? "draw whole series:  --set data.split.by=entity" : null,
+    }),
+  ];
+}
+
+function inSeries(audit: AuditContext): Finding[] {
+  const { subject } = audit;
+  const found: Finding[] = [];
+  let asked = 0;
+  for (const label of audit.labels.slice(0, 50)) {
+    const areas: number[] = [];
+    let example = -1;
+    for (const s of audit.sampleSeries("position", 500, 10)) {
+      const area = areaByPlace(subject.series[s].labels!, label);
+      if (area === null) continue;
+      areas.push(area);
+      example = example < 0 ? s : example;
+    }
+    if (areas.length < SERIES) continue;
+    asked++;
+    const mean = areas.reduce((sum, one) => sum + one, 0) / areas.length;
+    const deviation = Math.sqrt(areas.reduce((sum, one) => sum + (one - mean) ** 2, 0) / (areas.length - 1));
+    const error = Math.max(deviation, 0.01) / Math.sqrt(areas.length);
+    if (Math.abs(mean - 0.5) < PLACE - 0.5 || Math.abs(mean - 0.5) < 6 * error) continue;
+    const labels = subject.series[example].labels!;
+    const first = labels.indexOf(label);
+    const last = labels.lastIndexOf(label);
+    found.push(
+      finding("position-label", "warning", `the position in its series tells where "${label}" is`, {
+        detail: `a row of "${label}" stands ${mean > 0.5 ? "behind" : "before"} one of another label in ${(100 * Math.max(mean, 1 - mean)).toFixed(1)} % of the pairs, over ${areas.length} series: a model may count rows instead of reading them`,
+        evidence: { area: mean, standardError: error, series: areas.length, threshold: PLACE },
+        example: `series "${subject.series[example].entity}": "${label}" from ${audit.where(example, first)} to ${audit.where(example, last)} of ${labels.length} rows`,
+        repair:
+          "cut series where they do not end with the event, or train on windows that begin anywhere:  --set window.length=N",
+      }),
+    );
+  }
+  // Of two labels one is first because the other is last.
+  if (found.length > 0) return audit.labels.length === 2 ? found.slice(-1) : found;
+  if (asked === 0) return [finding("position-label", "skipped", "too few series to ask whether the place tells the label")];
+  return [
+    finding("position-label", "pass", "place and label", {
+      detail: `no label has a fixed place, of ${asked}`,
+      evidence: { labels: asked, threshold: PLACE },
+    }),
+  ];
+}
+
+/** The chance that a row of the label stands behind a row of another one; null where the series has only one kind. */
+function areaByPlace(labels: readonly string[], label: string): number | null {
+  let others = 0;
+  let mine = 0;
+  let behind = 0;
+  for (const one of labels) {
+    if (one === "") continue;
+    if (one === label) {
+      mine++;
+      behind += others;
+    } else others++;
+  }
+  return mine > 0 && others > 0 ? behind / (mine * others) : null;
+}
