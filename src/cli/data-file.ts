@@ -32,6 +32,9 @@ export async function readExperimentFiles(config: ExperimentConfig, options: Rea
   const { data } = config;
   const table = await readTable(data.source, { ...readingOf(config), ...watched(options) });
   if (table.skipped && table.skipped.rows > 0) options.terminal?.warn(skippedLine(table.skipped));
+  if (table.ignoredFiles) {
+    options.terminal?.warn(`  ${counted(table.ignoredFiles, "file")} of another format, or not of data.read.pattern, left out`);
+  }
   return { table: await joined(table, config), hashes: await hashData(data), tokenizers: readTokenizers(data) };
 }
 
@@ -249,7 +252,7 @@ function readAlike(path: string, config: ExperimentConfig | null | undefined): R
 type DataSource = ExperimentConfig["data"]["source"];
 
 /** Everything a configuration's data block reads. */
-async function hashData(data: ExperimentConfig["data"]): Promise<Record<string, string>> {
+export async function hashData(data: ExperimentConfig["data"]): Promise<Record<string, string>> {
   const hashes = await hashSources(data.source, data.read as ReadOptions);
   for (const { source, read } of data.sync) {
     for (const path of sourcePaths(source)) hashes[`sync ${basename(path)}`] = await hashSource(path, read as ReadOptions);
@@ -261,7 +264,7 @@ async function hashData(data: ExperimentConfig["data"]): Promise<Record<string, 
 }
 
 /** By the names of {@link portableSource}; a folder has one hash of all its files. @throws OST_FILE */
-export async function hashSources(source: DataSource, read?: ReadOptions): Promise<Record<string, string>> {
+async function hashSources(source: DataSource, read?: ReadOptions): Promise<Record<string, string>> {
   const names = sourcePaths(portableSource(source));
   const hashes: Record<string, string> = {};
   for (const [i, path] of sourcePaths(source).entries()) hashes[names[i]] = await hashSource(path, read);

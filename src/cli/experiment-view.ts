@@ -110,20 +110,27 @@ export class ExperimentView {
     const { data } = this.#config;
     const named = data.features.length + Object.keys(data.categories).length + data.known.length;
     const facts = [
-      sourcePaths(data.source)
+      [data.source, ...data.sync.map(({ source }) => source)]
+        .flatMap(sourcePaths)
         .map((path) => basename(path))
         .join(" + "),
       data.sessions ? counted(series, "session") : data.entity === null ? null : counted(series, data.entity),
       counted(this.#rows, "row"),
       `${counted(named, "feature")}${features === named ? "" : ` (${features} inputs)`}`,
-      classes > 0 ? counted(classes, data.target[0]) : `predicting ${listed(data.target)}`,
+      classes > 0 ? `${thousands(classes)} classes of ${data.target[0]}` : `predicting ${listed(data.target)}`,
     ];
     const { by } = data.split;
     const parts = (["train", "validation", "test"] as const)
       .map((part) => (by === "time" ? `${thousands(split[part])} ${part}` : `${split.series[part]} ${part}`))
       .join(", ");
     const unit =
-      by === "time" ? "time" : data.entity && (by === "entity" || by.startsWith("column:")) ? `${data.entity} (${by})` : by;
+      by === "time"
+        ? split.from
+          ? `time (validation from ${split.from.validation}, test from ${split.from.test})`
+          : "time"
+        : data.entity && (by === "entity" || by.startsWith("column:"))
+          ? `${data.entity} (${by})`
+          : by;
     const lines = [facts.filter(Boolean).join(" · "), `split by ${unit}: ${parts}`];
     if (split.unused > 0) lines.push(`${counted(split.unused, "row")} of no part: ${split.unusedRanges.join("; ")}`);
     if (copies > 0) lines.push(`and ${copies} training copies in which columns are hidden`);

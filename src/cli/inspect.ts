@@ -4,11 +4,11 @@ import { arch, cpus, platform } from "node:os";
 import { OstinatoError } from "../core/errors.js";
 import type { Report } from "../evaluate/index.js";
 import { defaultEngine, type EngineChoice, engineChoices } from "../kernels/index.js";
-import { readSafetensors } from "../model/index.js";
+import { type LoadedModel, readSafetensors } from "../model/index.js";
 import { loadModel } from "../model/load-file.js";
 import { parameterCount, predictorName } from "./model-file.js";
 import { packageVersion } from "./package-root.js";
-import { alignColumns, counted, describeBytes, figure, Terminal, type TerminalOptions } from "./terminal.js";
+import { alignColumns, counted, describeBytes, figure, Terminal, type TerminalOptions, thousands } from "./terminal.js";
 
 export interface InspectCommandOptions extends TerminalOptions {
   engine?: boolean;
@@ -105,7 +105,7 @@ export async function inspectCommand(path: string | undefined, options: InspectC
   terminal.print();
   for (const [label, text] of lines) terminal.print(`  ${terminal.color.bold(label.padEnd(12))}${text}`);
   terminal.print(`\n  ${terminal.color.bold("preprocessing")}`);
-  for (const line of statistics(header.preprocessing)) terminal.print(`    ${line}`);
+  for (const line of statistics(loaded.preprocessing)) terminal.print(`    ${line}`);
   terminal.print(`\n  ${terminal.color.bold("tensors")}`);
   for (const line of alignColumns([...tensors].map(([tensor, { dtype, shape }]) => [tensor, dtype, `[${shape.join(", ")}]`])))
     terminal.print(`    ${line}`);
@@ -129,22 +129,49 @@ function engineFacts(): EngineFacts {
   return { engine: name, instructions: isa, threads, cores: cpus().length, engines };
 }
 
-/** Each transform with its numbers, a column per line where it has one number or more for every column. */
-function statistics(preprocessing: unknown): string[] {
-  const { transforms = [], targetScaler } = preprocessing as { transforms?: Record<string, unknown>[]; targetScaler?: unknown };
-  const all = targetScaler ? [...transforms, { transform: "target scale", ...(targetScaler as object) }] : transforms;
+/** The codebooks, then each transform with its numbers, a column per line where it has one number or more for every column. */
+function statistics({ categories, transforms, targetScaler }: LoadedModel["preprocessing"]): string[] {
   const lines: string[] = [];
-  for (const { transform, ...fields } of all as Record<string, unknown>[]) {
-    const settings = Object.entries(fields).filter(([, value]) => !isNumbers(value) && !Array.isArray(value));
-    lines.push(
-      `${transform}${settings.length > 0 ? `  ${settings.map(([key, value]) => `${key} ${JSON.stringify(value)}`).join(", ")}` : ""}`,
-    );
+  for (const { column, as, width, codebook } of categories) {
+    const use = as === "embedding" ? `embedding of ${width}` : "one-hot";
+    lines.push(`category ${column}  ${codebook.kind}, ${counted(codebook.size, "code")}, ${use}`);
+    const names = Array.from({ length: Math.min(codebook.size, MOST_LISTED + 1) }, (_, code) => codebook.nameOf(code));
+    lines.push(`  ${listed(names, codebook.size)}`);
+  }
+  const all = [
+    ...transforms.map((transform): Record<string, unknown> => transform.toJSON()),
+    ...(targetScaler ? [{ transform: "target scale", ...targetScaler.toJSON() }] : []),
+  ];
+  for (const { transform, ...fields } of all) {
+    const settings = Object.entries(fields).filter(([, value]) => !Array.isArray(value));
+    lines.push([transform, settings.map(([key, value]) => `${key} ${setting(value)}`).join(", ")].filter(Boolean).join("  "));
     for (const [key, value] of Object.entries(fields)) {
       if (isNumbers(value)) lines.push(`  ${key}  ${value.map((one) => figure(one)).join(", ")}`);
-      else if (Array.isArray(value) && value.length > 0) lines.push(`  ${key}  ${value.join(", ")}`);
+      else if (Array.isArray(value) && value.length > 0) lines.push(`  ${key}  ${listed(value.map(nameOf), value.length)}`);
     }
   }
   return lines;
+}
+
+/** Names of a list that are shown. */
+const MOST_LISTED = 40;
+
+function listed(names: readonly string[], count: number): string {
+  const more = count > MOST_LISTED ? ` and ${thousands(count - MOST_LISTED)} more` : "";
+  return names.slice(0, MOST_LISTED).join(", ") + more;
+}
+
+function setting(value: unknown): string {
+  return typeof value === "object" && value !== null
+    ? `for ${counted(Object.keys(value).length, "entity")} each`
+    : JSON.stringify(value);
+}
+
+/** What stands for an item of a list: its name or column, if it is an object. */
+function nameOf(item: unknown): string {
+  if (typeof item !== "object" || item === null) return String(item);
+  const { name, column } = item as { name?: unknown; column?: unknown };
+  return String(name ?? column ?? JSON.stringify(item));
 }
 
 function isNumbers(value: unknown): value is number[] {

@@ -73,6 +73,26 @@ function makeProgram(done: (outcome: Outcome) => void): Command {
     .option("--force", "overwrite the configuration")
     .action(lazily(async () => (await import("./init.js")).initCommand));
 
+  command(
+    "audit [config]",
+    "look for leaks and faults in data, split, windows and inputs, with evidence; exit 1 where there are some",
+    "ostinato audit load.yaml --html audit.html",
+  )
+    .option(
+      "--set <path=value>",
+      "override a setting; may be repeated",
+      (value: string, before: string[]) => [...before, value],
+      [],
+    )
+    .option("--html <file>", "write the report as a page")
+    .option(
+      "--show-windows <n>",
+      "print which rows become which input and target",
+      number("--show-windows", { least: 1, whole: true }),
+    )
+    .option("--quiet", "say nothing but errors")
+    .action(lazily(async () => (await import("./audit.js")).auditCommand));
+
   command("record", "record this machine's telemetry as CSV", "ostinato record --out mine.csv --seconds 60 --label idle")
     .option("--out <file>", "append to this file; default stdout")
     .option("--seconds <n>", "stop after so long; default until Ctrl-C", number("--seconds", { above: 0 }))

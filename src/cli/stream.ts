@@ -28,7 +28,7 @@ export async function streamCommand(path: string, options: StreamCommandOptions)
   const loaded = await loadModel(path, { weights: options.weights });
   const snapshot = options.snapshotIn === undefined ? undefined : await readSnapshot(options.snapshotIn);
   const session = openSession(loaded, { owner: ownerOf(options.owner), snapshot });
-  const startedAt = session.steps;
+  let read = 0;
   let bad = 0;
   let unread = false;
   const interrupt = takeInterrupts({ exit: 0, onFirst: () => process.stdin.destroy() });
@@ -37,6 +37,7 @@ export async function streamCommand(path: string, options: StreamCommandOptions)
       let answer: string;
       try {
         const predictions = session.push(parseRecord(text));
+        read++;
         answer = jsonLine({ steps: session.steps, predictions });
       } catch (error) {
         const located = locate(error, number);
@@ -54,9 +55,7 @@ export async function streamCommand(path: string, options: StreamCommandOptions)
   }
   if (unread) terminal.warn("nobody reads the predictions any more: the stream ended here");
   const skipped = bad > 0 ? `, ${counted(bad, "bad line")} skipped` : "";
-  terminal.print(
-    `${counted(session.steps - startedAt, "record")} read${skipped}; the state is ${counted(session.steps, "step")} old.`,
-  );
+  terminal.print(`${counted(read, "record")} read${skipped}; the state is ${counted(session.steps, "step")} old.`);
   return 0;
 }
 

@@ -8,7 +8,7 @@ import { type ExperimentResult, runExperiment } from "../tasks/index.js";
 import { checkpointFile } from "../train/checkpoint-file.js";
 import type { RunLogEntry } from "../train/index.js";
 import { type LoadedConfig, loadConfig } from "./config-file.js";
-import { fingerprintOf, hashSources, judgesAlike, openExperimentData, portableConfig } from "./data-file.js";
+import { fingerprintOf, hashData, judgesAlike, openExperimentData, portableConfig } from "./data-file.js";
 import { banner, ExperimentView } from "./experiment-view.js";
 import { takeInterrupts } from "./interrupt.js";
 import { takeUpRun } from "./resume.js";
@@ -164,7 +164,7 @@ async function alreadyFinished(
   { config }: LoadedConfig,
   { json }: TrainCommandOptions,
 ): Promise<0> {
-  const wanted = fingerprintOf(config, await hashSources(config.data.source));
+  const wanted = fingerprintOf(config, await hashData(config.data));
   if (report.fingerprint !== wanted) {
     throw new OstinatoError("OST_CHECKPOINT", {
       what: "the folder holds a finished run of another configuration or other data",

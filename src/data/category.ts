@@ -2,7 +2,8 @@
  * @file The category columns of a series as codes.
  *
  * A text usually is one code. Where a codebook is a tokenizer, a row becomes as many steps as its text has tokens: each repeats the row's
- * numbers and time; the class of the first is the row's, and for tags the others have none.
+ * numbers and time; the class of the first is the row's, and for tags the others have none. A text without any token (an empty or blank
+ * one) is one step of code 0, a missing text: no row and no label is lost, and no series becomes empty.
  */
 import { OstinatoError } from "../core/errors.js";
 import type { Codebook } from "./codebook.js";
@@ -126,9 +127,15 @@ export function categoriesToJSON(categories: readonly CategoryColumn[]) {
   return categories.map(({ column, as, width, codebook }) => ({ column, as, width, codebook: codebook.toJSON() }));
 }
 
-/** The codes of a row's texts, one list per step. */
+/** What a text without any token is: the code of a missing text. */
+const NO_TOKEN: readonly number[] = [0];
+
+/** The codes of a row's texts, one list per step, of which there is at least one. */
 function codesOf(texts: readonly string[], categories: readonly CategoryColumn[]): number[][] {
-  const lists = categories.map(({ codebook }, k) => codebook.encode(texts[k]));
+  const lists = categories.map(({ codebook }, k) => {
+    const codes = codebook.encode(texts[k]);
+    return codes.length > 0 ? codes : NO_TOKEN;
+  });
   const tokenizer = categories.findIndex(({ codebook }) => codebook.several);
   const steps = tokenizer < 0 ? 1 : lists[tokenizer].length;
   return Array.from({ length: steps }, (_, t) => lists.map((list, k) => (k === tokenizer ? list[t] : list[0])));

@@ -6,7 +6,7 @@
  */
 import { OstinatoError } from "../core/errors.js";
 import { sessionize } from "./events/index.js";
-import { cellsOf, numbersOf, rowName, type Table, textsOf, timesOf } from "./table.js";
+import { numbersOf, rowName, type Table, textsOf, timesOf } from "./table.js";
 import { frozen } from "./transform.js";
 
 export interface SessionOptions {
@@ -24,6 +24,9 @@ export interface DerivedColumns {
 }
 
 export const NOTHING_DERIVED: DerivedColumns = { sessions: null, ahead: null };
+
+/** The most keys a sessionizer remembers. With as many as there are rows, none is forgotten and no session is cut for want of room. */
+const MOST_KEYS = 10_000_000;
 
 /** The entity column of sessions. */
 export const SESSION = "session";
@@ -60,7 +63,7 @@ function withSessions(
       keys: keys.map((name) => textsOf(table, name, "session")),
       time: time === null ? null : timesOf(table, time),
     },
-    { idleMs, maxSteps },
+    { idleMs, maxSteps, maxKeys: Math.min(Math.max(table.rows, 1), MOST_KEYS) },
     (i) => rowName(table, i + 1),
   );
   return withColumn(table, { name: SESSION, numbers: null, texts: session });
@@ -71,7 +74,7 @@ function withAhead(
   { columns, steps }: { columns: readonly string[]; steps: number },
   entity: string | null,
 ): Table {
-  const entities = entity === null ? null : cellsOf(table, entity, "entity");
+  const entities = entity === null ? null : textsOf(table, entity, "entity");
   const rows = new Map<string, number[]>();
   for (let i = 0; i < table.rows; i++) {
     const key = entities ? entities[i] : "";

@@ -1,4 +1,6 @@
 export { AsOf, type AsOfJoinOptions, type AsOfOptions, asOfJoin } from "./as-of.js";
+export * from "./audio/index.js";
+export * from "./audit/index.js";
 export { type AugmentOptions, augment } from "./augment.js";
 export { type BatchOptions, batches, collate, NORMALIZATIONS, type Normalization, normalizeWindow } from "./batch.js";
 export type { AsyncBatchSequence, BatchSequence } from "./batch-sequence.js";
@@ -7,6 +9,7 @@ export { type CategoryOptions, type CodebookOptions, ENCODINGS } from "./categor
 export { parseNumber, parseTime } from "./cell.js";
 export type { Codebook } from "./codebook.js";
 export { Difference } from "./difference.js";
+export * from "./events/index.js";
 export { type Example, Examples, RunList } from "./examples.js";
 export { type KFoldOptions, kFold, type RollingOriginOptions, rollingOrigin } from "./folds.js";
 export type { HiddenGroups } from "./hide.js";
@@ -53,6 +56,7 @@ export {
   tableFromTexts,
 } from "./table.js";
 export { hasTarget } from "./target-scan.js";
+export * from "./text/index.js";
 export type { FrozenTransform, Rows, TrainingRows, Transform } from "./transform.js";
 export {
   describeWindow,

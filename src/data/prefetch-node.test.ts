@@ -1,12 +1,17 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { openColumn } from "../../test/support/computed-column.js";
 import type { Batch } from "../core/batch.js";
 import { seed } from "../core/rng.js";
 import { augment } from "./augment.js";
 import type { AsyncBatchSequence } from "./batch-sequence.js";
+import { ColumnWriter, closeColumns, StoredColumn } from "./disk/column-file.js";
 import { type BatchRecipe, makeBatches, worthPrefetching } from "./prefetch.js";
 import { workerPrefetcher } from "./prefetch-node.js";
 import { type PreparedData, prepare } from "./prepare.js";
+import type { Slices } from "./slices.js";
 import { tableFromRecords } from "./table.js";
 import { sequences, windows } from "./window.js";
 
@@ -95,6 +100,28 @@ describe("batches made ahead by a worker", () => {
     const prefetched = workerPrefetcher(computed(), { onFallback });
     expect(await all(prefetched.batches(seed(1)))).toEqual([...makeBatches(computed(), seed(1))]);
     await prefetched.close();
+  });
+
+  it("come from columns on disk", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "ostinato-prefetch-"));
+    const recipe = RECIPES["normalised windows"]() as Extract<BatchRecipe, { kind: "batches" }>;
+    const writer = new ColumnWriter(join(folder, "columns"), "float32");
+    const store = (column: Slices<Float32Array>) => {
+      const offset = writer.length;
+      writer.append(column.subarray(0, column.length));
+      return new StoredColumn(writer.place(offset));
+    };
+    const { prepared } = recipe.rows;
+    const series = prepared.series.map((one) => ({ ...one, x: store(one.x), values: one.values && store(one.values) }));
+    writer.close();
+    const prefetched = workerPrefetcher(
+      { ...recipe, rows: { ...recipe.rows, prepared: { ...prepared, series } } },
+      { onFallback },
+    );
+    expect(await all(prefetched.batches(seed(1)))).toEqual([...makeBatches(recipe, seed(1))]);
+    await prefetched.close();
+    closeColumns(folder);
+    rmSync(folder, { recursive: true });
   });
 
   it("that are left before their end make room for those of another epoch", async () => {

@@ -70,6 +70,14 @@ export interface PreparedData<S extends PreparedSeries = PreparedSeries> {
   series: S[];
   preprocessing: Preprocessing;
   split: SplitSummary;
+  /** Series that were left out because they have no step, being shorter than an interval of the grid; absent if there were none. */
+  empty?: EmptySeries;
+}
+
+export interface EmptySeries {
+  series: number;
+  /** The names of the first few. */
+  first: string[];
 }
 
 /**
@@ -87,7 +95,10 @@ export function prepare(source: Table, options: DataOptions): PreparedData<Memor
   if (policy === "refuse") checkComplete(table, raw, roles);
   if (targetKind === "class") checkConstant(table, raw, roles.target[0]);
   const { split: _, ...kept } = roles;
-  const grids = raw.map((series) => gridOf(series, { ...options, roles: kept }, (i) => rowName(table, series.row[i])));
+  const { series: grids, empty } = withSteps(
+    raw.map((series) => gridOf(series, { ...options, roles: kept }, (i) => rowName(table, series.row[i]))),
+  );
+  if (empty && grids.length === 0) throw nothingOnGrid(table.source, empty);
   if (policy === "refuse" && options.resample) checkComplete(table, grids, { features: roles.features, target: [] });
   const { part, summary } = splitSeries(grids, split);
   if (targetKind === "class") checkApart(table, grids, part);
@@ -102,15 +113,20 @@ export function prepare(source: Table, options: DataOptions): PreparedData<Memor
     refuses: preprocessing.refuses,
   });
   const parts = [...stepParts, ...copies.part];
+  // A copy is scaled as its original is, whatever it is called.
+  const originals = steps.filter((_, s) => stepParts[s].includes(partCode("train")));
+  const entities = [...steps, ...originals].map(({ entity }) => entity);
   return {
     source: table.source,
     files: table.files,
     series: [...steps, ...copies.series].map((grid, s) => {
       const group = split.by.startsWith("group:") ? (grid.split?.[0] ?? null) : null;
-      return { ...preparedSeries(table, grid, preprocessing, parts[s]), group, copy: s >= steps.length };
+      const made = preparedSeries(table, { ...grid, entity: entities[s] }, preprocessing, parts[s]);
+      return { ...made, entity: grid.entity, group, copy: s >= steps.length };
     }),
     preprocessing,
     split: summary,
+    ...empty,
   };
 }
 
@@ -132,10 +148,10 @@ export function applyPreprocessing(
   const raw = toSeries(table, { ...roles, split: null }, { target: kind });
   if (preprocessing.refuses) checkComplete(table, raw, roles);
   if (has && targetKind === "class") checkConstant(table, raw, roles.target[0]);
-  const series = raw.map((one) => {
-    const grid = preprocessing.grid(one, (i) => rowName(table, one.row[i]));
-    return preparedSeries(table, grid, preprocessing, new Uint8Array(grid.rows).fill(partCode("test")));
-  });
+  const { series: grids, empty } = withSteps(raw.map((one) => preprocessing.grid(one, (i) => rowName(table, one.row[i]))));
+  const series = grids.map((grid) =>
+    preparedSeries(table, grid, preprocessing, new Uint8Array(grid.rows).fill(partCode("test"))),
+  );
   const rows = series.reduce((sum, { length }) => sum + length, 0);
   const split: SplitSummary = {
     train: 0,
@@ -145,7 +161,31 @@ export function applyPreprocessing(
     unusedRanges: [],
     series: { train: 0, validation: 0, test: series.length },
   };
-  return { source: table.source, files: table.files, series, preprocessing, split };
+  return { source: table.source, files: table.files, series, preprocessing, split, ...empty };
+}
+
+/** Names that a count of series left out gives. */
+const NAMED = 5;
+
+/** The series that have a step; nothing can be learnt or said of the others, which would still be drawn into parts. */
+function withSteps(series: readonly Series[]): { series: Series[]; empty?: Pick<PreparedData, "empty"> } {
+  const kept = series.filter(({ rows }) => rows > 0);
+  if (kept.length === series.length) return { series: kept };
+  return { series: kept, empty: emptySeries(series.filter(({ rows }) => rows === 0)) };
+}
+
+export function emptySeries(series: readonly Pick<Series, "entity">[]): Pick<PreparedData, "empty"> {
+  return { empty: { series: series.length, first: series.slice(0, NAMED).map(({ entity }) => entity) } };
+}
+
+export function nothingOnGrid(source: string, { empty }: Pick<PreparedData, "empty">): OstinatoError {
+  return new OstinatoError("OST_RANGE", {
+    what: "no series has a complete interval of the grid",
+    expected: "series that are longer than data.resample.everyMs",
+    got: `${empty?.series} series that lie within one interval each`,
+    where: `data.resample, ${source}`,
+    repair: "lower data.resample.everyMs, or remove data.resample",
+  });
 }
 
 /** What the columns of the options mean. */

@@ -151,6 +151,7 @@ export class Preprocessing {
    * @param parts   per series the part of each row (split.ts).
    * @throws OST_COLUMN if `log` or `difference` names no feature.
    * @throws OST_CAUSAL if interpolation is asked for outside `mode: offline`.
+   * @throws OST_CONFIG if options contradict each other or need a column of times that is not there.
    * @throws OST_TARGET if the training rows have fewer than two classes.
    */
   static fit(
@@ -177,6 +178,7 @@ export class Preprocessing {
     const fitted: Transform[] = [];
     const add = (make: (names: readonly string[]) => Transform) => {
       const transform = make(fitted.at(-1)?.outputs ?? columnsOf(roles));
+      checkDistinct(transform);
       training = transformed(training, transform);
       fitted.push(transform);
     };
@@ -261,7 +263,7 @@ export class Preprocessing {
   }
 
   /**
-   * Takes one raw record and returns the steps that are complete now: exactly one, but with `resample` or a tokenizer none or several.
+   * Takes one raw record and returns the steps that are complete now: exactly one, but with `resample` none or several, with a tokenizer one or several.
    *
    * @param state changed in place; left as it was if an error is thrown.
    * @throws OST_RECORD  if a field is absent or of the wrong type, or the time does not come after the one before.
@@ -284,6 +286,7 @@ export class Preprocessing {
         repair: "start from preprocessing.initialState()",
       });
     }
+    if (this.lookAhead > 0) throw looksAhead(this.transforms);
     const before = state.slice();
     try {
       const timed = this.roles.time !== null;
@@ -604,6 +607,9 @@ function checkOptions(
     counts = [],
     categories = {},
     calendar,
+    timeDelta,
+    perEntity = false,
+    derived,
     resample,
     mode = "causal",
   }: PreprocessingOptions & {
@@ -633,6 +639,23 @@ function checkOptions(
       repair: "set data.time, or remove data.calendar",
     });
   }
+  if (timeDelta && roles.time === null) {
+    throw new OstinatoError("OST_CONFIG", {
+      what: "the time since the row before needs times",
+      expected: "a column in data.time",
+      got: "data.time: null",
+      where: "data.timeDelta",
+      repair: "set data.time, or remove data.timeDelta; data.position tells how many rows came before",
+    });
+  }
+  if (perEntity && derived?.sessions) {
+    throw new OstinatoError("OST_CONFIG", {
+      what: "a session cannot be scaled by its own training rows: no later session is the same one",
+      expected: "data.perEntity or data.sessions, not both",
+      where: "data.perEntity",
+      repair: "remove data.perEntity",
+    });
+  }
   if (resample && Object.keys(categories).length > 0) {
     throw new OstinatoError("OST_CONFIG", {
       what: "texts cannot be resampled: an interval may hold several, or none",
@@ -641,6 +664,19 @@ function checkOptions(
       repair: "remove data.resample and add data.timeDelta, which tells the model how much time went by",
     });
   }
+}
+
+/** @throws OST_COLUMN where a transform's new name is a column's already: of two columns of one name, either could be read for the other. */
+function checkDistinct({ name: where, outputs }: Transform): void {
+  if (new Set(outputs).size === outputs.length) return;
+  const twice = outputs.find((name, i) => outputs.indexOf(name) !== i);
+  throw new OstinatoError("OST_COLUMN", {
+    what: "two columns would have the same name",
+    expected: "names that no column has yet",
+    got: `"${twice}" twice`,
+    where,
+    repair: `rename the column "${twice}" in the data`,
+  });
 }
 
 function checkFeatures(names: readonly string[], features: readonly string[], where: string): void {
@@ -653,6 +689,17 @@ function checkFeatures(names: readonly string[], features: readonly string[], wh
     got: `"${wrong}"`,
     where,
     repair: near === undefined || near === wrong ? undefined : `did you mean "${near}"?`,
+  });
+}
+
+/** Said of the first record already: a grid may take a few before it hands one on. */
+function looksAhead(transforms: readonly Transform[]): OstinatoError {
+  return new OstinatoError("OST_CAUSAL", {
+    what: "this preprocessing reads what comes after a row, which a stream does not have yet",
+    expected: "transforms that read the past alone",
+    got: transforms.flatMap(({ name, lookAhead }) => (lookAhead > 0 ? [name] : [])).join(", "),
+    where: "preprocessing.push",
+    repair: "train with data.missing: forwardFill to stream the model",
   });
 }
 

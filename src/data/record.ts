@@ -2,7 +2,7 @@
  * @file One pushed record, read by the rules of a file.
  */
 import { nearest, OstinatoError } from "../core/errors.js";
-import { LARGEST, parseNumber, parseTime } from "./cell.js";
+import { LARGEST, MISSING, parseNumber, parseTime } from "./cell.js";
 import type { Roles } from "./series.js";
 
 /** What a session is pushed, and one line of NDJSON. */
@@ -39,7 +39,7 @@ export function recordToRow(
   for (let c = 0; c < features.length; c++) values[c] = numberOfField(record, features[c]);
   const row: Row = { time: Number.NaN, values };
   if (categories.length > 0) row.texts = categories.map((name) => textOfField(record, name));
-  if (entityField !== null && Object.hasOwn(record, entityField)) row.entity = String(record[entityField] ?? "");
+  if (entityField !== null && Object.hasOwn(record, entityField)) row.entity = entityOfField(record, entityField);
   if (timeField === null) return row;
   const value = fieldOf(record, timeField);
   const time = typeof value === "number" || typeof value === "string" ? parseTime(value) : undefined;
@@ -80,9 +80,15 @@ function numberOfField(record: RawRecord, name: string): number {
   });
 }
 
+/** Read as a cell of a file's entity column is: without blanks around it, and "" where it is missing. */
+function entityOfField(record: RawRecord, name: string): string {
+  const cell = String(record[name] ?? "").trim();
+  return MISSING.test(cell) ? "" : cell;
+}
+
 function textOfField(record: RawRecord, name: string): string {
   const value = fieldOf(record, name);
-  if (value === null) return "";
+  if (value === null || Number.isNaN(value)) return "";
   if (typeof value === "string" || typeof value === "boolean" || typeof value === "number") return String(value);
   throw new OstinatoError("OST_RECORD", {
     what: `the field "${name}" is not a text`,

@@ -26,6 +26,6 @@ export interface SequenceModel extends Pick<Module, "parameters" | "namedParamet
   /** False if any output depends on later inputs (bidirectional): such a model cannot be streamed. */
   readonly causal: boolean;
   initialState(batchSize: number): State;
-  /** x: [batch, time, features], or int32 [batch, time] for models that begin with an embedding. */
+  /** x: [batch, time, features], codes as whole numbers; or int32 [batch, time] for a model of your own that begins with an `Embedding`. */
   forward(x: Tensor, options?: ForwardOptions): ForwardResult;
 }

@@ -86,6 +86,13 @@ const category = z.union([
     depth: count.optional(),
     similarity: z.number().gt(0).lte(1).optional(),
     maxChildren: count.optional(),
+    maxTemplates: count.max(65_536).optional(),
+    delimiters: z.string().max(32).optional().describe("characters besides white space that part tokens"),
+    masks: z
+      .array(z.strictObject({ name: z.string().regex(/^\w{1,32}$/), pattern: name }))
+      .max(16)
+      .optional()
+      .describe("patterns replaced by <name> first; default block, uuid, addresses, numbers and paths"),
     as: as.default("oneHot"),
     width,
   }),

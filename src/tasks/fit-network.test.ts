@@ -1,11 +1,14 @@
 import { describe, expect, it } from "vitest";
+import { seed } from "../core/rng.js";
 import { type Prefetcher, type Slices, tableFromRecords } from "../data/index.js";
 import { workerPrefetcher } from "../data/prefetch-node.js";
+import { buildNetwork } from "../model/index.js";
 import type { CheckpointStore, RunLogEntry } from "../train/index.js";
 import { type ExperimentConfigInput, parseConfig } from "./config.js";
 import { prepareExperiment } from "./experiment.js";
-import { type FitOptions, fitNetwork } from "./fit-network.js";
+import { type FitOptions, fitNetwork, meanLoss } from "./fit-network.js";
 import { mainArchitecture } from "./rival.js";
+import { taskOf, wholeLanes } from "./task.js";
 
 const RECORDS = ["train", "train", "train", "train", "train", "train", "train", "validation", "test"].flatMap((part, s) =>
   Array.from({ length: 12 + 5 * (s % 4) }, (_, i) => ({
@@ -142,6 +145,16 @@ describe("batches made ahead", () => {
     await fitted(once(plain, "on"), { prefetcher: prefetcher("plain, on") });
     expect(begun).toEqual(["varied, auto", "plain, on"]);
     await expect(fitted(once(plain, "on"))).rejects.toThrow(/OST_RANGE.*prefetcher/s);
+  });
+});
+
+describe("validation of a carried state", () => {
+  it("is the same however its stretches are cut", async () => {
+    const { prepared, spec } = prepareExperiment(CONFIGS["carried lanes"], tableFromRecords(RECORDS));
+    const network = buildNetwork(mainArchitecture(CONFIGS["carried lanes"], spec), { rng: seed(1) });
+    const options = { task: taskOf({ task: "tag" }), lossOptions: { labelSmoothing: 0, classWeights: null } };
+    const of = (chunk?: number) => meanLoss(network, spec, wholeLanes(prepared, "train", 1, { chunk }), options);
+    for (const chunk of [1, 5, 16, 100]) expect(of(chunk)).toBeCloseTo(of(), 6);
   });
 });
 

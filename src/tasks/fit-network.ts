@@ -3,7 +3,6 @@ import type { Batch, ExampleSpec, Part } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
 import { seed as seedRng } from "../core/rng.js";
 import {
-  type AugmentOptions,
   augment,
   type BatchRecipe,
   batches,
@@ -23,12 +22,12 @@ import {
 import { estimateMemory, type MemoryEstimate } from "../diagnose/memory-estimate.js";
 import type { Kernels } from "../kernels/index.js";
 import { type Architecture, buildNetwork, forwardBatch } from "../model/index.js";
-import { RecurrentNetwork, resetRows, type SequenceModel } from "../nn/index.js";
+import { RecurrentNetwork, resetRows, type SequenceModel, type State } from "../nn/index.js";
 import { Adam, AdamW, constant, type Optimizer, plateau, type Schedule, SGD, stepDecay, warmupCosine } from "../optim/index.js";
 import { inference } from "../tensor/index.js";
 import { type CheckpointStore, type TrainOptions, type TrainResult, train } from "../train/index.js";
 import type { ExperimentConfig } from "./config.js";
-import { type LossOptions, taskOf, wholeLanes } from "./task.js";
+import { type LossOptions, type Task, taskOf, WHOLE_LANES, wholeLanes } from "./task.js";
 
 export interface FitOptions
   extends Pick<TrainOptions<Batch>, "onLog" | "onProgress" | "signal" | "resume" | "otherEngine" | "fingerprint"> {
@@ -62,7 +61,10 @@ export async function fitNetwork(
     classWeights: settings.classWeights === "balanced" ? balancedWeights(prepared, spec.classes.length) : null,
   };
   const recipe = trainingRecipe(config, prepared);
-  const validationBatches = () => evaluationBatches(config, prepared, "validation", { thinned: THINNED_VALIDATION });
+  const validationBatches = () =>
+    mode === "streaming"
+      ? wholeLanes(prepared, "validation", config.window.horizon, { chunk: EVALUATED_STEPS / WHOLE_LANES })
+      : evaluationBatches(config, prepared, "validation", { thinned: THINNED_VALIDATION });
   const schedule = makeSchedule(settings, () => makeBatches(recipe, seedRng(0)).skip(Number.POSITIVE_INFINITY));
   const ahead = prefetches(settings.prefetch, recipe, prefetcher);
   let prefetched: Prefetched | undefined;
@@ -80,17 +82,7 @@ export async function fitNetwork(
       const { prediction, state: next } = forwardBatch(network, spec, batch, { rng, state: carried });
       return { loss: task.loss(prediction, batch, lossOptions), state: mode === "streaming" ? next : undefined };
     },
-    validate: () => {
-      let total = 0;
-      let weight = 0;
-      for (const batch of validationBatches()) {
-        const share = task.lossWeight(batch, lossOptions);
-        if (share === 0) continue;
-        total += share * inference(() => task.loss(forwardBatch(network, spec, batch).prediction, batch, lossOptions).item());
-        weight += share;
-      }
-      return weight > 0 ? total / weight : Number.NaN;
-    },
+    validate: () => inference(() => meanLoss(network, spec, validationBatches(), { task, lossOptions })),
     epochs: settings.epochs,
     maxSteps: settings.maxSteps,
     clipNorm: settings.clipNorm ?? Number.POSITIVE_INFINITY,
@@ -99,6 +91,33 @@ export async function fitNetwork(
     seed: settings.seed,
   });
   return { network, result: await fit.finally(() => prefetched?.close()) };
+}
+
+/** The loss over all targets of some batches; what lanes carry goes on from batch to batch. NaN where no target is. */
+export function meanLoss(
+  network: SequenceModel,
+  spec: ExampleSpec,
+  source: Iterable<Batch>,
+  { task, lossOptions }: { task: Task; lossOptions: LossOptions },
+): number {
+  let total = 0;
+  let weight = 0;
+  let carried: State | undefined;
+  for (const batch of source) {
+    const { reset, lengths } = batch;
+    const goesOn = carried && reset?.some((begins, b) => begins === 0 && lengths[b] > 0);
+    const share = task.lossWeight(batch, lossOptions);
+    if (share === 0 && !reset) continue;
+    const { loss, state } = inference(() => {
+      const before = goesOn ? resetRows(carried as State, network.initialState(batch.batchSize), reset as Uint8Array) : undefined;
+      const { prediction, state } = forwardBatch(network, spec, batch, { state: before });
+      return { loss: share > 0 ? task.loss(prediction, batch, lossOptions).item() : 0, state: reset && state };
+    });
+    carried = state;
+    total += share * loss;
+    weight += share;
+  }
+  return weight > 0 ? total / weight : Number.NaN;
 }
 
 /** @throws OST_RANGE if a worker is asked for where nothing can start one. */
@@ -131,7 +150,7 @@ export function trainingRecipe(config: ExperimentConfig, prepared: PreparedData)
     };
   }
   const plain = taskOf(config).examples(prepared, config, "train");
-  const examples = settings.augment ? augment(plain, settings.augment as AugmentOptions) : plain;
+  const examples = settings.augment ? augment(plain, settings.augment) : plain;
   const options = { batchSize: rowsOf(settings, examples), maxTokens, shuffleBuffer, normalize: window.normalize };
   return { kind: "batches", rows: examples, options };
 }

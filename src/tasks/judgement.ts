@@ -117,7 +117,7 @@ function separationOf({ series, split }: PreparedData): Report["separation"] {
 
 /** A split by time cuts each series by its own order, so that one may be learned from at times that another is tested at. */
 export function splitNotes({ data }: ExperimentConfig, { series }: PreparedData): string[] {
-  if (data.split.by !== "time") return [];
+  if (data.split.by !== "time" || "both" in data.split) return [];
   let learned = { entity: "", at: Number.NEGATIVE_INFINITY };
   let tested = { entity: "", at: Number.POSITIVE_INFINITY };
   for (const { entity, time, part, copy } of series) {
@@ -137,7 +137,7 @@ export function splitNotes({ data }: ExperimentConfig, { series }: PreparedData)
   return [
     `Each series was cut by its own order: the training and validation rows of "${learned.entity}" go on to ${told(learned.at)}, ` +
       `the test rows of "${tested.entity}" begin at ${told(tested.at)}. Where series share events, the test part is not new; ` +
-      "a column that names the parts (split.by: column:NAME) can cut all at one time.",
+      "set data.split.at: instant to cut all at one time.",
   ];
 }
 

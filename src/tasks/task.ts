@@ -48,8 +48,19 @@ export function taskOf({ task }: Pick<ExperimentConfig, "task">): Task {
   return TASKS[task];
 }
 
-/** Every stretch of a part as one row, so that a carried state runs through all of it; a few rows at a time. */
-export function* wholeLanes(prepared: PreparedData, part: Part, horizon: number): Generator<Batch> {
+/** Rows of a batch of `wholeLanes`. */
+export const WHOLE_LANES = 8;
+
+/**
+ * Every stretch of a part as one row, so that a carried state runs through all of it; a few rows at a time. Stretches of more than `chunk`
+ * steps, default none, go on in the next batch, as `reset` says.
+ */
+export function wholeLanes(
+  prepared: PreparedData,
+  part: Part,
+  horizon: number,
+  { chunk = Number.POSITIVE_INFINITY }: { chunk?: number } = {},
+): Iterable<Batch> {
   const longest = prepared.series.reduce((most, { length }) => Math.max(most, length), 1);
-  yield* lanes(prepared, { batchSize: 8, chunk: longest, part, horizon });
+  return lanes(prepared, { batchSize: WHOLE_LANES, chunk: Math.min(longest, chunk), part, horizon });
 }

@@ -5,12 +5,16 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { quickModel } from "../../src/cli/quick-model.js";
 import { type AuditReport, audit, subjectOf } from "../../src/data/audit/index.js";
 import { partCode, type Table } from "../../src/data/index.js";
 import { dataOptions } from "../../src/tasks/experiment.js";
 import { DATA_FOLDER, type DataSet, isPresent, type LoadedDataSet, load } from "./data-set.js";
 
 const NOW = Date.UTC(2026, 0, 1);
+
+/** The largest hold a quarter of a million rows, and machines differ. */
+const PATIENCE = { timeout: 300_000 };
 
 function subjectFrom({ config, table }: LoadedDataSet) {
   const { length, horizon, stride } = config.window;
@@ -30,7 +34,7 @@ function expectNoAlarm(report: AuditReport): void {
 
 /** A data set's tests, or one skipped test that says what is absent. */
 function withData(name: DataSet, tests: () => void): void {
-  if (isPresent(name)) describe(name, tests);
+  if (isPresent(name)) describe(name, PATIENCE, tests);
   else it.skip(`${name}: SKIPPED, the data are not in ${DATA_FOLDER} (set OSTINATO_DATA)`, () => {});
 }
 
@@ -41,7 +45,7 @@ withData("etth1", () => {
     const subject = subjectFrom(loaded);
     const counts = [1, 2, 3].map((code) => subject.parts[0].filter((part) => part === code).length);
     expect(counts).toEqual([8640, 2880, 2880]);
-    expectNoAlarm(audit(subject, { now: NOW }));
+    expectNoAlarm(audit(subject, { now: NOW, quick: quickModel }));
   });
 
   it("is convicted once the next hour's oil temperature is among its columns", async () => {
@@ -57,7 +61,7 @@ withData("etth1", () => {
       config: { ...config, data: { ...config.data, features } },
       table: { ...table, columns: [...table.columns, early] },
     };
-    const report = audit(subjectFrom(seeded), { now: NOW });
+    const report = audit(subjectFrom(seeded), { now: NOW, quick: quickModel });
     expect(["leak", "faults"], shown(report)).toContain(report.verdict);
     const guilty = report.findings.filter(({ status }) => status === "leak" || status === "fault");
     expect(guilty.map(({ check }) => check)).toContain("target-proxy");
@@ -71,11 +75,11 @@ withData("nab", () => {
     const subject = subjectFrom(loaded);
     expect(subject.series).toHaveLength(18);
     expect(loaded.table.rows).toBe(113_913);
-    expectNoAlarm(audit(subject, { now: NOW }));
+    expectNoAlarm(audit(subject, { now: NOW, quick: quickModel }));
   });
 
   it("names the file and the row where times do not increase, when times are asked for", async () => {
-    const report = audit(subjectFrom(await load("nab", ["data.time=timestamp"])), { now: NOW });
+    const report = audit(subjectFrom(await load("nab", ["data.time=timestamp"])), { now: NOW, quick: quickModel });
     expect(report.verdict).toBe("faults");
     const guilty = report.findings.filter(({ status }) => status === "fault");
     expect(guilty.map(({ check }) => check)).toContain("time-order");
@@ -100,7 +104,7 @@ withData("hdfs", () => {
     // And under this split: held-out sessions that training holds, too.
     const training = new Set(lines.filter((_, s) => subject.parts[s][0] === partCode("train")));
     const heldOut = lines.filter((line, s) => subject.parts[s][0] > partCode("train") && training.has(line)).length;
-    const report = audit(subject, { now: NOW });
+    const report = audit(subject, { now: NOW, quick: quickModel });
     expectNoAlarm(report);
     const duplicates = report.findings.filter(({ check }) => check === "duplicates");
     const numbers = duplicates.flatMap(({ evidence }) => Object.values(evidence));
@@ -125,7 +129,7 @@ withData("ewt", () => {
     const sentences = [1, 2, 3].map((code) => subject.parts.filter((part) => part[0] === code).length);
     expect(words).toEqual([204_577, 25_147, 25_094]);
     expect(sentences).toEqual([12_544, 2_001, 2_077]);
-    expectNoAlarm(audit(subject, { now: NOW }));
+    expectNoAlarm(audit(subject, { now: NOW, quick: quickModel }));
   });
 });
 
@@ -135,7 +139,7 @@ withData("fsdd", () => {
     expect(subject.series).toHaveLength(900);
     const recordings = [1, 2, 3].map((code) => subject.parts.filter((part) => part[0] === code).length);
     expect(recordings).toEqual([480, 120, 300]);
-    expectNoAlarm(audit(subject, { now: NOW }));
+    expectNoAlarm(audit(subject, { now: NOW, quick: quickModel }));
   });
 });
 
@@ -144,6 +148,6 @@ withData("japanese-vowels", () => {
     const subject = subjectFrom(await load("japanese-vowels"));
     const utterances = [1, 2, 3].map((code) => subject.parts.filter((part) => part[0] === code).length);
     expect(utterances).toEqual([216, 54, 370]);
-    expectNoAlarm(audit(subject, { now: NOW }));
+    expectNoAlarm(audit(subject, { now: NOW, quick: quickModel }));
   });
 });

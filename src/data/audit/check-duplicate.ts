@@ -6,7 +6,8 @@
  *
  * Numbers that are measured do not repeat by themselves: a stretch of {@link STRETCH} rows convicts when three quarters of its rows are rare
  * (seen in at most max(8, 0.2 %) of the training rows, with a value that is no small whole number). Events, words and other codes repeat
- * naturally: equal sessions convict only if they do not repeat within training as well (at least 3, and 5 times the share found within
+ * naturally, as do signals without noise: stretches of one and the same series convict if they are three times as common as within training, equal
+ * sessions convict only if they do not repeat within training as well (at least 3, and 5 times the share found within
  * training); else they are a warning with both shares.
  */
 import { PARTS } from "../../core/batch.js";
@@ -19,6 +20,8 @@ import { equalRows, rowHashes, spanHash } from "./row-hash.js";
 const STRETCH = 12;
 /** Stretches kept of the training part; of more only those whose hash is divisible by some number, in all parts alike. */
 const MOST_STRETCHES = 400_000;
+/** Share of rare rows from which a stretch or a session counts as measured. */
+const RARE = 0.75;
 
 export function checkDuplicates(audit: AuditContext): Finding[] {
   const { subject } = audit;
@@ -103,45 +106,72 @@ function equalStretches(audit: AuditContext, hashes: readonly Int32Array[], rare
       }
     });
   };
+  let training = 0;
+  let repeated = 0;
   visit([1], (key, place) => {
-    if (!known.has(key)) known.set(key, place);
+    const first = known.get(key);
+    training++;
+    if (!first) known.set(key, place);
+    else if (first.series === place.series && place.row - first.row >= STRETCH) repeated++;
   });
-  let stretches = 0;
-  let proven = 0;
+  const matches = { own: 0, others: 0, all: 0 };
   let judged = 0;
-  let longest = { rows: 0, here: { series: 0, row: 0 }, there: { series: 0, row: 0 } };
+  const longest = { own: nothing(), others: nothing() };
   visit([2, 3], (key, here) => {
     judged++;
     const there = known.get(key);
     if (!there || !equalRows(subject.series[here.series], here.row, subject.series[there.series], there.row, STRETCH)) return;
-    stretches++;
+    matches.all++;
     let rareHere = 0;
     for (let k = 0; k < STRETCH; k++) rareHere += rare[here.series][here.row + k];
-    if (rareHere < 0.75 * STRETCH) return;
-    proven++;
+    if (rareHere < RARE * STRETCH) return;
+    const kind = here.series === there.series ? "own" : "others";
+    matches[kind]++;
     const rows = extent(audit, hashes, here, there);
-    if (rows > longest.rows) longest = { rows, here, there };
+    if (rows > longest[kind].rows) longest[kind] = { rows, here, there };
   });
-  if (proven === 0) return [];
-  const { here, there, rows } = longest;
+  if (matches.own + matches.others === 0) return [];
+  const within = repeated / Math.max(1, training);
+  const natural = matches.own / Math.max(1, judged) <= 3 * within;
+  const status = matches.others > 0 || !natural ? "leak" : "warning";
+  const { here, there, rows } = matches.others > 0 ? longest.others : longest.own;
   const series = subject.series[here.series];
   const width = subject.roles.features.length;
-  const values = Array.from(series.features.subarray(here.row * width, (here.row + Math.min(4, STRETCH)) * width)).slice(0, 4);
+  const values = Array.from(series.features.subarray(here.row * width, (here.row + 4) * width)).slice(0, 4);
+  const count = matches.own + matches.others;
   return [
-    finding("duplicates", "leak", `rows of training occur again in ${audit.partName(here.series, here.row)}`, {
-      detail: `${proven.toLocaleString("en")} stretches of ${STRETCH} measured rows are equal, cell by cell; the longest goes on for ${rows} rows`,
-      evidence: {
-        equalStretches: stretches,
-        convictingStretches: proven,
-        judged,
-        longest: rows,
-        stretch: STRETCH,
-        rareShare: 0.75,
+    finding(
+      "duplicates",
+      status,
+      status === "leak"
+        ? `rows of training occur again in ${audit.partName(here.series, here.row)}`
+        : "the series repeats itself across the parts",
+      {
+        detail:
+          `${count.toLocaleString("en")} stretches of ${STRETCH} measured rows are equal, cell by cell; the longest goes on for ${rows} rows` +
+          (status === "warning" ? `; within training ${(100 * within).toFixed(1)} % repeat too` : ""),
+        evidence: {
+          equalStretches: matches.all,
+          ofTheSameSeries: matches.own,
+          ofOtherSeries: matches.others,
+          judged,
+          repeatedWithinTraining: within,
+          longest: rows,
+          stretch: STRETCH,
+          rareShare: RARE,
+        },
+        example: `${audit.range(here.series, here.row, here.row + rows)} equals ${audit.range(there.series, there.row, there.row + rows)}: ${values.join(", ")}, ...`,
+        repair:
+          status === "leak"
+            ? "remove the copies before the split, or split by what they have in common:  --set data.split.by=group:COLUMN"
+            : "compare every score with that of repeating the last period",
       },
-      example: `${audit.range(here.series, here.row, here.row + rows)} equals ${audit.range(there.series, there.row, there.row + rows)}: ${values.join(", ")}, ...`,
-      repair: "remove the copies before the split, or split by what they have in common:  --set data.split.by=group:COLUMN",
-    }),
+    ),
   ];
+}
+
+function nothing(): { rows: number; here: Place; there: Place } {
+  return { rows: 0, here: { series: 0, row: 0 }, there: { series: 0, row: 0 } };
 }
 
 function flat(hashes: Int32Array, row: number): boolean {
@@ -198,7 +228,7 @@ function equalSessions(audit: AuditContext, hashes: readonly Int32Array[], rare:
   if (pairs.length === 0) return [];
   const within = training.filter((s) => twin(s) !== undefined).length;
   const measured = pairs.filter(
-    ([s]) => rare[s].length >= 4 && rare[s].reduce((sum, one) => sum + one, 0) >= 0.75 * rare[s].length,
+    ([s]) => rare[s].length >= 4 && rare[s].reduce((sum, one) => sum + one, 0) >= RARE * rare[s].length,
   );
   const shares = { judged: pairs.length / judged.length, training: within / training.length };
   const unnatural = pairs.length >= 3 && shares.judged > 5 * (shares.training + 1 / training.length);

@@ -48,7 +48,7 @@ export function checkConstants(audit: AuditContext): Finding[] {
   });
   if (findings.length > 0 || names.length === 0) return findings;
   return [
-    finding("constant-feature", "pass", "constant-feature", {
+    finding("constant-feature", "pass", "features", {
       detail: `all ${observed} vary in training`,
       evidence: { features: observed },
     }),
@@ -147,7 +147,7 @@ export function checkClasses(audit: AuditContext): Finding[] {
   }
   if (findings.some(({ status }) => status === "fault")) return findings;
   return [
-    finding("unreachable-class", "pass", "unreachable-class", {
+    finding("unreachable-class", "pass", "classes", {
       detail: `${counts.size} classes, all of them in training`,
       evidence: { classes: counts.size, parts: PARTS.length },
     }),

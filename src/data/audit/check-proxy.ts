@@ -7,7 +7,7 @@
  * r is the correlation of the feature's innovation with the target's `lag` rows later, raw and by normal scores (so that a monotone function is
  * found too), the larger of both.
  *
- *     lag >= 1    |r| >= 0.9 leak: four fifths of what is new in the target are known before;    |r| >= 0.7 warning
+ *     lag >= 1    |r| >= 0.9 leak: four fifths of what is new in the target are known before;    |r| >= 0.77 warning
  *     lag = 0     tags only: |r| >= 0.999 leak: made of the label itself;                        |r| >= 0.97 warning
  *
  * An honest leading indicator has noise of its own and stays below. Of n rows, 1 / sqrt(n) is what chance gives; at least
@@ -30,7 +30,7 @@ const ROWS = 20_000;
 /** Lags tried at least and at most. */
 const LAGS = [24, 64] as const;
 const LEAK = 0.9;
-const WARNING = 0.7;
+const WARNING = 0.77;
 const OWN_LEAK = 0.999;
 const OWN_WARNING = 0.97;
 const CLASSES = 8;

@@ -1,114 +1,125 @@
 /**
- * @file Times: in order, each once, in a plausible range, all of one zone, and without a jump of daylight saving.
+ * @file Times: in order, each once, in a plausible range, all of one zone, and without a jump of daylight saving. The facts come from
+ * `checkSeries` (series-check.ts), for every series.
  *
- * Order and range are facts. A change of the offset written in the file that comes and goes with the season (two offsets an hour apart) is what
- * a local clock does and is noted; any other mixture is a warning. A jump is reported where equally spaced local times (no offset written)
- * miss or repeat one hour on a Sunday in March, April, October or November.
+ * A row out of order or at a time that its series has already is a fault: what a window calls the past then is not. Times before 1980, after
+ * 2200 or after now, and rows a thousand times the time of the row before (seconds among milliseconds) are warnings; all rows before 1980 are a
+ * note, since times that count from a start begin at 1970. A change of the offset written in the file that comes and goes with the season (two
+ * offsets an hour apart) is what a local clock does and is noted; any other mixture is a warning. Steps of the frequency, an hour more or
+ * less, at the moments when clocks change are a warning where the file has no offsets and there are no more such steps at other moments.
  */
-import { timeName } from "../cell.js";
+
+import { parseTime, timeName } from "../cell.js";
+import { checkSeries, durationName, type Occurrence, type TimeCheck } from "../series-check.js";
 import type { AuditContext } from "./context.js";
 import { type Finding, finding } from "./finding.js";
 
-const HOUR = 3_600_000;
-/** Before personal computers kept clocks, a time usually is a unit mistaken. */
-const EARLIEST = Date.UTC(1971, 0, 1);
-const LATEST = Date.UTC(2100, 0, 1);
 const OFFSET = /(?:T|\s)\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?\s?(Z|[+-]\d\d(?::?\d\d)?)?$/i;
 
 export function checkTime(audit: AuditContext): Finding[] {
-  const { subject } = audit;
-  if (subject.roles.time === null && subject.series.every(({ time }) => time === null)) {
+  const { subject, options } = audit;
+  const rows = subject.series.reduce((sum, one) => sum + one.rows, 0);
+  const checks = checkSeries(subject.series, { features: subject.roles.features, now: options.now }).flatMap(
+    ({ time }) => time ?? [],
+  );
+  if (checks.length === 0) {
     return [
       finding("time-order", "pass", "order", {
         detail: "no time column: rows are steps, in the order of the file",
-        evidence: { rows: totalRows(audit) },
+        evidence: { rows },
       }),
     ];
   }
-  return [...checkOrder(audit), ...checkRange(audit), ...checkZones(audit), ...checkJumps(audit)];
+  return [
+    ...checkOrder(audit, checks, rows),
+    ...checkRange(audit, checks, rows),
+    ...checkZones(audit),
+    ...checkJumps(audit, checks),
+  ];
 }
 
-function totalRows({ subject }: AuditContext): number {
-  return subject.series.reduce((sum, { rows }) => sum + rows, 0);
+/** One kind of occurrence over all series. */
+function total(checks: readonly TimeCheck[], of: (check: TimeCheck) => Occurrence): Occurrence {
+  const found = checks.map(of).filter(({ count }) => count > 0);
+  return { count: found.reduce((sum, { count }) => sum + count, 0), row: found[0]?.row ?? 0 };
 }
 
-function checkOrder(audit: AuditContext): Finding[] {
-  const { subject } = audit;
-  let back = 0;
-  let twice = 0;
-  let example: string | null = null;
-  const steps = new Map<number, number>();
-  let gaps = 0;
-  subject.series.forEach(({ time, rows }, s) => {
-    if (!time) return;
-    for (let i = 1; i < rows; i++) {
-      const step = time[i] - time[i - 1];
-      if (!(step > 0)) {
-        if (step === 0) twice++;
-        else back++;
-        example ??= `${audit.where(s, i)} is ${timeName(time[i])}, after ${timeName(time[i - 1])} in ${audit.where(s, i - 1)}`;
-      } else steps.set(step, (steps.get(step) ?? 0) + 1);
-    }
-  });
-  const count = [...steps.values()].reduce((sum, one) => sum + one, 0);
-  const [usual, times] = [...steps].reduce((best, one) => (one[1] > best[1] ? one : best), [0, 0]);
-  if (times > 0.5 * count) for (const [step, n] of steps) if (step > 1.5 * usual) gaps += n;
-  if (back + twice > 0) {
+/** A row of the table and its time, as they are. */
+function timed(audit: AuditContext, row: number): string {
+  for (const { time, row: rows } of audit.subject.series) {
+    const i = rows.indexOf(row);
+    if (i >= 0 && time)
+      return `${audit.whereInTable(row)} is ${timeName(time[i])}${i > 0 ? `, after ${timeName(time[i - 1])} in the row before` : ""}`;
+  }
+  return audit.whereInTable(row);
+}
+
+function checkOrder(audit: AuditContext, checks: readonly TimeCheck[], rows: number): Finding[] {
+  const back = total(checks, ({ backward }) => backward);
+  const twice = total(checks, ({ duplicates }) => duplicates);
+  const gaps = total(checks, (check) => check.gaps);
+  if (back.count + twice.count > 0) {
     return [
-      finding("time-order", "fault", back > 0 ? "times go backwards" : "times occur twice", {
-        detail: `${back} rows lie before the row above them, ${twice} at the same time: what is called the past then is not`,
-        evidence: { backwards: back, twice },
-        example,
+      finding("time-order", "fault", back.count > 0 ? "times go backwards" : "times occur twice", {
+        detail: `${back.count} rows lie before the row above them, ${twice.count} at a time that their series has already: what is called the past is not`,
+        evidence: { backwards: back.count, twice: twice.count, rows, threshold: 0 },
+        example: timed(audit, back.count > 0 ? back.row : twice.row),
         repair:
           "sort each series by time and keep one row per time, or set data.entity to the column that tells the series apart",
       }),
     ];
   }
-  const regular = count === 0 ? "" : times > 0.9 * count ? `, every ${duration(usual)}` : ", unequal steps";
-  const parts = `${totalRows(audit).toLocaleString("en")} rows, ${subject.series.length === 1 ? "one series" : `${subject.series.length.toLocaleString("en")} series`}`;
+  const frequencies = [
+    ...new Set(checks.flatMap(({ frequency, offFrequency }) => (frequency && offFrequency < 0.1 ? [frequency.name] : []))),
+  ];
+  const every =
+    frequencies.length === 1
+      ? `, every ${frequencies[0]}`
+      : frequencies.length === 0
+        ? ", unequal steps"
+        : `, ${frequencies.length} frequencies`;
+  const series = checks.length === 1 ? "one series" : `${checks.length.toLocaleString("en")} series`;
   return [
     finding("time-order", "pass", "order, duplicates, frequency", {
-      detail: `${parts}${regular}${gaps > 0 ? `, ${gaps.toLocaleString("en")} gaps` : ""}`,
-      evidence: { rows: totalRows(audit), usualStepMs: usual, gaps },
+      detail: `${rows.toLocaleString("en")} rows, ${series}${every}${gaps.count > 0 ? `, ${gaps.count.toLocaleString("en")} gaps` : ""}`,
+      evidence: {
+        rows,
+        series: checks.length,
+        gaps: gaps.count,
+        longestGapMs: Math.max(...checks.map((check) => check.gaps.longestMs)),
+      },
     }),
+    ...(frequencies.length > 1
+      ? [
+          finding("time-order", "note", "series have different frequencies", {
+            detail: `${frequencies.slice(0, 5).join(", ")}: a step does not mean the same everywhere`,
+            evidence: { frequencies: frequencies.length },
+            repair: `bring them to one grid:  --set data.resample={everyMs: ${Math.round(Math.max(...checks.map(({ frequency }) => frequency?.ms ?? 0)))}}`,
+          }),
+        ]
+      : []),
   ];
 }
 
-export function duration(ms: number): string {
-  for (const [unit, size] of [
-    ["day", 24 * HOUR],
-    ["hour", HOUR],
-    ["minute", 60_000],
-    ["second", 1000],
-  ] as const) {
-    if (ms >= size && (ms / size) % 1 < 1e-9) return ms === size ? unit : `${ms / size} ${unit}s`;
-  }
-  return `${Number((ms / 1000).toPrecision(4))} s`;
-}
-
-function checkRange(audit: AuditContext): Finding[] {
-  const { subject, options } = audit;
-  const { now = Number.POSITIVE_INFINITY } = options;
-  let early = 0;
-  let late = 0;
-  let future = 0;
-  let example: string | null = null;
-  subject.series.forEach(({ time, rows }, s) => {
-    if (!time) return;
-    for (let i = 0; i < rows; i++) {
-      const odd = time[i] < EARLIEST ? early++ : time[i] > LATEST ? late++ : time[i] > now ? future++ : -1;
-      if (odd >= 0) example ??= `${audit.where(s, i)} is ${timeName(time[i])}`;
-    }
-  });
-  if (early + late + future === 0) return [];
-  // Times of a simulation or counted from a start often begin at 1970: all of them early is a convention, some of them a mistake.
-  const all = early === totalRows(audit);
+function checkRange(audit: AuditContext, checks: readonly TimeCheck[], rows: number): Finding[] {
+  const kinds = {
+    "times lie in the future": total(checks, ({ future }) => future),
+    "times lie after the year 2200": total(checks, ({ after2200 }) => after2200),
+    "times lie before 1980": total(checks, ({ before1980 }) => before1980),
+    "times change their unit": total(checks, ({ unitJumps }) => unitJumps),
+  };
+  const [worst] = Object.entries(kinds).filter(([, { count }]) => count > 0);
+  if (!worst) return [];
+  const [title, { count, row }] = worst;
+  const counted = title === "times lie before 1980" && count === rows;
   return [
-    finding("time-range", all ? "note" : "warning", future + late > 0 ? "times lie in the future" : "times lie before 1971", {
-      detail: `${(early + late + future).toLocaleString("en")} rows: ${early} before 1971, ${future} after now, ${late} after 2100`,
-      evidence: { early, future, late, rows: totalRows(audit) },
-      example,
-      repair: "check the unit (seconds or milliseconds since 1970) and the century of these rows",
+    finding("time-range", counted ? "note" : "warning", title, {
+      detail: counted
+        ? "all of them do: they seem to count from a start, so that hours and days mean nothing"
+        : `${count.toLocaleString("en")} of ${rows.toLocaleString("en")} rows`,
+      evidence: Object.fromEntries([...Object.entries(kinds).map(([name, one]) => [name, one.count]), ["rows", rows]]),
+      example: timed(audit, row),
+      repair: counted ? null : "check the unit (seconds or milliseconds since 1970) and the century of these rows",
     }),
   ];
 }
@@ -167,49 +178,30 @@ function offsetMinutes(zone: string): number {
   return (zone[0] === "-" ? -1 : 1) * (Number(zone.slice(1, 3)) * 60 + Number(zone.slice(4)));
 }
 
-function checkJumps(audit: AuditContext): Finding[] {
-  const { subject } = audit;
-  const texts = timeTexts(audit);
-  if (texts?.some((text) => OFFSET.exec(text.trim())?.[1] !== undefined)) return [];
-  const findings: Finding[] = [];
-  for (const [s, { time, rows }] of subject.series.entries()) {
-    if (!time || rows < 10) continue;
-    const step = usualStep(time, rows);
-    if (step === null || step > HOUR) continue;
-    for (let i = 1; i < rows && findings.length === 0; i++) {
-      const change = time[i] - time[i - 1] - step;
-      if (Math.abs(Math.abs(change) - HOUR) > step / 2 || !sundayOfChange(time[i - 1], time[i])) continue;
-      findings.push(
-        finding(
-          "daylight-saving",
-          "warning",
-          change > 0 ? "an hour is missing where clocks change to daylight saving" : "an hour occurs twice where clocks change",
-          {
-            detail:
-              "the times look like local times: differences of time and hours of the day are wrong by an hour for half of the year",
-            evidence: { stepMs: step, jumpMs: time[i] - time[i - 1] },
-            example: `${audit.where(s, i - 1)} is ${timeName(time[i - 1])}, ${audit.where(s, i)} is ${timeName(time[i])}`,
-            repair: "write the times in UTC, or with their offset",
-          },
-        ),
-      );
-    }
-  }
-  return findings.slice(0, 1);
-}
-
-/** The step between rows that more than nine of ten have, or null. */
-function usualStep(time: Float64Array, rows: number): number | null {
-  const steps = new Map<number, number>();
-  for (let i = 1; i < rows; i++) steps.set(time[i] - time[i - 1], (steps.get(time[i] - time[i - 1]) ?? 0) + 1);
-  const [step, count] = [...steps].reduce((best, one) => (one[1] > best[1] ? one : best), [0, 0]);
-  return step > 0 && count > 0.9 * (rows - 1) ? step : null;
-}
-
-/** A Sunday early in the day in one of the months in which clocks are changed. */
-function sundayOfChange(before: number, after: number): boolean {
-  return [before, after].some((ms) => {
-    const date = new Date(ms);
-    return date.getUTCDay() === 0 && date.getUTCHours() <= 4 && [2, 3, 8, 9, 10].includes(date.getUTCMonth());
-  });
+function checkJumps(audit: AuditContext, checks: readonly TimeCheck[]): Finding[] {
+  if (timeTexts(audit)?.some((text) => OFFSET.exec(text.trim())?.[1] !== undefined && parseTime(text) !== undefined)) return [];
+  const count = checks.reduce((sum, { clockChanges }) => sum + clockChanges.count, 0);
+  const elsewhere = checks.reduce((sum, { clockChanges }) => sum + clockChanges.elsewhere, 0);
+  if (count === 0 || elsewhere > count) return [];
+  const { clockChanges, frequency } = checks.find((check) => check.clockChanges.count > 0)!;
+  const [step] = clockChanges.steps;
+  return [
+    finding(
+      "daylight-saving",
+      "warning",
+      `${step.minutes > 0 ? "an hour is missing" : "an hour comes twice"} where clocks change for daylight saving`,
+      {
+        detail: `as in ${step.region}: the times look like local times without their offset, so that hours of the day are wrong by one for half of the year`,
+        evidence: {
+          changes: count,
+          elsewhere,
+          minutes: step.minutes,
+          everyMs: frequency?.ms ?? 0,
+          frequency: durationName(frequency?.ms ?? 0),
+        },
+        example: timed(audit, step.row),
+        repair: "write the times in UTC, or with their offset",
+      },
+    ),
+  ];
 }

@@ -9,6 +9,7 @@ export {
   type Finding,
   type FindingStatus,
 } from "./finding.js";
+export { type AuditPageOptions, renderAuditHtml } from "./page.js";
 export type { QuickExamples, QuickModel } from "./quick-model.js";
 export type { AuditSubject, Pipeline, PipelineOutput, WindowRows } from "./subject.js";
 export { type SubjectWindow, subjectOf } from "./subject-of.js";

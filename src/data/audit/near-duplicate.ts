@@ -9,7 +9,8 @@
  * nearer than the share q of the tenth with probability 1 - (1 - q^m)^9 < 9 q^m; m is estimated from the neighbours five to ten (maximum
  * likelihood, Levina & Bickel 2005, NIPS 17; median over the units), which a copy or two do not disturb. A unit convicts if that
  * probability, times the number of units looked at, is below {@link LEVEL}, r >= {@link CORRELATION}, and the tenth neighbour is clearly
- * another one (d >= 0.25), so that smooth and periodic signals, all of whose neighbours are near, are not mistaken for copies.
+ * another one (d >= 0.25), so that smooth and periodic signals, all of whose neighbours are near, are not mistaken for copies. Three units are
+ * wanted, or one with r >= 0.9999.
  */
 import { PARTS } from "../../core/batch.js";
 import type { Series } from "../series.js";
@@ -24,8 +25,16 @@ const NEIGHBOURS = 10;
 const LEVEL = 1e-3;
 const CORRELATION = 0.98;
 const FAR = 0.25;
+/** So many units convict, or one that is a copy to this correlation. */
+const LEAST_COPIES = 3;
+const CERTAIN = 0.9999;
 /** A column that moves less than this share of its usual deviation counts as flat. */
 const FLAT = 0.05;
+/**
+ * A unit says enough to be told from others if half of its columns move, and if its variance is spread over as many cells: the inverse of the sum
+ * of the squared shares, at least 3 cells and 6 % of them. One spike looks like any other.
+ */
+const SPREAD = { cells: 3, share: 0.06 };
 
 interface Unit {
   series: number;
@@ -57,25 +66,23 @@ export function nearDuplicates(audit: AuditContext): Finding[] {
       }),
     ];
   }
-  const found = queries
-    .map((unit) => ({ unit, near: nearest(unit, references) }))
-    .filter(({ near }) => near.length === NEIGHBOURS);
+  const found = neighbourhoods(queries, references);
   const dimension = dimensionOf(found.map(({ near }) => near));
-  const copies = found.flatMap(({ unit, near }) => {
-    const first = Math.sqrt(near[0].d2);
-    const tenth = Math.sqrt(near[NEIGHBOURS - 1].d2);
-    const chance = 9 * (first / tenth) ** dimension;
-    const correlation = 1 - near[0].d2 / 2;
-    return correlation >= CORRELATION && tenth >= FAR && chance * found.length < LEVEL
-      ? [{ unit, other: near[0].unit, correlation, chance, next: 1 - near[NEIGHBOURS - 1].d2 / 2 }]
-      : [];
-  });
+  const all = copiesAmong(found, dimension);
+  // A signal that repeats itself does so within training too: copies in the same series count if they are three times as common as there.
+  const same = all.filter(({ unit, other }) => unit.series === other.series);
+  const within = same.length === 0 ? 0 : repeating(references, dimension);
+  const kept =
+    same.length / Math.max(1, found.length) > 3 * within ? all : all.filter(({ unit, other }) => unit.series !== other.series);
+  const certain = kept.filter(({ correlation }) => correlation >= CERTAIN);
+  const copies = kept.length >= LEAST_COPIES || certain.length > 0 ? kept : [];
   const evidence = {
     judged: found.length,
     judgedOf: of.queries,
     references: references.length,
     referencesOf: of.references,
     copies: copies.length,
+    repeatingWithinTraining: within,
     dimension: Number(dimension.toFixed(1)),
     level: LEVEL,
     leastCorrelation: CORRELATION,
@@ -98,14 +105,61 @@ export function nearDuplicates(audit: AuditContext): Finding[] {
   ];
 }
 
+interface Neighbourhood {
+  unit: Unit;
+  near: Neighbour[];
+}
+
+interface Copy {
+  unit: Unit;
+  other: Unit;
+  correlation: number;
+  chance: number;
+  /** The correlation with the tenth neighbour. */
+  next: number;
+}
+
+function neighbourhoods(units: readonly Unit[], references: readonly Unit[]): Neighbourhood[] {
+  return units.map((unit) => ({ unit, near: nearest(unit, references) })).filter(({ near }) => near.length === NEIGHBOURS);
+}
+
+/** Units whose nearest neighbour is too near to be another. */
+function copiesAmong(found: readonly Neighbourhood[], dimension: number): Copy[] {
+  return found.flatMap(({ unit, near }) => {
+    const first = Math.sqrt(near[0].d2);
+    const tenth = Math.sqrt(near[NEIGHBOURS - 1].d2);
+    const chance = 9 * (first / tenth) ** dimension;
+    const correlation = 1 - near[0].d2 / 2;
+    return correlation >= CORRELATION && tenth >= FAR && chance * found.length < LEVEL
+      ? [{ unit, other: near[0].unit, correlation, chance, next: 1 - near[NEIGHBOURS - 1].d2 / 2 }]
+      : [];
+  });
+}
+
+/** The share of training units that look like copies of others of their own series. */
+function repeating(references: readonly Unit[], dimension: number): number {
+  const stride = Math.max(1, references.length / QUERIES);
+  const units = Array.from({ length: Math.min(QUERIES, references.length) }, (_, k) => references[Math.floor(k * stride)]);
+  const found = neighbourhoods(units, references);
+  const copies = copiesAmong(found, dimension).filter(({ unit, other }) => unit.series === other.series);
+  return copies.length / Math.max(1, found.length);
+}
+
 /** Validation and test units, and training ones. */
 function unitsOf(audit: AuditContext, columns: readonly number[]) {
   const { subject } = audit;
   const whole = subject.parts.every((codes) => codes.every((code) => code === codes[0]));
   const rows = subject.series.map((one) => one.rows);
   const sessions = whole && subject.length === 0 && subject.series.length >= 10;
-  const deviations = columns.map((c) => usualDeviation(subject.series, c, subject.roles.features.length));
-  const make = (series: number, from: number, to: number) => cellsOf(subject.series[series], from, to, columns, deviations);
+  const width = subject.roles.features.length;
+  const usual = (of: readonly Series[]) => columns.map((c) => usualDeviation(of, c, width));
+  // A session is compared with all others, a window with its own series: scales may differ from series to series.
+  const deviations = sessions ? usual(subject.series) : null;
+  const own = new Map<number, number[]>();
+  const make = (s: number, from: number, to: number) => {
+    const scale = deviations ?? own.get(s) ?? own.set(s, usual([subject.series[s]])).get(s)!;
+    return cellsOf(subject.series[s], from, to, columns, scale);
+  };
   const length = Math.max(8, Math.min(64, subject.length || Math.min(...rows.filter((count) => count >= 8), 32)));
   const places = (codes: readonly number[]): [series: number, from: number, to: number][] => {
     if (sessions) {
@@ -126,8 +180,8 @@ function unitsOf(audit: AuditContext, columns: readonly number[]) {
   const units = (all: [number, number, number][], most: number): Unit[] => {
     const stride = Math.max(1, all.length / most);
     const list: Unit[] = [];
-    for (let at = 0; at < all.length; at += stride) {
-      const [series, from, to] = all[Math.floor(at)];
+    for (let k = 0; k < Math.min(most, all.length); k++) {
+      const [series, from, to] = all[Math.floor(k * stride)];
       const cells = make(series, from, to);
       if (cells) list.push({ series, from, to, cells });
     }
@@ -187,10 +241,14 @@ function cellsOf(
     if (scale > 0) used++;
     for (let p = 0; p < points; p++) cells[k * points + p] = (cells[k * points + p] - mean) * scale;
   }
-  if (used === 0) return null;
+  if (used === 0 || used < columns.length / 2) return null;
   const size = 1 / Math.sqrt(points * used);
-  for (let at = 0; at < cells.length; at++) cells[at] *= size;
-  return cells;
+  let shares = 0;
+  for (let at = 0; at < cells.length; at++) {
+    cells[at] *= size;
+    shares += cells[at] ** 4;
+  }
+  return shares * Math.max(SPREAD.cells, SPREAD.share * points * used) <= 1 ? cells : null;
 }
 
 /** The ten nearest units, nearest first, no two of overlapping rows. */

@@ -17,6 +17,9 @@ import {
   checkConstant,
   classesOf,
   type DataOptions,
+  type EmptySeries,
+  emptySeries,
+  nothingOnGrid,
   type PreparedData,
   type PreparedSeries,
   rolesOf,
@@ -73,6 +76,10 @@ export async function prepareOnDisk(
   const { files, raw, rows } = await collect(chunks(), options, { path: join(folder, "raw.bin"), bufferBytes, onProgress });
   const grids = options.resample ? resampled(raw, options, { path: join(folder, "grid.bin"), bufferBytes, onProgress }) : raw;
   const table = { source: [...new Set(files.map(({ name }) => name))].join(" + "), files };
+  // A spool keeps no series without rows, and its series in the order they came.
+  const onGrid = new Set(grids.map(({ entity }) => entity));
+  const left = raw.length > grids.length ? emptySeries(raw.filter(({ entity }) => !onGrid.has(entity))) : {};
+  if (grids.length === 0) throw nothingOnGrid(table.source, left);
   const { part, summary } = splitSeries(grids, options.split);
   if (options.targetKind === "class") for (const [s, one] of grids.entries()) checkApart(table, [sliceLabels(one)], [part[s]]);
   const { split: _, ...roles } = rolesOf(options);
@@ -104,6 +111,7 @@ export async function prepareOnDisk(
     ...table,
     preprocessing: preprocessing.toJSON(),
     split: summary,
+    ...left,
     series: series.map(({ part: codes, ...one }) => ({ ...portable(one), runs: runsOfAll(codes) })),
   };
   // Last, so that a folder with a manifest is whole.
@@ -389,6 +397,7 @@ interface Manifest {
   files: Table["files"];
   preprocessing: unknown;
   split: SplitSummary;
+  empty?: EmptySeries;
   series: (Omit<StoredSeries, "part"> & { runs: [code: number, from: number, to: number][] })[];
 }
 
@@ -416,13 +425,14 @@ function readManifest(folder: string, fingerprint: string): PreparedData | null 
     return null;
   }
   if (manifest.version !== VERSION || manifest.fingerprint !== fingerprint) return null;
-  const { source, files, split, preprocessing } = manifest;
+  const { source, files, split, preprocessing, empty } = manifest;
   const open = <T extends ColumnType>(place: StoredColumnPlace<T>) =>
     new StoredColumn({ ...place, path: join(folder, place.path) });
   return {
     source,
     files,
     split,
+    ...(empty && { empty }),
     preprocessing: Preprocessing.fromJSON(preprocessing),
     series: manifest.series.map(({ runs, x, values, classes, time, row, ...one }) => {
       const part = new Uint8Array(one.length);

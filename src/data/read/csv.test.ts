@@ -4,10 +4,12 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { parse } from "csv-parse/sync";
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { OstinatoError } from "../../core/errors.js";
 import { columnOf, numbersOf, rowName, type TableChunk, textsOf } from "../table.js";
 import { type ReadChunksOptions, type ReadOptions, readChunks, readTable, tableOf } from "./index.js";
+
+vi.setConfig({ testTimeout: 60_000 });
 
 let folder: string;
 beforeAll(async () => {

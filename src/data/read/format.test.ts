@@ -3,11 +3,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { OstinatoError } from "../../core/errors.js";
 import { encodeWav } from "../audio/wav.js";
 import { columnOf, textsOf } from "../table.js";
 import { type DataFiles, type Format, type ReadOptions, readTable, tableOf } from "./index.js";
+
+vi.setConfig({ testTimeout: 60_000 });
 
 let folder: string;
 beforeAll(async () => {

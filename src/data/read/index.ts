@@ -80,7 +80,7 @@ const TEXT_READERS: Record<Exclude<Format, "parquet" | "wav">, (sheet: Sheet, op
  *
  * A column is given as numbers in a chunk where all its cells there are numbers or missing, unless it is one of `text`; once it was given
  * as texts it always is. With a record of part -> path a column `part` holds the key. In folders and globs, a column `file` holds the path
- * below the folder. The `sequence`, `sentence`, `paragraph` and `document` numbers of several files are made unique by a prefix: the part,
+ * below the folder. The `sequence`, `sentence`, `line`, `paragraph` and `document` numbers of several files are made unique by a prefix: the part,
  * else the number of the source, and in a folder the file's path.
  *
  * @throws OST_FILE   if a file is missing, unreadable or empty, or no file of a folder fits.

@@ -17,6 +17,7 @@ import { compressors } from "hyparquet-compressors";
 import { OstinatoError } from "../../core/errors.js";
 import type { TableChunk } from "../table.js";
 import { unreadable } from "./bytes.js";
+import { checkPages } from "./parquet-page.js";
 import type { Cell, Sheet } from "./sheet.js";
 import { noRows, taken } from "./text-reader.js";
 
@@ -53,6 +54,8 @@ export async function* readParquet(
       sheet.source,
       "its footer",
     );
+    const quiet = await bufferOf(handle, path);
+    await attempt(() => checkGroups(quiet, metadata, wanted), sheet.source, "its pages");
     const indexed = metadata.row_groups.every(({ columns }) => columns.every(({ offset_index_offset }) => offset_index_offset));
     const empty = names.map(() => "");
     for (const range of scan.ranges) {
@@ -111,6 +114,23 @@ async function bufferOf(handle: FileHandle, path: string, onBytes?: (count: numb
       return bytes.buffer;
     },
   };
+}
+
+/** Nothing that the footer or a page says is followed before it is known to lie within the file. */
+async function checkGroups(
+  file: AsyncBuffer,
+  { row_groups: groups, num_rows: rows }: FileMetaData,
+  wanted: readonly string[],
+): Promise<void> {
+  const sum = groups.reduce((total, group) => total + group.num_rows, 0n);
+  if (sum !== rows || rows > BigInt(Number.MAX_SAFE_INTEGER)) throw new Error(`${rows} rows, and ${sum} in its groups`);
+  for (const { columns, num_rows: count } of groups) {
+    if (count < 0n) throw new Error(`a group of ${count} rows`);
+    if (count === 0n) continue;
+    for (const { meta_data: meta } of columns) {
+      if (meta && wanted.includes(meta.path_in_schema[0])) await checkPages(file, meta, Number(count));
+    }
+  }
 }
 
 /** The top-level columns by name; decimals stripped of their annotation, so that their digits arrive as they are stored. */

@@ -2,7 +2,7 @@
  * @file Where the readers put rows: cells by column, given out as chunks of bounded size, numbers parsed and their texts dropped.
  */
 import { OstinatoError } from "../../core/errors.js";
-import { NUMBER } from "../cell.js";
+import { LARGEST, NUMBER, parseNumber } from "../cell.js";
 import { localSetting, type NumberReader } from "../number-format.js";
 import type { ChunkColumn, TableChunk } from "../table.js";
 
@@ -26,6 +26,8 @@ export interface SheetPlan {
 interface SheetColumn {
   name: string;
   cells: Cell[];
+  /** The cells as numbers, where the column must hold them and they were looked at. */
+  numbers: Float64Array | null;
   /** Texts met before: a name that comes a million times is held once. */
   seen: Map<string, string>;
   verbatim: boolean;
@@ -92,7 +94,9 @@ export class Sheet {
       const literal = verbatim.includes(name);
       if (literal || text.includes(name)) this.plan.text.add(name);
       this.#index.set(name, this.#columns.length);
-      this.#columns.push(keep ? { name, cells: this.#rowOf.map(() => ""), seen: new Map(), verbatim: literal } : null);
+      this.#columns.push(
+        keep ? { name, cells: this.#rowOf.map(() => ""), numbers: null, seen: new Map(), verbatim: literal } : null,
+      );
     }
   }
 
@@ -142,7 +146,10 @@ export class Sheet {
       }
     }
     this.kept += rowOf.length;
-    for (const column of columns) column.cells = [];
+    for (const column of columns) {
+      column.cells = [];
+      column.numbers = null;
+    }
     this.#rowOf = [];
     this.#skipped = [];
     this.#bytes = 0;
@@ -156,25 +163,36 @@ export class Sheet {
   /** Looks at the columns that must hold numbers before anything is given out. */
   #dropUnreadable(columns: readonly SheetColumn[]): void {
     const bad = new Set<number>();
-    for (const { name, cells } of columns) {
+    for (const column of columns) {
+      const { name, cells } = column;
       if (!this.plan.numeric.has(name)) continue;
+      const numbers = new Float64Array(cells.length);
       for (let i = 0; i < cells.length; i++) {
-        if (bad.has(i) || numberOf(cells[i], this.plan.parse) !== undefined) continue;
+        const value = cells[i] === "" ? Number.NaN : numberOf(cells[i], this.plan.parse);
+        if (value !== undefined) {
+          numbers[i] = value;
+          continue;
+        }
+        if (bad.has(i)) continue;
         const error = unreadableNumber(String(cells[i]), name, `${this.source} row ${this.#rowOf[i]}`);
         if (this.plan.bad === "refuse") throw error;
         this.#leaveOut(this.#rowOf[i], error);
         bad.add(i);
       }
+      column.numbers = numbers;
     }
     if (bad.size === 0) return;
     const kept = <T>(list: T[]) => list.filter((_, i) => !bad.has(i));
-    for (const column of columns) column.cells = kept(column.cells);
+    for (const column of columns) {
+      column.cells = kept(column.cells);
+      column.numbers = column.numbers?.filter((_, i) => !bad.has(i)) ?? null;
+    }
     this.#rowOf = kept(this.#rowOf);
   }
 
-  #finish({ name, cells, seen, verbatim }: SheetColumn): ChunkColumn {
-    const { text, numeric, parse } = this.plan;
-    const must = numeric.has(name) && !text.has(name);
+  #finish({ name, cells, numbers: known, seen, verbatim }: SheetColumn): ChunkColumn {
+    const { text, parse } = this.plan;
+    if (known && !text.has(name)) return { name, cells: known };
     if (!text.has(name)) {
       const numbers = new Float64Array(cells.length);
       let blank = true;
@@ -186,7 +204,7 @@ export class Sheet {
           continue;
         }
         const value = numberOf(cell, parse);
-        if (value === undefined || (!must && unsafe(value, cell))) break;
+        if (value === undefined || unsafe(value, cell)) break;
         blank = false;
         numbers[i] = value;
       }
@@ -211,9 +229,19 @@ function taken(name: string, source: string): OstinatoError {
 }
 
 function numberOf(cell: Cell, parse: NumberReader): number | undefined {
-  if (typeof cell === "string") return parse(cell);
+  if (typeof cell === "string") return parse === parseNumber ? plainNumber(cell) : parse(cell);
   if (typeof cell === "bigint") return Number(cell);
-  return Math.abs(cell) <= 3.4028234e38 || Number.isNaN(cell) ? cell + 0 : undefined;
+  return Math.abs(cell) <= LARGEST || Number.isNaN(cell) ? cell + 0 : undefined;
+}
+
+/** `parseNumber`, without its regular expressions for a cell that begins with a digit or a minus and is no 0x10, 0b1 or 0o7. */
+function plainNumber(cell: string): number | undefined {
+  const first = cell.charCodeAt(0);
+  if ((first >= 48 && first <= 57) || first === 45) {
+    const value = Number(cell);
+    if (Math.abs(value) <= LARGEST && !(first === 48 && cell.charCodeAt(1) > 57 && /^0[xbo]/i.test(cell))) return value + 0;
+  }
+  return parseNumber(cell);
 }
 
 /** Whether a number is a whole one whose digits a float does not hold, such as a 64-bit id. */

@@ -2,12 +2,14 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { OstinatoError } from "../../core/errors.js";
 import { columnOf } from "../table.js";
 import { globMatcher, splitGlob } from "./glob.js";
 import { type DataFiles, hashSource, type ReadOptions, readTable } from "./index.js";
 import { filePattern } from "./pattern.js";
+
+vi.setConfig({ testTimeout: 60_000 });
 
 let folder: string;
 beforeAll(async () => {
@@ -94,7 +96,7 @@ describe("a folder", () => {
 
 describe("a glob", () => {
   it("names the files it matches", async () => {
-    expect((await readTable(at("**/*.csv"))).rows).toBe(8);
+    expect((await readTable(at("**/*.csv"))).rows).toBe(9);
     const table = await readTable(at("{walk,run}/[78]_*_?.csv"));
     expect(columnOf(table, "file").texts).toEqual([
       "run/8_bob_1.csv",

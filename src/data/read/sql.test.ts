@@ -8,6 +8,8 @@ import { OstinatoError } from "../../core/errors.js";
 import type { TableChunk } from "../table.js";
 import { type DataFiles, querySql, type ReadTableOptions, readTable } from "./index.js";
 
+vi.setConfig({ testTimeout: 60_000 });
+
 let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "ostinato-sql-test-"));
@@ -82,15 +84,15 @@ describe("a query", () => {
         read: { format: "sequences" },
       }),
     ).toEqual([
-      ["22", 1],
-      ["5", 1],
-      ["9", 1],
+      [22, 1],
+      [5, 1],
+      [9, 1],
     ]);
     expect(
       await rows("SELECT file, label, sum(x) AS s FROM days GROUP BY ALL ORDER BY file", at("days"), { read: { label: "name" } }),
     ).toEqual([
-      ["1.csv", "1", 3],
-      ["2.csv", "2", 3],
+      ["1.csv", 1, 3],
+      ["2.csv", 2, 3],
     ]);
     const read = { delimiter: ";", decimal: ",", bad: "skip" } as const;
     const table = await readTable(at("local.csv"), { sql: "SELECT sum(x) AS s FROM local", read });

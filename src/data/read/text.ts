@@ -11,7 +11,7 @@ import { byLines, LONGEST_LINE, noRows, type ReaderOptions, type TextReader, too
  * @throws OST_FILE if there is nothing but blank lines. @throws OST_FORMAT if a paragraph or document is beyond 64 million characters.
  */
 export function textReader(sheet: Sheet, { read: { unit, comment }, prefix }: ReaderOptions): TextReader {
-  sheet.addColumns([unit, "text"], { text: unit === "line" ? [] : [unit], verbatim: ["text"] });
+  sheet.addColumns([unit, "text"], { text: unit === "line" && prefix === "" ? [] : [unit], verbatim: ["text"] });
   const named = (name: string) => (prefix === "" ? name : `${prefix}-${name}`);
   let lines: string[] = [];
   let size = 0;
@@ -30,7 +30,7 @@ export function textReader(sheet: Sheet, { read: { unit, comment }, prefix }: Re
         if (comment !== null && text.startsWith(comment)) return;
         const blank = text.trim() === "";
         if (unit === "line") {
-          if (!blank) sheet.row([number, text], text.length);
+          if (!blank) sheet.row([prefix === "" ? number : named(String(number)), text], text.length);
           return;
         }
         if (blank && unit === "paragraph") {

@@ -411,7 +411,11 @@ export const clean: (BankEntry & { expect: null })[] = [
       const tariff = made(count, (i) => 10 + 5 * Number(i % 24 > 16) + rng.integer(4));
       const load = seasonal(rng, count).map((value, i) => value - 0.3 * tariff[i]);
       const horizon = between(rng, 1, 4);
-      return forecasting(rng, { load, tariff }, { features: ["load"], known: { columns: ["tariff"], steps: horizon }, horizon });
+      return forecasting(
+        rng,
+        { load, tariff },
+        { features: ["load"], known: { columns: ["tariff"], steps: horizon }, missing: "forwardFill", horizon },
+      );
     },
   },
   {

@@ -1,0 +1,163 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { parseTime } from "./cell.js";
+import { aheadName, type DerivedColumns, deriveColumns, derivedFromJSON, SESSION } from "./derive.js";
+import { Sessionizer, sessionKey } from "./events/index.js";
+import { applyPreprocessing, type DataOptions, prepare } from "./prepare.js";
+import { columnOf, numbersOf, tableFromRecords } from "./table.js";
+
+const rows = fc.array(
+  fc.record({
+    gap: fc.constantFrom(0.5, 1, 5, 10, 10.5, 100),
+    user: fc.constantFrom("u0", "u1", " u1", "u1 ", "a|b", "a\\"),
+    site: fc.constantFrom("x", "b|x", "|"),
+    plan: fc.oneof(fc.integer({ min: -9, max: 9 }), fc.constant(null)),
+  }),
+  { minLength: 1, maxLength: 40 },
+);
+const sessions = fc.record({
+  by: fc.constantFrom(["user"], ["user", "site"], ["site"], []),
+  idleMs: fc.constantFrom(null, 0, 5000, 10_000),
+  maxSteps: fc.constantFrom(null, 1, 3),
+});
+
+function tableOf(drawn: readonly { gap: number; user: string; site: string; plan: number | null }[]) {
+  let time = 1.6e9;
+  const records = drawn.map(({ gap, ...row }) => ({ ...row, time: (time += gap) }));
+  return { records, table: tableFromRecords(records, { text: ["user", "site"] }) };
+}
+
+const UNTOUCHED: DerivedColumns = { sessions: null, ahead: null };
+
+describe("sessions in a file", () => {
+  it("are those of the sessionizer, pushed row by row", () => {
+    fc.assert(
+      fc.property(rows, sessions, (drawn, options) => {
+        const { records, table } = tableOf(drawn);
+        const derived = deriveColumns(table, { time: "time", entity: null }, { ...UNTOUCHED, sessions: options });
+        const sessionizer = new Sessionizer(options);
+        const wanted = records.map((record) => {
+          const cells = options.by.map((name) => record[name as "user"].trim());
+          return sessionizer.push(cells.length === 0 ? "all" : sessionKey(cells), parseTime(record.time) as number).session;
+        });
+        expect(columnOf(derived, SESSION).texts).toEqual(wanted);
+        expect(sessionizer.forgotten).toBe(0);
+      }),
+    );
+  });
+
+  it("are never cut for want of room, however many keys there are", () => {
+    const keys = 1_000_002;
+    const texts = Array.from({ length: keys + 1 }, (_, i) => `k${i % keys}`);
+    const table = { source: "t", rows: texts.length, files: [], columns: [{ name: "user", numbers: null, texts }] };
+    const { texts: made } = columnOf(
+      deriveColumns(table, { time: null, entity: null }, { ...UNTOUCHED, sessions: { by: ["user"] } }),
+      SESSION,
+    );
+    expect([made?.[0], made?.at(-1)]).toEqual(["k0#0", "k0#0"]);
+  });
+
+  it("need times for silence, a key in every row, and a name that is free", () => {
+    const table = tableFromRecords(
+      [
+        { user: "a", time: 1 },
+        { user: "NA", time: 2 },
+      ],
+      { text: ["user"] },
+    );
+    const cut = (options: NonNullable<DerivedColumns["sessions"]>, time: string | null = "time", of = table) =>
+      deriveColumns(of, { time, entity: "user" }, { ...UNTOUCHED, sessions: options });
+    expect(() => cut({ idleMs: 5 }, null)).toThrow(/OST_CONFIG.*idle gap needs times/);
+    expect(() => cut({})).toThrow(/OST_MISSING.*records row 2.*without a key/);
+    expect(() => cut({ by: ["usr"] })).toThrow(/OST_COLUMN.*"usr".*\n.*"user"/);
+    expect(() => cut({ by: [] }, "time", tableFromRecords([{ session: 1, time: 1 }]))).toThrow(/OST_COLUMN.*"session"/);
+    expect(cut({ by: [] }).columns.at(-1)?.texts).toEqual(["all#0", "all#0"]);
+  });
+});
+
+describe("a column known ahead", () => {
+  it("is exactly the value so many rows later in the same series, and missing at its end", () => {
+    fc.assert(
+      fc.property(rows, fc.option(sessions, { nil: null }), fc.integer({ min: 1, max: 4 }), (drawn, cut, steps) => {
+        const { records, table } = tableOf(drawn);
+        const entity = cut ? null : "user";
+        const derived = deriveColumns(table, { time: "time", entity }, { sessions: cut, ahead: { columns: ["plan"], steps } });
+        const series = cut ? (columnOf(derived, SESSION).texts as string[]) : records.map(({ user }) => user.trim());
+        const found = numbersOf(derived, aheadName("plan"), "test");
+        records.forEach((_, i) => {
+          const later = series.flatMap((name, k) => (k > i && name === series[i] ? [k] : []))[steps - 1];
+          expect(found[i]).toBe(later === undefined ? Number.NaN : (records[later].plan ?? Number.NaN));
+        });
+      }),
+    );
+  });
+
+  it("falls under the policy for missing values in the last rows of each series", () => {
+    const records = Array.from({ length: 30 }, (_, i) => ({ time: 60 * (i + 1), id: `s${i % 3}`, load: i, plan: 100 + i }));
+    const options: DataOptions = {
+      targetKind: "values",
+      time: "time",
+      entity: "id",
+      features: ["load"],
+      target: "load",
+      known: { columns: ["plan"], steps: 2 },
+      split: { by: "time", train: 0.6, validation: 0.2, test: 0.2 },
+      scale: "none",
+    };
+    const table = tableFromRecords(records);
+    expect(() => prepare(table, options)).toThrow(/OST_MISSING.*records row 25.*"plan.ahead".*the first of 6 missing/);
+    const { series, preprocessing } = prepare(table, { ...options, missing: { policy: "value", value: -1, flag: true } });
+    expect(preprocessing.featureNames).toEqual(["load", "plan.ahead", "load.missing", "plan.ahead.missing"]);
+    const own = (s: number) => Array.from(series[s].x).filter((_, i) => i % 4 === 1);
+    const flags = Array.from(series[1].x).filter((_, i) => i % 4 === 3);
+    expect(own(0)).toEqual([106, 109, 112, 115, 118, 121, 124, 127, -1, -1]);
+    expect([own(1).at(0), flags]).toEqual([107, [0, 0, 0, 0, 0, 0, 0, 0, 1, 1]]);
+    const again = applyPreprocessing(table, preprocessing);
+    expect(again.series.map(({ x }) => x)).toEqual(series.map(({ x }) => x));
+  });
+});
+
+it("what is derived comes back from its JSON, and nothing else does", () => {
+  const ahead = { columns: ["plan"], steps: 3 };
+  for (const one of [
+    UNTOUCHED,
+    { sessions: { by: ["u"], idleMs: 5, maxSteps: null }, ahead },
+    { sessions: { by: null, idleMs: null, maxSteps: 2 }, ahead: null },
+  ]) {
+    expect(derivedFromJSON(JSON.parse(JSON.stringify(one)), "d")).toEqual(one);
+  }
+  expect(derivedFromJSON(undefined, "d")).toEqual(UNTOUCHED);
+  for (const wrong of [null, [], { sessions: 3, ahead: null }, { sessions: null, ahead: { columns: [1], steps: 1 } }]) {
+    expect(() => derivedFromJSON(wrong, "d")).toThrow(/OST_MODEL_FILE/);
+  }
+  const steps = [0, -1, "2", 1e9, null];
+  for (const one of steps)
+    expect(() => derivedFromJSON({ sessions: null, ahead: { ...ahead, steps: one } }, "d")).toThrow(/OST_MODEL_FILE/);
+});
+
+describe("options that do not go together", () => {
+  const records = Array.from({ length: 30 }, (_, i) => ({
+    time: 60 * (i + 1),
+    id: `s${i % 3}`,
+    load: i,
+    "load.log": 2,
+    plan: i,
+  }));
+  const base: DataOptions = {
+    targetKind: "values",
+    entity: "id",
+    features: ["load"],
+    target: "load",
+    split: { by: "time", train: 0.6, validation: 0.2, test: 0.2 },
+  };
+  const refuse = (options: Partial<DataOptions>, message: RegExp) =>
+    expect(() => prepare(tableFromRecords(records), { ...base, ...options })).toThrow(message);
+
+  it("are refused, each by its name in the configuration", () => {
+    refuse({ timeDelta: {} }, /OST_CONFIG.*data\.timeDelta.*needs times/);
+    refuse({ calendar: { parts: ["hourOfDay"] } }, /OST_CONFIG.*data\.calendar.*need times/);
+    refuse({ resample: { everyMs: 5 } }, /OST_CONFIG.*data\.resample.*needs times/);
+    refuse({ perEntity: true, sessions: { maxSteps: 5 } }, /OST_CONFIG.*data\.perEntity/);
+    refuse({ features: ["load", "load.log"], log: ["load"] }, /OST_COLUMN.*"load\.log" twice/);
+  });
+});
