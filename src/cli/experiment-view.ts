@@ -106,7 +106,7 @@ export class ExperimentView {
     this.#terminal.status(" ".repeat(INDENT) + text);
   }
 
-  #data({ series, copies, features, classes, split, notes = [] }: Extract<ExperimentEvent, { kind: "data" }>): string[] {
+  #data({ series, copies, features, classes, split, padding, notes = [] }: Extract<ExperimentEvent, { kind: "data" }>): string[] {
     const { data } = this.#config;
     const named = data.features.length + Object.keys(data.categories).length + data.known.length;
     const facts = [
@@ -134,6 +134,12 @@ export class ExperimentView {
     const lines = [facts.filter(Boolean).join(" · "), `split by ${unit}: ${parts}`];
     if (split.unused > 0) lines.push(`${counted(split.unused, "row")} of no part: ${split.unusedRanges.join("; ")}`);
     if (copies > 0) lines.push(`and ${copies} training copies in which columns are hidden`);
+    if (padding) {
+      const { bucketed, shuffled } = padding;
+      lines.push(
+        `padding: ${share(bucketed.waste)} of the steps of a batch (${share(shuffled.waste)} without sorting by length)`,
+      );
+    }
     return [...lines, ...notes];
   }
 
@@ -168,4 +174,8 @@ export function describeMemory(estimate: MemoryEstimate): string {
 
 function listed(names: readonly string[]): string {
   return names.length > 4 ? `${names.slice(0, 3).join(", ")} and ${names.length - 3} more` : names.join(", ");
+}
+
+function share(part: number): string {
+  return `${(100 * part).toFixed(1)} %`;
 }

@@ -1,6 +1,6 @@
 /** @file The `data` block of a configuration: where records come from, what their columns mean, and what becomes of them. */
 import { z } from "zod";
-import { AGGREGATES, CALENDAR_PARTS, ENCODINGS, MISSING_POLICIES, SCALES } from "../data/index.js";
+import { AGGREGATES, CALENDAR_PARTS, ENCODINGS, MISSING_POLICIES, SCALES, TAG_SCHEMES } from "../data/index.js";
 
 const name = z.string().min(1);
 const names = z.array(name).min(1);
@@ -178,6 +178,11 @@ export const dataSchema = z.strictObject({
   target: z
     .union([name.transform((one) => [one]), names])
     .describe("forecast: numeric columns; classify, tag: one column of labels"),
+  tagScheme: z
+    .enum(TAG_SCHEMES)
+    .nullable()
+    .default(null)
+    .describe("tag: the scheme of spans that tags must follow; null: tags of any kind"),
   split,
   missing: missing.default("refuse"),
   scale: z.enum(SCALES).default("standard").describe("fitted on training rows only"),

@@ -10,6 +10,7 @@ import {
   type CategoryOptions,
   type DataOptions,
   hasTarget,
+  type PaddingReport,
   type PreparedData,
   partCode,
   prepare,
@@ -31,9 +32,10 @@ import {
 } from "../model/index.js";
 import type { TrainProgress, TrainResult } from "../train/index.js";
 import type { ExperimentConfig } from "./config.js";
-import { evaluationBatches, type FitOptions, fitNetwork } from "./fit-network.js";
+import { evaluationBatches, type FitOptions, fitNetwork, trainingPadding } from "./fit-network.js";
 import { type Entrant, type ExperimentData, judgeEntrants, splitNotes, trainingScales, turn } from "./judgement.js";
 import { mainArchitecture, rivalArchitectures } from "./rival.js";
+import { checkTagScheme } from "./tag-scheme.js";
 import { countTargets } from "./target-count.js";
 import { taskOf } from "./task.js";
 
@@ -52,6 +54,8 @@ export type ExperimentEvent =
       features: number;
       classes: number;
       split: SplitSummary;
+      /** What padding costs in training; null where every example is as long as the next. */
+      padding: PaddingReport | null;
       /** What a reader must know of the split before believing a figure. */
       notes?: string[];
     }
@@ -88,7 +92,17 @@ export interface ExperimentResult {
 
 /** The data block as the data layer takes it. */
 export function dataOptions(config: ExperimentConfig, tokenizers: Tokenizers = {}): DataOptions {
-  const { source: _source, read: _read, sql: _sql, sync: _sync, storage: _storage, known, categories, ...options } = config.data;
+  const {
+    source: _source,
+    read: _read,
+    sql: _sql,
+    sync: _sync,
+    storage: _storage,
+    tagScheme: _tagScheme,
+    known,
+    categories,
+    ...options
+  } = config.data;
   const { targetKind } = taskOf(config);
   const loaded = Object.entries(categories).map(([column, category]): [string, CategoryOptions] => {
     if (category.kind !== "tokenizerJson") return [column, category];
@@ -115,6 +129,7 @@ export function prepareExperiment(
 ): ExperimentData {
   const { mode, window } = config;
   const prepared = "preprocessing" in input ? input : prepare(input, dataOptions(config, tokenizers));
+  if (config.data.tagScheme) checkTagScheme(prepared, config.data.tagScheme);
   const { targetKind } = taskOf(config);
   const everyStep = targetKind === "values" && mode === "streaming";
   const horizon = targetKind === "values" ? window.horizon : 0;
@@ -179,6 +194,7 @@ export async function runExperiment(
     features: spec.features.length,
     classes: spec.classes.length,
     split,
+    padding: paddingOf(config, prepared),
     notes: splitNotes(config, prepared),
   });
   const baselines = checkSettings(config, { prepared, spec });
@@ -261,6 +277,11 @@ export async function runExperiment(
     file: first.save(header),
     rivalFiles: new Map(others.map((entrant) => [entrant.name, entrant.save(rivalHeader(entrant))])),
   };
+}
+
+function paddingOf(config: ExperimentConfig, prepared: PreparedData): PaddingReport | null {
+  const report = trainingPadding(config, prepared);
+  return report && report.shuffled.padded > 0 ? report : null;
 }
 
 interface SavedEntrant extends Entrant {

@@ -18,4 +18,10 @@ describe("the bank of seeded leaks", () => {
       expect(right, [why, ...raised.map((one) => `${one.check} ${one.status}: ${textOf(one)}`)].join("\n")).toBe(true);
     });
   }
+
+  it("convicts labels behind a mask by the control with shuffled labels too, not by the causality test alone", () => {
+    const entry = bank.find(({ name }) => name === "labels-behind-a-mask");
+    const { raised } = judge(entry as (typeof bank)[number], SEED);
+    expect(raised.filter(({ status }) => status === "leak").map(({ check }) => check)).toContain("shuffled-labels");
+  });
 });

@@ -143,7 +143,8 @@ const cases: fc.Arbitrary<Case> = fc
     position: fc.boolean(),
     resample: maybe(
       fc.record({
-        everyMs: pick(5000, 20_000, 700.5),
+        everyMs: pick(5000, 20_000, 2500.5),
+        maxGap: fc.constant(5000),
         aggregate: pick("mean" as const, "last" as const, "sum" as const, "count" as const),
       }),
     ),

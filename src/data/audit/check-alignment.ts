@@ -9,7 +9,7 @@
  *     fault     errors at the best lag at most half of those at lag 0, and at most 0.7 of those at the lags beside it
  *     warning   at most half of those at lag 0, without such a peak
  *
- * both only if the difference is at least 20 errors and five standard errors (of the sum of both counts). A feature that is the label of an
+ * both only if the difference is at least 20 errors and four standard errors (of the sum of both counts). A feature that is the label of an
  * earlier row one to one is left out: it says where the label was, rightly.
  */
 
@@ -48,7 +48,7 @@ export function checkAlignment(audit: AuditContext): Finding[] {
     threshold: 0.5,
   };
   const gain = at(0) - at(best);
-  const clear = best !== 0 && at(best) <= 0.5 * at(0) && gain >= 20 && gain >= 5 * Math.sqrt(at(0) + at(best));
+  const clear = best !== 0 && at(best) <= 0.5 * at(0) && gain >= 20 && gain >= 4 * Math.sqrt(at(0) + at(best));
   if (!clear) {
     return [
       finding("alignment", "pass", "labels stand in the rows that show them", {

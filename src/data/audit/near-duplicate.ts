@@ -43,6 +43,9 @@ interface Unit {
   cells: Float32Array;
 }
 
+/** The cells of rows [from, to) of a series, or null where they say too little. */
+type MakeCells = (series: number, from: number, to: number) => Float32Array | null;
+
 interface Neighbour {
   unit: Unit;
   d2: number;
@@ -57,7 +60,7 @@ export function nearDuplicates(audit: AuditContext): Finding[] {
       }),
     ];
   }
-  const { queries, references, of } = unitsOf(audit, columns);
+  const { queries, references, of, make } = unitsOf(audit, columns);
   if (queries.length < 3 || references.length < 2 * NEIGHBOURS) {
     return [
       finding("duplicates", "pass", "no equal rows or sessions across the parts", {
@@ -69,11 +72,8 @@ export function nearDuplicates(audit: AuditContext): Finding[] {
   const found = neighbourhoods(queries, references);
   const dimension = dimensionOf(found.map(({ near }) => near));
   const all = copiesAmong(found, dimension);
-  // A signal that repeats itself does so within training too: copies in the same series count if they are three times as common as there.
-  const same = all.filter(({ unit, other }) => unit.series === other.series);
-  const within = same.length === 0 ? 0 : repeating(references, dimension);
-  const kept =
-    same.length / Math.max(1, found.length) > 3 * within ? all : all.filter(({ unit, other }) => unit.series !== other.series);
+  // A signal that repeats itself does so within training too: then the unit that was copied is not the only one of its series.
+  const kept = all.filter((copy) => copy.unit.series !== copy.other.series || !recurs(audit, copy, make));
   const certain = kept.filter(({ correlation }) => correlation >= CERTAIN);
   const copies = kept.length >= LEAST_COPIES || certain.length > 0 ? kept : [];
   const evidence = {
@@ -82,7 +82,7 @@ export function nearDuplicates(audit: AuditContext): Finding[] {
     references: references.length,
     referencesOf: of.references,
     copies: copies.length,
-    repeatingWithinTraining: within,
+    repeatedByNature: all.length - kept.length,
     dimension: Number(dimension.toFixed(1)),
     level: LEVEL,
     leastCorrelation: CORRELATION,
@@ -136,13 +136,23 @@ function copiesAmong(found: readonly Neighbourhood[], dimension: number): Copy[]
   });
 }
 
-/** The share of training units that look like copies of others of their own series. */
-function repeating(references: readonly Unit[], dimension: number): number {
-  const stride = Math.max(1, references.length / QUERIES);
-  const units = Array.from({ length: Math.min(QUERIES, references.length) }, (_, k) => references[Math.floor(k * stride)]);
-  const found = neighbourhoods(units, references);
-  const copies = copiesAmong(found, dimension).filter(({ unit, other }) => unit.series === other.series);
-  return copies.length / Math.max(1, found.length);
+/** Whether the original of a copy occurs once more among the training rows of its series, nearly as near as the copy is. */
+function recurs({ subject }: AuditContext, { other, correlation }: Copy, make: MakeCells): boolean {
+  const length = other.to - other.from;
+  const part = subject.parts[other.series];
+  const reach = Math.max(9 * 2 * (1 - correlation), 4e-4);
+  let run = 0;
+  for (let i = 0; i < part.length; i++) {
+    run = part[i] === 1 ? run + 1 : 0;
+    const from = i + 1 - length;
+    if (run < length || (from < other.to && other.from < i + 1)) continue;
+    const cells = make(other.series, from, i + 1);
+    if (!cells) continue;
+    let d2 = 0;
+    for (let at = 0; at < cells.length && d2 <= reach; at++) d2 += (cells[at] - other.cells[at]) ** 2;
+    if (d2 <= reach) return true;
+  }
+  return false;
 }
 
 /** Validation and test units, and training ones. */
@@ -156,7 +166,7 @@ function unitsOf(audit: AuditContext, columns: readonly number[]) {
   // A session is compared with all others, a window with its own series: scales may differ from series to series.
   const deviations = sessions ? usual(subject.series) : null;
   const own = new Map<number, number[]>();
-  const make = (s: number, from: number, to: number) => {
+  const make: MakeCells = (s, from, to) => {
     const scale = deviations ?? own.get(s) ?? own.set(s, usual([subject.series[s]])).get(s)!;
     return cellsOf(subject.series[s], from, to, columns, scale);
   };
@@ -193,6 +203,7 @@ function unitsOf(audit: AuditContext, columns: readonly number[]) {
     queries: units(judged, QUERIES),
     references: units(known, REFERENCES),
     of: { queries: judged.length, references: known.length },
+    make,
   };
 }
 

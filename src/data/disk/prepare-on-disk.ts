@@ -74,8 +74,10 @@ export async function prepareOnDisk(
   mkdirSync(folder, { recursive: true });
 
   const { files, raw, rows } = await collect(chunks(), options, { path: join(folder, "raw.bin"), bufferBytes, onProgress });
-  const grids = options.resample ? resampled(raw, options, { path: join(folder, "grid.bin"), bufferBytes, onProgress }) : raw;
   const table = { source: [...new Set(files.map(({ name }) => name))].join(" + "), files };
+  const grids = options.resample
+    ? resampled(raw, options, { path: join(folder, "grid.bin"), bufferBytes, onProgress }, table)
+    : raw;
   // A spool keeps no series without rows, and its series in the order they came.
   const onGrid = new Set(grids.map(({ entity }) => entity));
   const left = raw.length > grids.length ? emptySeries(raw.filter(({ entity }) => !onGrid.has(entity))) : {};
@@ -256,6 +258,7 @@ function resampled(
   raw: readonly SpooledSeries[],
   options: DataOptions,
   { path, bufferBytes, onProgress }: Collecting,
+  table: Named,
 ): SpooledSeries[] {
   const { split: _, ...roles } = rolesOf(options);
   const spool = new Spool(path, shapeOf(rolesOf(options), options.targetKind), bufferBytes);
@@ -271,7 +274,8 @@ function resampled(
         repair: "cut it into several series with data.entity, or bring it onto the grid with data.sql",
       });
     }
-    spool.append(gridOf(one.load(), { roles, resample: options.resample }));
+    const series = one.load();
+    spool.append(gridOf(series, { roles, resample: options.resample }, (i) => rowName(table, series.row[i])));
     rows += one.rows;
     onProgress({ stage: "resample", rows, totalRows: null });
   }

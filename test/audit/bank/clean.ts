@@ -513,4 +513,64 @@ export const clean: (BankEntry & { expect: null })[] = [
       return tagging(rng, machines);
     },
   },
+  {
+    name: "twin-sensor",
+    what: "a second meter on the same line shows the load of the same row, to a hundredth",
+    expect: null,
+    make: (rng) => {
+      const count = between(rng, 1200, 2000);
+      const load = seasonal(rng, count);
+      return forecasting(rng, { load, twin: load.map((value) => value + 0.02 * rng.normal()) });
+    },
+  },
+  {
+    name: "scaled-by-training-before-the-file",
+    what: "the file was written standardised, by training rows alone",
+    expect: null,
+    make: (rng) => {
+      const count = between(rng, 1200, 1800);
+      const heat = autoregressive(rng, count, 0.9);
+      const training = heat.slice(0, Math.floor(0.6 * count));
+      const [middle, spread] = [mean(training), deviation(training)];
+      const split = { by: "time", train: 0.6, validation: 0.2, test: 0.2 } as const;
+      return forecasting(rng, { load: seasonal(rng, count), heat: heat.map((value) => (value - middle) / spread) }, { split });
+    },
+  },
+  {
+    name: "events-with-clock-and-place",
+    what: "events of users cut into sessions at idle gaps, with time deltas, positions and a calendar",
+    expect: null,
+    make: (rng) => {
+      const cells: Cells = { time: [], user: [], size: [], label: [] };
+      for (let u = 0; u < between(rng, 12, 18); u++) {
+        let at = Date.UTC(2024, 2, 1) + rng.integer(20) * HOUR;
+        let bad = 0;
+        for (let i = 0; i < between(rng, 140, 220); i++) {
+          at += Math.ceil(1000 * (rng.uniform() < 0.05 ? 7200 : rng.uniform(2, 60)));
+          if (rng.uniform() < 0.12) bad = 1 - bad;
+          cells.time.push(new Date(at).toISOString());
+          cells.user.push(`user-${u}`);
+          cells.size.push(bad + rng.normal());
+          cells.label.push(bad ? "probe" : "use");
+        }
+      }
+      const split = { by: "entity", train: 0.6, validation: 0.2, test: 0.2, seed: rng.integer(100) } as const;
+      return configured(
+        cells,
+        {
+          targetKind: "tags",
+          time: "time",
+          entity: "user",
+          features: ["size"],
+          target: "label",
+          sessions: { idleMs: HOUR },
+          timeDelta: { bins: 4 },
+          position: true,
+          calendar: { parts: ["hour"], zone: "Europe/Berlin" },
+          split,
+        },
+        { length: 24 },
+      );
+    },
+  },
 ];

@@ -209,4 +209,31 @@ export const fitting: BrokenEntry[] = [
       }),
     }),
   },
+  {
+    name: "clipped-at-a-quantile-of-all",
+    what: "the largest thousandth is clipped at a quantile of all rows: a handful of rows know test",
+    expect: FITTED("flow"),
+    make: (rng) => {
+      const count = between(rng, 900, 1600);
+      return {
+        ...forecasting(rng, { load: seasonal(rng, count), flow: heavyTailed(rng, count) }),
+        pipeline: pipeline("clip.ts", (series, parts) => {
+          const seen = gathered(series, parts, 1, () => true);
+          const bound = quantile(seen, 0.995);
+          return (one) => ({ load: feature(one), flow: feature(one, 1).map((value) => Math.min(bound, value)) });
+        }),
+      };
+    },
+  },
+  {
+    name: "scaled-before-the-file",
+    what: "the file was written standardised: over all rows, test included, a column has mean 0 and deviation 1 exactly",
+    expect: { checks: ["fit-scope"], status: "warning", names: [/heat/] },
+    make: (rng) => {
+      const count = between(rng, 900, 1600);
+      const heat = seasonal(rng, count, { level: 2 }).map((value, i) => value + (3 * i) / count);
+      const [middle, spread] = [mean(heat), deviation(heat)];
+      return forecasting(rng, { load: seasonal(rng, count), heat: heat.map((value) => (value - middle) / spread) });
+    },
+  },
 ];

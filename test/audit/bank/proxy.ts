@@ -251,4 +251,36 @@ export const proxy: BrokenEntry[] = [
       return forecasting(rng, { load: load.slice(0, count), index }, { horizon: 1, scale: "robust" });
     },
   },
+  {
+    name: "square-of-the-next-value",
+    what: "a feature is the square of the target of the row to be predicted: its size is known, not its sign",
+    expect: PROXY("power", "warning"),
+    make: (rng) => {
+      const count = between(rng, 900, 1500);
+      const load = noise(rng, count + 1, 2);
+      const power = made(count, (i) => load[i + 1] ** 2);
+      return forecasting(rng, { load: load.slice(0, count), power }, { horizon: 1 });
+    },
+  },
+  {
+    name: "code-of-the-next-label-of-five",
+    what: "five states, and a number that stands for the state of the next row, in no order and wrong in one row of thirty",
+    expect: PROXY("code", "warning"),
+    make: (rng) => {
+      const codes = [40, 10, 50, 20, 30];
+      const machines = made(between(rng, 4, 6), (m) => m).map((m) => {
+        const count = between(rng, 300, 450);
+        const state = states(rng, count + 1, { states: 5, stay: 6 });
+        return {
+          entity: `machine-${m}`,
+          columns: {
+            flow: made(count, (i) => state[i] + 1.5 * rng.normal()),
+            code: made(count, (i) => codes[rng.uniform() < 1 / 30 ? rng.integer(5) : state[i + 1]]),
+            label: made(count, (i) => i).map((i) => `state-${state[i]}`),
+          },
+        };
+      });
+      return tagging(rng, machines);
+    },
+  },
 ];

@@ -303,4 +303,72 @@ export const splitting: BrokenEntry[] = [
       return configured(cells, { targetKind: "tags", entity: "line", split, target: "label" }, { length: 20 });
     },
   },
+  {
+    name: "test-before-training",
+    what: "the first fifth of a series is test, the rest of it is learned from",
+    expect: { checks: ["split-order"], status: "fault", names: [/\d/] },
+    make: (rng) => {
+      const count = between(rng, 800, 1400);
+      const part = made(count, (i) => i).map((i): string =>
+        i < 0.2 * count ? "test" : i < 0.4 * count ? "validation" : "train",
+      );
+      return configured(
+        { time: times(count), load: seasonal(rng, count), part },
+        { targetKind: "values", time: "time", features: ["load"], target: "load", split: { by: "column:part" } },
+        { length: 12, horizon: 2 },
+      );
+    },
+  },
+  {
+    name: "window-reads-its-answer",
+    what: "an index is off by one: the last input row is the first row to be predicted",
+    expect: { checks: ["window-overlap"], status: "leak", names: [/\d/] },
+    make: (rng) => {
+      const subject = forecasting(rng, { load: seasonal(rng, between(rng, 600, 1200)) }, { horizon: 2 });
+      const windows = function* (): Iterable<WindowRows> {
+        for (const window of cutWindows(subject, { length: subject.length, horizon: 2, within: true })()) {
+          yield { ...window, input: [window.input[0] + 1, window.input[1] + 1] };
+        }
+      };
+      return { ...subject, windows };
+    },
+  },
+  {
+    name: "augmented-before-the-split",
+    what: "sessions were jittered, scaled and cropped, and only then drawn into parts",
+    expect: { checks: ["duplicates"], status: "warning", names: [/session-\d+/] },
+    make: (rng) => {
+      const sessions = bumps(rng, between(rng, 50, 80));
+      const again = sessions.slice(0, between(rng, 15, 24)).map((one) => {
+        const crop = between(rng, 0, 2);
+        const size = rng.uniform(0.9, 1.1);
+        const value = one.columns.value.slice(crop).map((before) => size * before + 0.03 * rng.normal());
+        return { ...one, entity: `${one.entity}-varied`, columns: { value } };
+      });
+      return classifying(rng, [...sessions, ...again]);
+    },
+  },
+  {
+    name: "device-in-other-units",
+    what: "the same meters twice, once in kilowatts and once in watts",
+    expect: { checks: ["duplicates", "entity-overlap"], status: "warning", names: [/meter|gateway/] },
+    make: (rng) => {
+      const cells: Cells = { time: [], meter: [], load: [] };
+      const rows = between(rng, 70, 100);
+      for (let m = 0; m < between(rng, 18, 24); m++) {
+        const values = autoregressive(rng, rows, 0.8).map((value) => 5 + value);
+        for (const [name, unit] of m < 8 ? [["meter", 1] as const, ["gateway", 1000] as const] : [["meter", 1] as const]) {
+          cells.time.push(...times(rows));
+          cells.meter.push(...made(rows, () => 0).map(() => `${name}-${m}`));
+          cells.load.push(...values.map((value) => unit * value));
+        }
+      }
+      const split = { by: "entity", train: 0.5, validation: 0.25, test: 0.25, seed: rng.integer(100) } as const;
+      return configured(
+        cells,
+        { targetKind: "values", time: "time", entity: "meter", split, target: "load" },
+        { length: 12, horizon: 2 },
+      );
+    },
+  },
 ];
