@@ -1,17 +1,14 @@
 /**
  * @file Comma-separated (RFC 4180) and tab-separated text, record by record.
  */
+import { CsvError, type Options, parse } from "csv-parse/sync";
 import { OstinatoError } from "../../core/errors.js";
 import { parseNumber } from "../cell.js";
+import type { TableChunk } from "../table.js";
 import type { Sheet } from "./sheet.js";
 import { LONGEST_LINE, noRows, type ReaderOptions, type TextReader, taken, tooLong } from "./text-reader.js";
 
-/** A record that begins at some place of the text: its cells, or what is wrong with it, and where the next begins. */
-interface CsvRecord {
-  cells: string[];
-  wrong: string | null;
-  next: number;
-}
+const LINE_FEED = 10;
 
 /**
  * Reads records; blank lines between them are skipped.
@@ -22,10 +19,35 @@ interface CsvRecord {
 export function csvReader(sheet: Sheet, { read }: ReaderOptions): TextReader {
   const { header, columns, quote, comment } = read;
   const delimiter = read.delimiter ?? (read.format === "tsv" ? "\t" : ",");
-  let text = "";
-  let from = 0;
+  const full: TableChunk[] = [];
+  /** The text from the first record that was not taken. */
+  let rest = "";
+  /** How long `rest` must be to be parsed. It doubles, so that a record of many blocks is not parsed anew for each of them. */
+  let wanted = 0;
+  /** The text being parsed, and the offsets in it where the parser began, the last record ended, and lines were counted to. */
+  let bytes: Buffer = Buffer.alloc(0);
+  let begun = 0;
+  let ended = 0;
+  let counted = 0;
   let line = 1;
   let width = 0;
+
+  const options: Options<string[]> = {
+    delimiter,
+    quote,
+    escape: quote,
+    comment,
+    comment_no_infix: true,
+    record_delimiter: ["\r\n", "\n"],
+    relax_column_count: true,
+    skip_empty_lines: true,
+    on_record(cells, { bytes: end }) {
+      take(cells, begun + end - ended);
+      ended = begun + end;
+      if (sheet.full) full.push(...taken(sheet));
+      return null;
+    },
+  };
 
   if (!header && columns) begin(columns);
 
@@ -37,96 +59,86 @@ export function csvReader(sheet: Sheet, { read }: ReaderOptions): TextReader {
   function take(cells: string[], size: number): void {
     if (width === 0) {
       if (header) {
-        begin(namesOf(cells, delimiter, `${sheet.source} line ${line}`));
+        begin(namesOf(cells, delimiter, where(ended)));
         return;
       }
       begin(cells.map((_, c) => `column${c + 1}`));
     }
     if (cells.length === width) sheet.row(cells, size);
-    else sheet.bad(ragged(cells.length, width, `${sheet.source} line ${line}`, header));
+    else sheet.bad(ragged(cells.length, width, where(nextRecord(ended)), header));
   }
 
-  /** The record at `from`, or null where the text ends before it does. */
-  function quoted(last: boolean): CsvRecord | null {
-    const mark = quote as string;
-    const cells: string[] = [];
-    let at = from;
-    for (;;) {
-      if (text[at] !== mark) {
-        const end = endOfLine(at);
-        if (end < 0 && !last) return null;
-        const stop = end < 0 ? text.length : end;
-        const next = text.indexOf(delimiter, at);
-        const cut = next >= 0 && next < stop;
-        const cell = cut ? text.slice(at, next) : withoutReturn(text.slice(at, stop));
-        if (cell.includes(mark)) return { cells, wrong: "a quote inside a cell that does not begin with one", next: stop + 1 };
-        cells.push(cell);
-        if (!cut) return { cells, wrong: null, next: stop + 1 };
-        at = next + delimiter.length;
-        continue;
+  /** Takes the records up to `end`, unless the last of them goes on behind it. */
+  function takeTo(end: number, last: boolean): void {
+    while (ended < end) {
+      begun = ended;
+      try {
+        parse(bytes.subarray(begun, end), options);
+        ended = end;
+      } catch (error) {
+        if (!(error instanceof CsvError)) throw error;
+        if (error.code === "CSV_QUOTE_NOT_CLOSED" && !last) return;
+        leaveOut(error);
       }
-      let cell = "";
-      let begun = at + 1;
-      for (;;) {
-        const close = text.indexOf(mark, begun);
-        if (close < 0 || (close + 1 === text.length && !last)) {
-          if (!last) return null;
-          const end = endOfLine(from);
-          return { cells, wrong: "a quote that is never closed", next: (end < 0 ? text.length : end) + 1 };
-        }
-        cell += text.slice(begun, close);
-        begun = close + 1;
-        if (text[begun] !== mark) break;
-        cell += mark;
-        begun++;
-      }
-      cells.push(cell);
-      at = begun;
-      if (at >= text.length) return { cells, wrong: null, next: at + 1 };
-      if (text.startsWith(delimiter, at)) {
-        at += delimiter.length;
-        continue;
-      }
-      const end = endOfLine(at);
-      if (end < 0 && !last) return null;
-      const stop = end < 0 ? text.length : end;
-      const clean = withoutReturn(text.slice(at, stop)) === "";
-      return { cells, wrong: clean ? null : "text between a closing quote and the next cell", next: stop + 1 };
     }
   }
 
-  function endOfLine(at: number): number {
-    return text.indexOf("\n", at);
+  /** Goes on behind the line in which the parser failed, which tells the cell it failed in, but not the place. */
+  function leaveOut({ code, column, bytes: end }: CsvError): void {
+    const index = Number(column);
+    const record = nextRecord(ended);
+    const cell = index > 0 ? begun + Number(end) + Buffer.byteLength(delimiter) : record;
+    const mark = Buffer.from(quote ?? "");
+    let wrong = "a quote that is never closed";
+    let at = record;
+    if (code === "INVALID_OPENING_QUOTE") {
+      wrong = "a quote inside a cell that does not begin with one";
+      at = bytes.indexOf(mark, cell);
+    } else if (code === "CSV_INVALID_CLOSING_QUOTE") {
+      wrong = "text between a closing quote and the next cell";
+      at = bytes.indexOf(mark, cell + mark.length);
+      while (bytes.indexOf(mark, at + mark.length) === at + mark.length) at = bytes.indexOf(mark, at + 2 * mark.length);
+    }
+    sheet.bad(malformed(wrong, index + 1, where(record)));
+    ended = lineEnd(at);
+  }
+
+  /** Where the first record from `at` on begins, behind blank lines and comments. */
+  function nextRecord(at: number): number {
+    for (let from = at; ; ) {
+      const end = lineEnd(from);
+      const text = bytes.toString("utf8", from, end);
+      if (end === bytes.length || !(/^\r?\n$/.test(text) || (comment !== null && text.startsWith(comment)))) return from;
+      from = end;
+    }
+  }
+
+  function lineEnd(at: number): number {
+    const end = bytes.indexOf(LINE_FEED, at);
+    return end < 0 ? bytes.length : end + 1;
+  }
+
+  /** The line of an offset no smaller than the last one asked for. */
+  function where(at: number): string {
+    for (let next = bytes.indexOf(LINE_FEED, counted); next >= 0 && next < at; next = bytes.indexOf(LINE_FEED, next + 1)) line++;
+    counted = at;
+    return `${sheet.source} line ${line}`;
   }
 
   return {
     *take(block, last) {
-      text = text.slice(from) + block;
-      from = 0;
-      let nextQuote = quote === null ? -1 : text.indexOf(quote);
-      while (from < text.length) {
-        const end = endOfLine(from);
-        if (end < 0 && !last) break;
-        const stop = end < 0 ? text.length : end;
-        if (nextQuote >= 0 && nextQuote < from) nextQuote = text.indexOf(quote as string, from);
-        const isComment = comment !== null && text.startsWith(comment, from);
-        if (isComment || nextQuote < 0 || nextQuote > stop) {
-          const record = withoutReturn(text.slice(from, stop));
-          if (record !== "" && !isComment) take(record.split(delimiter), record.length);
-          from = stop + 1;
-          line++;
-        } else {
-          const record = quoted(last);
-          if (!record) break;
-          const { cells, wrong, next } = record;
-          if (wrong === null) take(cells, next - from);
-          else sheet.bad(malformed(wrong, cells.length + 1, `${sheet.source} line ${line}`));
-          for (let at = text.indexOf("\n", from); at >= 0 && at < next; at = text.indexOf("\n", at + 1)) line++;
-          from = next;
-        }
-        if (sheet.full) yield* taken(sheet);
+      rest += block;
+      if (last && rest.endsWith("\r")) rest += "\n";
+      if (rest.length >= wanted || last) {
+        bytes = Buffer.from(rest);
+        begun = ended = counted = 0;
+        takeTo(last ? bytes.length : bytes.lastIndexOf(LINE_FEED) + 1, last);
+        yield* full.splice(0);
+        where(ended);
+        rest = bytes.toString("utf8", ended);
+        wanted = Math.min(2 * rest.length, LONGEST_LINE);
       }
-      if (text.length - from > LONGEST_LINE) throw tooLong(`${sheet.source} line ${line}`);
+      if (rest.length > LONGEST_LINE) throw tooLong(`${sheet.source} line ${line}`);
       if (!last) return;
       if (sheet.met === 0) {
         throw header
@@ -136,10 +148,6 @@ export function csvReader(sheet: Sheet, { read }: ReaderOptions): TextReader {
       yield* taken(sheet);
     },
   };
-}
-
-function withoutReturn(line: string): string {
-  return line.endsWith("\r") ? line.slice(0, -1) : line;
 }
 
 function namesOf(header: readonly string[], delimiter: string, where: string): string[] {

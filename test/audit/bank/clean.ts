@@ -566,7 +566,7 @@ export const clean: (BankEntry & { expect: null })[] = [
           sessions: { idleMs: HOUR },
           timeDelta: { bins: 4 },
           position: true,
-          calendar: { parts: ["hour"], zone: "Europe/Berlin" },
+          calendar: { parts: ["hourOfDay"], zone: "Europe/Berlin" },
           split,
         },
         { length: 24 },
