@@ -74,7 +74,8 @@ export async function initCommand(task: string | undefined, options: InitCommand
   await wantTrainable({ ...config, data: { ...config.data, source: resolve(options.data) } }, sketch, table);
   await writeWhole(out, text);
   terminal.print(`  Read ${basename(options.data)}: ${describeSketch(sketch)}.`);
-  terminal.print(`  Wrote ${out}: ${plan.summary}. Edit it, then: ostinato train${out === DEFAULT_CONFIG ? "" : ` ${out}`}`);
+  const named = out === DEFAULT_CONFIG ? "" : ` ${out}`;
+  terminal.print(`  Wrote ${out}: ${plan.summary}. Edit it, then: ostinato audit${named} && ostinato train${named}`);
   if (options.json) terminal.json({ out, task: plan.task, target: plan.target, ...sketch });
   return 0;
 }

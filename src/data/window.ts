@@ -225,13 +225,19 @@ export function describeWindow(examples: Examples, index: number): string {
   const end = from + length;
   const target =
     spec.targetKind === "values"
-      ? `${stretch(end, end + spec.horizon)} (${spec.horizon} ${spec.horizon === 1 ? "step" : "steps"} of ${spec.targets.join(", ")})`
+      ? `${stretch(end, end + spec.horizon)} (${spec.horizon} ${spec.horizon === 1 ? "step" : "steps"} of ${listed(spec.targets)})`
       : spec.targetKind === "class"
         ? `the class of the series`
         : `the class of each step`;
   return [
     `example ${index + 1} of ${count} (${part}), series "${entity}"`,
-    `  input   ${stretch(from, end)} (${end - from} ${end - from === 1 ? "step" : "steps"} of ${spec.features.join(", ")})`,
+    `  input   ${stretch(from, end)} (${end - from} ${end - from === 1 ? "step" : "steps"} of ${listed(spec.features)})`,
     `  target  ${target}`,
   ].join("\n");
+}
+
+/** The first few names, and how many more there are. */
+function listed(names: readonly string[]): string {
+  const most = 8;
+  return names.length <= most ? names.join(", ") : `${names.slice(0, most - 1).join(", ")} and ${names.length - most + 1} more`;
 }

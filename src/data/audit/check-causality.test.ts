@@ -36,7 +36,10 @@ function subject(options: { pipeline?: Pipeline; kind?: "values" | "tags"; missi
 }
 
 /** A pipeline that makes one column of each series. */
-function column(make: (values: Float64Array, labels: readonly string[] | null) => ArrayLike<number>, declaredLookAhead = 0): Pipeline {
+function column(
+  make: (values: Float64Array, labels: readonly string[] | null) => ArrayLike<number>,
+  declaredLookAhead = 0,
+): Pipeline {
   return {
     name: "own.ts",
     declaredLookAhead,
@@ -76,7 +79,9 @@ describe("the causality check", () => {
   it("convicts a pipeline that looks further ahead than it declares, and an input made of its own label", () => {
     const ahead = (rows: number) => column((a) => a.map((_, i) => a[Math.min(a.length - 1, i + 3)]), rows);
     expect(causality(subject({ pipeline: ahead(1), kind: "tags" }))[0].status).toBe("leak");
-    const [told] = causality(subject({ pipeline: column((a, labels) => a.map((_, i) => (labels?.[i] === "up" ? 1 : 0))), kind: "tags" }));
+    const [told] = causality(
+      subject({ pipeline: column((a, labels) => a.map((_, i) => (labels?.[i] === "up" ? 1 : 0))), kind: "tags" }),
+    );
     expect(told).toMatchObject({ status: "leak", title: 'input "a.made" knows the label' });
   });
 
@@ -108,7 +113,10 @@ describe("the check of what statistics were fitted on", () => {
           count++;
         }
       });
-      return (one) => ({ names: ["a.scaled"], values: Float64Array.from({ length: one.rows }, (_, i) => one.features[i * 2] - sum / count) });
+      return (one) => ({
+        names: ["a.scaled"],
+        values: Float64Array.from({ length: one.rows }, (_, i) => one.features[i * 2] - sum / count),
+      });
     },
   });
 

@@ -9,13 +9,21 @@ import { subjectOf } from "./subject-of.js";
 type Session = { name: string; values: number[] };
 
 function noisy(rng: Rng, count: number, name = "s"): Session[] {
-  return Array.from({ length: count }, (_, s) => ({ name: `${name}${s}`, values: Array.from({ length: 24 }, (_, i) => Math.sin(i / 3 + s) + rng.normal()) }));
+  return Array.from({ length: count }, (_, s) => ({
+    name: `${name}${s}`,
+    values: Array.from({ length: 24 }, (_, i) => Math.sin(i / 3 + s) + rng.normal()),
+  }));
 }
 
 /** Sessions of one feature, in parts as they come: three of five in training. */
 function sessions(list: readonly Session[]): AuditSubject {
   const rows = list.flatMap(({ name, values }, s) =>
-    values.map((value) => ({ session: name, value, label: s % 2 ? "odd" : "even", part: ["train", "train", "train", "validation", "test"][s % 5] })),
+    values.map((value) => ({
+      session: name,
+      value,
+      label: s % 2 ? "odd" : "even",
+      part: ["train", "train", "train", "validation", "test"][s % 5],
+    })),
   );
   return subjectOf(tableFromRecords(rows, { source: "sessions.csv", text: ["session", "label"] }), {
     targetKind: "class",
@@ -58,7 +66,8 @@ describe("the check for duplicates", () => {
   it("convicts copies that were jittered and scaled", () => {
     const rng = seed(4);
     const list = noisy(rng, 60);
-    for (const s of [4, 9, 14, 19]) list[s] = { name: `jittered${s}`, values: list[s - 4].values.map((value) => 3 * value + 0.01 * rng.normal()) };
+    for (const s of [4, 9, 14, 19])
+      list[s] = { name: `jittered${s}`, values: list[s - 4].values.map((value) => 3 * value + 0.01 * rng.normal()) };
     const found = duplicates(sessions(list));
     expect(found).toMatchObject({ status: "leak", title: "nearly the same data are in two parts" });
     expect(found.evidence.copies).toBeGreaterThanOrEqual(3);
@@ -78,7 +87,9 @@ describe("the check for duplicates", () => {
   it("warns of event sessions that repeat by themselves, with both shares", () => {
     const rng = seed(6);
     const scripts = Array.from({ length: 8 }, () => Array.from({ length: 10 }, () => rng.integer(5)));
-    const found = duplicates(sessions(Array.from({ length: 80 }, (_, s) => ({ name: `s${s}`, values: scripts[rng.integer(8)] }))));
+    const found = duplicates(
+      sessions(Array.from({ length: 80 }, (_, s) => ({ name: `s${s}`, values: scripts[rng.integer(8)] }))),
+    );
     expect(found).toMatchObject({ status: "warning" });
     expect(found.evidence).toMatchObject({ judged: 32, judgedWithTwin: 32, training: 48 });
     expect(found.detail).toContain("within training");
@@ -86,13 +97,19 @@ describe("the check for duplicates", () => {
 
   it("convicts event sessions that repeat across the parts only", () => {
     const rng = seed(7);
-    const list = Array.from({ length: 100 }, (_, s) => ({ name: `s${s}`, values: Array.from({ length: 20 }, () => rng.integer(6)) }));
+    const list = Array.from({ length: 100 }, (_, s) => ({
+      name: `s${s}`,
+      values: Array.from({ length: 20 }, () => rng.integer(6)),
+    }));
     for (const s of [4, 9, 14, 19, 24, 29, 34, 39]) list[s] = { name: `copy${s}`, values: list[s - 4].values };
     expect(duplicates(sessions(list))).toMatchObject({ status: "leak" });
   });
 
   it("does not convict a signal that repeats itself", () => {
-    const day = Array.from({ length: 30 }, (_, i) => 5 + 3 * Math.sin((2 * Math.PI * i) / 30) + 0.7 * Math.cos((2 * Math.PI * i * 5) / 30));
+    const day = Array.from(
+      { length: 30 },
+      (_, i) => 5 + 3 * Math.sin((2 * Math.PI * i) / 30) + 0.7 * Math.cos((2 * Math.PI * i * 5) / 30),
+    );
     expect(duplicates(series(Array.from({ length: 900 }, (_, i) => day[i % 30]))).status).not.toBe("leak");
     expect(duplicates(series(Array.from({ length: 200 }, (_, i) => day[i % 30]))).status).not.toBe("leak");
   });

@@ -50,10 +50,14 @@ export function checkFitted(audit: AuditContext): Finding[] {
     if (moved === "refused") refused++;
     else refits++;
     if (moved === "refused" || moved === null) continue;
-    const areas = AREAS.filter(({ codes }) => {
-      const one = refit(audit, chosen, trial, codes);
-      return one !== null && one !== "refused";
-    }).map(({ name }) => name);
+    // A sum does not mind an exchange within one part, hence every kind of change of the same fields.
+    const alike = TRIALS.filter(({ what }) => what === trial.what);
+    const areas = AREAS.filter(({ codes }) =>
+      alike.some((one) => {
+        const again = refit(audit, chosen, one, codes);
+        return again !== null && again !== "refused";
+      }),
+    ).map(({ name }) => name);
     const { column, series, row, before, after, most, deviation } = moved;
     const of = areas.length > 0 ? areas.join(" and ") : "non-training";
     return [

@@ -27,7 +27,13 @@ function forecast(columns: Record<string, readonly (number | null)[]>): AuditSub
 }
 
 /** A label that lasts some rows, and a feature that shows it `late` rows before the label says so. */
-function tags({ late = 0, extra = {} }: { late?: number; extra?: Record<string, (state: readonly number[], i: number) => number> } = {}): AuditSubject {
+function tags({
+  late = 0,
+  extra = {},
+}: {
+  late?: number;
+  extra?: Record<string, (state: readonly number[], i: number) => number>;
+} = {}): AuditSubject {
   const rng = seed(11);
   const rows = Array.from({ length: 4 }, (_, m) => m).flatMap((m) => {
     let state = 0;
@@ -47,7 +53,10 @@ function tags({ late = 0, extra = {} }: { late?: number; extra?: Record<string, 
 }
 
 /** Sessions of noise in two classes, with what `make` adds to each row. */
-function sessions(make: (s: number, bad: boolean, rng: Rng) => Record<string, number | null>, lengthOf = (_: boolean, rng: Rng) => 12 + rng.integer(9)): AuditSubject {
+function sessions(
+  make: (s: number, bad: boolean, rng: Rng) => Record<string, number | null>,
+  lengthOf = (_: boolean, rng: Rng) => 12 + rng.integer(9),
+): AuditSubject {
   const rng = seed(12);
   const rows = Array.from({ length: 80 }, (_, s) => s).flatMap((s) => {
     const bad = s % 5 < 2;
@@ -94,14 +103,18 @@ describe("the check for proxies of a forecast", () => {
     expect(proxies(forecast({ load, hint: ahead(5).map((value) => 1.8 * value + 32) }))[0].evidence.lag).toBe(5);
     expect(proxies(forecast({ load, hint: ahead(1).map((value) => value + 0.2 * rng.normal()) }))[0].status).toBe("leak");
     expect(proxies(forecast({ load, hint: ahead(1).map((value) => Math.exp(value)) }))[0].status).toBe("leak");
-    expect(proxies(forecast({ load, hint: ahead(2).map((value) => (rng.uniform() < 0.4 ? null : -value)) }))[0].status).toBe("leak");
+    expect(proxies(forecast({ load, hint: ahead(2).map((value) => (rng.uniform() < 0.4 ? null : -value)) }))[0].status).toBe(
+      "leak",
+    );
   });
 
   it("warns of one bit of the next value, and acquits an honest leading indicator", () => {
     const rng = seed(3);
     const walk: number[] = [0];
     for (let i = 1; i < 500; i++) walk.push(walk[i - 1] + rng.normal());
-    expect(proxies(forecast({ load: walk, rising: walk.map((value, i) => (walk[Math.min(499, i + 1)] > value ? 1 : 0)) }))[0].status).toBe("warning");
+    expect(
+      proxies(forecast({ load: walk, rising: walk.map((value, i) => (walk[Math.min(499, i + 1)] > value ? 1 : 0)) }))[0].status,
+    ).toBe("warning");
     const orders = Array.from({ length: 500 }, () => rng.normal());
     const load = orders.map((_, i) => 0.6 * orders[Math.max(0, i - 3)] + rng.normal());
     expect(proxies(forecast({ load, orders }))[0].status).toBe("pass");
@@ -125,7 +138,9 @@ describe("the check for proxies of tags", () => {
 
 describe("the check for proxies of a class", () => {
   it("acquits an honest sensor and a code that says nothing", () => {
-    expect(proxies(sessions((_, bad, rng) => ({ code: rng.integer(2), level: (bad ? 1 : 0) + rng.normal() })))[0].status).toBe("pass");
+    expect(proxies(sessions((_, bad, rng) => ({ code: rng.integer(2), level: (bad ? 1 : 0) + rng.normal() })))[0].status).toBe(
+      "pass",
+    );
   });
 
   it("convicts a code of the outcome with an error now and then, and a column that is filled in for one class", () => {
@@ -163,7 +178,10 @@ describe("the check for ids", () => {
   it("warns of a counter of rows and of an id per series", () => {
     const rng = seed(5);
     const load = loads(rng);
-    expect(ids(forecast({ load, row: load.map((_, i) => i) }))).toMatchObject({ status: "warning", title: 'feature "row" counts rows' });
+    expect(ids(forecast({ load, row: load.map((_, i) => i) }))).toMatchObject({
+      status: "warning",
+      title: 'feature "row" counts rows',
+    });
     expect(ids(sessions((s) => ({ id: (s * 37) % 101 })))).toMatchObject({ status: "warning" });
   });
 
@@ -182,7 +200,12 @@ describe("the check of lengths and places", () => {
   });
 
   it("warns of a length that tells the class", () => {
-    const [found] = places(sessions(() => ({}), (bad, rng) => (bad ? 6 : 12) + rng.integer(6)));
+    const [found] = places(
+      sessions(
+        () => ({}),
+        (bad, rng) => (bad ? 6 : 12) + rng.integer(6),
+      ),
+    );
     expect(found).toMatchObject({ check: "length-label", status: "warning" });
     expect(found.evidence.effect).toBeGreaterThan(0.5);
   });
@@ -192,10 +215,20 @@ describe("the check of lengths and places", () => {
     const make = (fault: (i: number) => boolean) =>
       subjectOf(
         tableFromRecords(
-          Array.from({ length: 20 * 30 }, (_, k) => ({ run: `r${Math.floor(k / 30)}`, value: rng.normal(), label: fault(k % 30) ? "fault" : "good" })),
+          Array.from({ length: 20 * 30 }, (_, k) => ({
+            run: `r${Math.floor(k / 30)}`,
+            value: rng.normal(),
+            label: fault(k % 30) ? "fault" : "good",
+          })),
           { source: "runs.csv", text: ["run", "label"] },
         ),
-        { targetKind: "tags", entity: "run", features: ["value"], target: "label", split: { by: "entity", train: 0.6, validation: 0.2, test: 0.2 } },
+        {
+          targetKind: "tags",
+          entity: "run",
+          features: ["value"],
+          target: "label",
+          split: { by: "entity", train: 0.6, validation: 0.2, test: 0.2 },
+        },
         { length: 30 },
       );
     expect(places(make((i) => i >= 22 + rng.integer(3)))[0]).toMatchObject({ check: "position-label", status: "warning" });

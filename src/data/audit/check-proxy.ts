@@ -10,6 +10,9 @@
  *     lag >= 1    |r| >= 0.9 leak: four fifths of what is new in the target are known before;    |r| >= 0.77 warning
  *     lag = 0     tags only: |r| >= 0.999 leak: made of the label itself;                        |r| >= 0.97 warning
  *
+ * A feature is also compared as it stands: it is the target of a later row if that leaves at most a twentieth of the variance unexplained that the
+ * target's past leaves.
+ *
  * An honest leading indicator has noise of its own and stays below. Of n rows, 1 / sqrt(n) is what chance gives; at least
  * {@link LEAST} are wanted. A target that follows exactly from its own past (r^2 above 1 - 1e-9) has no innovation and is not judged.
  *
@@ -33,6 +36,7 @@ const LEAK = 0.9;
 const WARNING = 0.77;
 const OWN_LEAK = 0.999;
 const OWN_WARNING = 0.97;
+const SHIFTED = 0.05;
 const CLASSES = 8;
 
 export function checkProxy(audit: AuditContext): Finding[] {
@@ -168,8 +172,9 @@ function tellingLag(
   let best: { lag: number; r: number; count: number; own: number } | null = null;
   if (ahead && ahead.explained < 1 - 1e-9) {
     for (let lag = 1; lag <= lags; lag++) {
-      const { r, count } = correlation(ahead.values, news, lag);
-      if (count >= LEAST && Math.abs(r) > Math.abs(best?.r ?? 0)) best = { lag, r, count, own: 0 };
+      for (const { r, count } of [correlation(ahead.values, news, lag), shifted(x, y, lag, ahead.explained)]) {
+        if (count >= LEAST && Math.abs(r) > Math.abs(best?.r ?? 0)) best = { lag, r, count, own: 0 };
+      }
     }
   }
   if (!own) return best;
@@ -178,6 +183,15 @@ function tellingLag(
   const { r, count } = correlation(here.values, news, 0);
   if (count >= LEAST && Math.abs(r) >= OWN_WARNING && !(best && Math.abs(best.r) >= LEAK)) return { lag: 0, r, count, own: r };
   return best;
+}
+
+/**
+ * Whether a feature is the target `lag` rows later as it stands: what that leaves unexplained of it is at most a twentieth of what the target's past
+ * leaves. Where many rows are missing this sees what innovations cannot. @returns the correlation, or none.
+ */
+function shifted(x: Float64Array, y: Float64Array, lag: number, byPast: number): { r: number; count: number } {
+  const { r, count } = correlation(x, y, lag);
+  return 1 - r * r <= SHIFTED * (1 - byPast) ? { r, count } : { r: 0, count: 0 };
 }
 
 /** A row where the feature moves, and the target it tells. */

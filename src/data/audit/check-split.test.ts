@@ -24,7 +24,13 @@ function machines(by: "entity" | "group:site"): AuditSubject {
   );
   return subjectOf(
     tableFromRecords(rows, { source: "machines.csv", text: ["machine", "site"] }),
-    { targetKind: "values", entity: "machine", features: ["a"], target: "target", split: { by, train: 0.6, validation: 0.2, test: 0.2 } },
+    {
+      targetKind: "values",
+      entity: "machine",
+      features: ["a"],
+      target: "target",
+      split: { by, train: 0.6, validation: 0.2, test: 0.2 },
+    },
     { length: 4, horizon: 1 },
   );
 }
@@ -68,7 +74,9 @@ describe("the check of the split", () => {
   it("warns of one machine under two spellings in two parts", () => {
     const one = machines("entity");
     const [a, b] = [1, 3].map((code) => one.parts.findIndex((codes) => codes[0] === code));
-    const series = one.series.map((each, s) => (s === a ? { ...each, entity: "Pump 07" } : s === b ? { ...each, entity: "pump-7" } : each));
+    const series = one.series.map((each, s) =>
+      s === a ? { ...each, entity: "Pump 07" } : s === b ? { ...each, entity: "pump-7" } : each,
+    );
     expect(worst(split({ ...one, series }))[0]).toMatchObject({ check: "entity-overlap", status: "warning" });
   });
 });

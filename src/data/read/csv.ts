@@ -59,7 +59,7 @@ export function csvReader(sheet: Sheet, { read }: ReaderOptions): TextReader {
   function take(cells: string[], size: number): void {
     if (width === 0) {
       if (header) {
-        begin(namesOf(cells, delimiter, where(ended)));
+        begin(namesOf(cells, delimiter, where(nextRecord(ended))));
         return;
       }
       begin(cells.map((_, c) => `column${c + 1}`));
@@ -101,6 +101,7 @@ export function csvReader(sheet: Sheet, { read }: ReaderOptions): TextReader {
     }
     sheet.bad(malformed(wrong, index + 1, where(record)));
     ended = lineEnd(at);
+    if (sheet.full) full.push(...taken(sheet));
   }
 
   /** Where the first record from `at` on begins, behind blank lines and comments. */
@@ -132,8 +133,11 @@ export function csvReader(sheet: Sheet, { read }: ReaderOptions): TextReader {
       if (rest.length >= wanted || last) {
         bytes = Buffer.from(rest);
         begun = ended = counted = 0;
-        takeTo(last ? bytes.length : bytes.lastIndexOf(LINE_FEED) + 1, last);
-        yield* full.splice(0);
+        try {
+          takeTo(last ? bytes.length : bytes.lastIndexOf(LINE_FEED) + 1, last);
+        } finally {
+          yield* full.splice(0);
+        }
         where(ended);
         rest = bytes.toString("utf8", ended);
         wanted = Math.min(2 * rest.length, LONGEST_LINE);
