@@ -14,6 +14,7 @@ import { checkClasses, checkConstants } from "./check-hygiene.js";
 import { checkIdentity } from "./check-identity.js";
 import { checkIndependence, checkStride } from "./check-independence.js";
 import { checkLabelTime } from "./check-label-time.js";
+import { checkMissing } from "./check-missing.js";
 import { checkPermuted } from "./check-permuted.js";
 import { checkPosition } from "./check-position.js";
 import { checkProxy } from "./check-proxy.js";
@@ -38,6 +39,7 @@ const ALL: [CheckName, Check][] = [
   ["target-proxy", checkProxy],
   ["alignment", checkAlignment],
   ["id-column", checkIdentity],
+  ["missing", checkMissing],
   ["label-time", checkLabelTime],
   ["position-label", checkPosition],
   ["unreachable-class", checkClasses],

@@ -179,6 +179,19 @@ export const proxy: BrokenEntry[] = [
     },
   },
   {
+    name: "length-tells-without-order",
+    what: "failed sessions are either cut short or retried for long: the length tells the class, though neither class is the longer one",
+    expect: { checks: ["length-label"], status: "warning", names: [/length|row/i] },
+    make: (rng) => {
+      const sessions = made(between(rng, 110, 160), (s) => s).map((s) => {
+        const bad = rng.uniform() < 0.5;
+        const rows = bad ? (rng.uniform() < 0.5 ? between(rng, 6, 12) : between(rng, 34, 44)) : between(rng, 16, 30);
+        return { entity: `s${s}`, label: bad ? "failed" : "done", columns: { value: noise(rng, rows) } };
+      });
+      return classifying(rng, sessions);
+    },
+  },
+  {
     name: "position-tells-the-label",
     what: "every session was recorded until its fault: the label is a matter of how far the end is",
     expect: { checks: ["position-label"], status: "warning", names: [/position|row|step/i] },
