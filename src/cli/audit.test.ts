@@ -55,7 +55,7 @@ describe("ostinato audit", () => {
     expect(code).toBe(1);
     expect(text).toContain('✗ feature "hint" knows the future');
     expect(text).toMatch(/at load\.csv row \d+ "hint" is/);
-    expect(text).toContain("repair: drop it:  --set data.features=[load]".split("  ")[0]);
+    expect(text).toContain("repair: drop it: --set 'data.features=[load]'");
     expect(text).toContain("1 leak proven. Training on this would look excellent and fail in production.");
   });
 

@@ -107,7 +107,8 @@ function entry(title: string, detail: string, width: number): string[] {
 
 function wrapped(text: string, width: number): string[] {
   const lines: string[] = [];
-  for (const word of text.split(" ")) {
+  // A command stays in one piece, so that it can be copied.
+  for (const word of text.match(/'[^']*'\S*|\S+/g) ?? []) {
     const last = lines[lines.length - 1];
     if (last !== undefined && last.length + 1 + word.length <= width) lines[lines.length - 1] = `${last} ${word}`;
     else lines.push(word);
