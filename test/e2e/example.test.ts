@@ -30,6 +30,13 @@ describe("examples", () => {
     });
   });
 
+  it("audit/own-features.ts convicts the feature that looks ahead, and acquits the one that does not", () => {
+    const output = example("audit/own-features.ts");
+    expect(output).toContain("a mean over rows -3 to +3: leak\n");
+    expect(output).toContain("it depends on rows up to 3 later");
+    expect(output).toMatch(/^a mean over rows -6 to \+0: clean$/m);
+  });
+
   it("language/shakespeare.ts learns a text below the entropy of its single characters", () => {
     const folder = mkdtempSync(join(tmpdir(), "ostinato-example-"));
     try {

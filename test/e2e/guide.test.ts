@@ -1,7 +1,8 @@
 /**
  * @file Every command of the guides, run as a reader would: one after the other, in one empty folder, against the built command.
  *
- * Takes minutes, so it runs with OSTINATO_E2E=1 only. A block marked `sh server` runs in the background until its page is done.
+ * Takes minutes, so it runs with OSTINATO_E2E=1 only. A block marked `sh server` runs in the background until its page is done; one marked with
+ * a file's name, such as `yaml plant.yaml`, is that file, and lies in the folder before the page's first command.
  */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -12,7 +13,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const enabled = process.env["OSTINATO_E2E"] === "1";
-const GUIDES = ["first-minutes", "data-without-the-future", "training", "honest-evaluation", "streaming", "model-file"];
+const GUIDES = ["first-minutes", "data-without-the-future", "training", "honest-evaluation", "streaming", "model-file", "data", "audit"];
 const MINUTES = 60_000;
 /** A Python that has safetensors and numpy; `PYTHON` names another one. */
 const python = process.env["PYTHON"] ?? "python3";
@@ -30,6 +31,12 @@ function blocksOf(guide: string): Block[] {
     kind: kind as Block["kind"],
     text,
   }));
+}
+
+/** Blocks that are files, by name. */
+function filesOf(guide: string): [name: string, text: string][] {
+  const page = readFileSync(join(root, "docs/guide", `${guide}.md`), "utf8");
+  return [...page.matchAll(/^```(?:yaml|js) ([\w.-]+)\n([\s\S]*?)^```$/gm)].map(([, name, text]) => [name, text]);
 }
 
 describe.skipIf(!enabled)("the commands of the guides (OSTINATO_E2E=1)", () => {
@@ -62,6 +69,7 @@ describe.skipIf(!enabled)("the commands of the guides (OSTINATO_E2E=1)", () => {
   it.each(GUIDES)("work: %s", { timeout: 5 * MINUTES }, async (guide) => {
     const blocks = blocksOf(guide);
     expect(blocks.length).toBeGreaterThan(0);
+    for (const [name, text] of filesOf(guide)) writeFileSync(join(folder, "work", name), text);
     const servers: ChildProcess[] = [];
     try {
       for (const { kind, text } of blocks) {

@@ -211,7 +211,7 @@ function dataLength(
   const length = Math.min(promised, there);
   const whole = length - (length % frameBytes);
   if (truncated === "accept") return whole;
-  const repair = 'record it again, or take what is there with truncated: "accept"';
+  const repair = 'record it again, or set data.read.bad: skip; decodeWav takes what is there with truncated: "accept"';
   if (size === UNKNOWN_SIZE || unfilled) {
     throw file.fault(start - 4, "the size of the data chunk was never filled in", {
       expected: "the number of bytes of samples",

@@ -132,6 +132,22 @@ describe("the check of what statistics were fitted on", () => {
     expect(fitted(subject({ pipeline: scaled([1, 2]) }))[0].title).toContain("validation rows");
   });
 
+  it("warns of a column that was standardised before it was written", () => {
+    const raw = subject();
+    const rows = raw.series.flatMap(({ features, rows: count }) =>
+      Array.from({ length: count }, (_, i) => features[2 * i + 1] + i / 200),
+    );
+    const mean = rows.reduce((sum, value) => sum + value, 0) / rows.length;
+    const deviation = Math.sqrt(rows.reduce((sum, value) => sum + (value - mean) ** 2, 0) / rows.length);
+    let at = 0;
+    for (const { features, rows: count } of raw.series) {
+      for (let i = 0; i < count; i++) features[2 * i + 1] = (rows[at++] - mean) / deviation;
+    }
+    const [found] = fitted(raw);
+    expect(found).toMatchObject({ check: "fit-scope", status: "warning" });
+    expect(found.title).toContain('feature "b" seems to have been standardised');
+  });
+
   it("convicts an encoding by the labels of all rows", () => {
     const encoding: Pipeline = {
       name: "encode.ts",

@@ -12,6 +12,7 @@ import { OstinatoError } from "../../core/errors.js";
 import type { Rng } from "../../core/rng.js";
 import { type Series, sliceSeries } from "../series.js";
 import type { AuditContext } from "./context.js";
+import { short } from "./figure.js";
 import { type Finding, finding } from "./finding.js";
 import { type PerturbationKind, type PerturbedField, perturbed } from "./perturb.js";
 import type { PipelineOutput } from "./subject.js";
@@ -334,7 +335,7 @@ function declared(
         detail: `the pipeline declares that it looks ${ahead} ahead, and in a forecast what is ahead is the target`,
         evidence: { ...evidence, measuredLookAhead },
         example: `with ${first.variant}, ${audit.where(first.series, first.cut)}: "${first.column}" at ${audit.where(first.series, first.row)} moves from ${short(first.before)} to ${short(first.after)}`,
-        repair: "use a causal policy:  --set data.missing=forwardFill --set mode=causal",
+        repair: "use a causal policy: --set data.missing=forwardFill --set mode=causal",
       }),
     ];
   }
@@ -346,8 +347,7 @@ function declared(
         detail: `the pipeline declares that it looks ${ahead} ahead, and does so across the split`,
         evidence: { ...evidence, measuredLookAhead },
         example: `with ${crossing.variant}, ${audit.where(series, cut)}: "${column}" at ${audit.where(series, row)} (${here}) moves from ${short(before)} to ${short(after)}`,
-        repair:
-          "run the pipeline on each part by itself, or leave a gap at the border that no part uses:  --set data.split.gap=N",
+        repair: "run the pipeline on each part by itself, or leave a gap at the border that no part uses: --set data.split.gap=N",
       }),
     ];
   }
@@ -357,9 +357,4 @@ function declared(
       evidence: { ...evidence, measuredLookAhead },
     }),
   ];
-}
-
-/** Six significant digits. */
-export function short(value: number): string {
-  return Number.isFinite(value) ? String(Number(value.toPrecision(6))) : String(value);
 }

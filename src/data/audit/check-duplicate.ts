@@ -13,6 +13,7 @@
 import { PARTS } from "../../core/batch.js";
 import type { AuditContext } from "./context.js";
 import { type Finding, finding } from "./finding.js";
+import { measuredColumns } from "./measured-column.js";
 import { nearDuplicates } from "./near-duplicate.js";
 import { equalRows, rowHashes, spanHash } from "./row-hash.js";
 
@@ -58,28 +59,6 @@ function rareRows(audit: AuditContext, hashes: readonly Int32Array[]): Uint8Arra
       if ((counts.get(hashes[s][i]) ?? 0) > most) return 0;
       return measured.some((c) => !Number.isNaN(features[i * width + c]) && features[i * width + c] !== 0) ? 1 : 0;
     });
-  });
-}
-
-/** Feature columns that hold measurements: not all whole numbers, or whole numbers over a range of more than a thousand; 30 values or more. */
-export function measuredColumns({ subject }: AuditContext): number[] {
-  return subject.roles.features.flatMap((_, c) => {
-    const seen = new Set<number>();
-    let whole = true;
-    let low = Number.POSITIVE_INFINITY;
-    let high = Number.NEGATIVE_INFINITY;
-    for (const { rows, features } of subject.series) {
-      const width = rows > 0 ? features.length / rows : 0;
-      for (let i = 0; i < rows; i++) {
-        const value = features[i * width + c];
-        if (Number.isNaN(value)) continue;
-        if (seen.size < 30) seen.add(value);
-        if (!Number.isInteger(value)) whole = false;
-        low = Math.min(low, value);
-        high = Math.max(high, value);
-      }
-    }
-    return seen.size >= 30 && (!whole || high - low > 1000) ? [c] : [];
   });
 }
 
@@ -163,7 +142,7 @@ function equalStretches(audit: AuditContext, hashes: readonly Int32Array[], rare
         example: `${audit.range(here.series, here.row, here.row + rows)} equals ${audit.range(there.series, there.row, there.row + rows)}: ${values.join(", ")}, ...`,
         repair:
           status === "leak"
-            ? "remove the copies before the split, or split by what they have in common:  --set data.split.by=group:COLUMN"
+            ? "remove the copies before the split, or split by what they have in common: --set data.split.by=group:COLUMN"
             : "compare every score with that of repeating the last period",
       },
     ),
@@ -260,7 +239,7 @@ function equalSessions(audit: AuditContext, hashes: readonly Int32Array[], rare:
         example: `session "${subject.series[s].entity}" in ${PARTS[subject.parts[s][0] - 1]} (${audit.where(s, 0)}) equals session "${subject.series[t].entity}" in training (${audit.where(t, 0)}), all ${subject.series[s].rows} rows`,
         repair:
           status === "leak"
-            ? "remove the copies before the split, or split by what they have in common:  --set data.split.by=group:COLUMN"
+            ? "remove the copies before the split, or split by what they have in common: --set data.split.by=group:COLUMN"
             : "also score the sessions that have no twin in training, or keep one of each before the split",
       },
     ),

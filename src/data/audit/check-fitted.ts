@@ -2,13 +2,14 @@
  * @file Were statistics fitted on training rows alone?
  *
  * Every row that is no training row is changed, the pipeline is fitted again, and the two frozen transforms must make the same of the
- * series as they were, bit for bit: one bit convicts. Features and targets are changed in turn, and validation, test and unused rows, so
+ * series as they were, bit for bit: one bit convicts. A column of the file that is exactly standardised over all rows, and not over training
+ * rows, was scaled before: a warning. Features and targets are changed in turn, and validation, test and unused rows, so
  * that the culprit has a name.
  */
 import { OstinatoError } from "../../core/errors.js";
 import { partCode } from "../split.js";
-import { short } from "./check-causality.js";
 import type { AuditContext } from "./context.js";
+import { short } from "./figure.js";
 import { type Finding, finding } from "./finding.js";
 import { type PerturbationKind, type PerturbedField, perturbed, spread } from "./perturb.js";
 
@@ -77,6 +78,8 @@ export function checkFitted(audit: AuditContext): Finding[] {
     ];
   }
   const evidence = { refits, refused, seriesCompared: chosen.length, trainingRows: audit.rowsOf("train") };
+  const before = scaledBefore(audit);
+  if (before.length > 0) return before;
   if (refits === 0) return [finding("fit-scope", "skipped", "the pipeline refused every changed series", { evidence })];
   return [
     finding("fit-scope", "pass", "statistics", {
@@ -84,6 +87,76 @@ export function checkFitted(audit: AuditContext): Finding[] {
       evidence,
     }),
   ];
+}
+
+/** What a mean of 0, a deviation of 1 and bounds of 0 and 1 may miss by to be called exact, and training must miss more. */
+const EXACT = 1e-4;
+const INEXACT = 1e-2;
+
+/** Columns that were scaled before they were written: exactly standardised, or exactly within 0 and 1, over all rows but not over training rows. */
+function scaledBefore(audit: AuditContext): Finding[] {
+  const { subject } = audit;
+  const width = subject.roles.features.length;
+  return subject.roles.features.flatMap((name, c) => {
+    const all = columnOf(audit, c, width, () => true);
+    const training = columnOf(audit, c, width, (code) => code === 1);
+    if (all.count < 100 || training.count < 50 || training.count === all.count || all.values.size < 20) return [];
+    const near = (value: number, wanted: number, within: number) => Math.abs(value - wanted) <= within;
+    const standard = (of: typeof all, within: number) => near(of.mean, 0, within) && near(of.deviation, 1, within + 1 / of.count);
+    const bounded = (of: typeof all, within: number) => near(of.low, 0, within) && near(of.high, 1, within);
+    const kind =
+      standard(all, EXACT) && !standard(training, INEXACT)
+        ? "standardised"
+        : bounded(all, EXACT) && !bounded(training, INEXACT)
+          ? "brought to 0 .. 1"
+          : null;
+    if (kind === null) return [];
+    const shown = ({ mean, deviation, low, high }: typeof all) =>
+      kind === "standardised"
+        ? `mean ${short(mean)} and deviation ${short(deviation)}`
+        : `least ${short(low)} and most ${short(high)}`;
+    return [
+      finding("fit-scope", "warning", `feature "${name}" seems to have been ${kind} over all rows before it was written`, {
+        detail: `over all ${all.count.toLocaleString("en")} rows it has ${shown(all)}, over the training rows ${shown(training)}: its scale knows the test rows`,
+        evidence: { mean: all.mean, deviation: all.deviation, least: all.low, most: all.high, exact: EXACT },
+        example: `"${name}" is ${short(all.first)} at ${audit.where(...all.firstAt)}`,
+        repair: "read the column in its own unit and let data.scale fit it on training rows",
+      }),
+    ];
+  });
+}
+
+function columnOf({ subject }: AuditContext, c: number, width: number, keep: (code: number) => boolean) {
+  const facts = {
+    count: 0,
+    mean: 0,
+    deviation: 0,
+    low: Number.POSITIVE_INFINITY,
+    high: Number.NEGATIVE_INFINITY,
+    first: Number.NaN,
+    firstAt: [0, 0] as [number, number],
+    /** The first twenty different values. */
+    values: new Set<number>(),
+  };
+  let squares = 0;
+  subject.series.forEach(({ rows, features }, s) => {
+    for (let i = 0; i < rows; i++) {
+      const value = features[i * width + c];
+      if (Number.isNaN(value) || !keep(subject.parts[s][i])) continue;
+      if (facts.count++ === 0) {
+        facts.first = value;
+        facts.firstAt = [s, i];
+      }
+      const before = value - facts.mean;
+      facts.mean += before / facts.count;
+      squares += before * (value - facts.mean);
+      facts.low = Math.min(facts.low, value);
+      facts.high = Math.max(facts.high, value);
+      if (facts.values.size < 20) facts.values.add(value);
+    }
+  });
+  facts.deviation = facts.count > 0 ? Math.sqrt(squares / facts.count) : 0;
+  return facts;
 }
 
 interface MovedStatistic {

@@ -63,7 +63,7 @@ describe("the check of features", () => {
       title: 'feature "value" is constant in training',
     });
     expect(constant.example).toContain("hours.csv row 1");
-    expect(constant.repair).toContain("data.features=[load]");
+    expect(constant.repair).toBe("leave it out: --set 'data.features=[load]'");
     expect(checkConstants(of(hours({ value: () => null })))[0].title).toContain("never observed");
     const late = checkConstants(of(hours({ value: (i) => (i > 350 ? i : null) })))[0];
     expect(late.title).toContain("never observed in training");

@@ -2,9 +2,10 @@
  * @file Columns that say nothing and classes that cannot be learned. Counting only: there is nothing statistical about a constant.
  */
 import { PARTS } from "../../core/batch.js";
-import { short } from "./check-causality.js";
 import type { AuditContext } from "./context.js";
+import { short } from "./figure.js";
 import { type Finding, finding } from "./finding.js";
+import { withoutFeature } from "./repair.js";
 
 /** Features without a value, without two values, or without either in training. */
 export function checkConstants(audit: AuditContext): Finding[] {
@@ -14,8 +15,7 @@ export function checkConstants(audit: AuditContext): Finding[] {
   let observed = 0;
   names.forEach((name, c) => {
     const column = columnFacts(audit, c);
-    const left = names.filter((_, k) => k !== c);
-    const repair = `leave it out:  --set data.features=[${left.slice(0, 6).join(", ")}${left.length > 6 ? ", ..." : ""}]`;
+    const repair = `leave it out: ${withoutFeature(names, name)}`;
     const evidence = { trainingRows: column.trainRows, trainingValues: column.train, otherValues: column.other };
     if (column.train + column.other === 0) {
       findings.push(
@@ -82,11 +82,11 @@ function columnFacts({ subject }: AuditContext, c: number) {
         } else if (value !== facts.trainValue) facts.trainConstant = false;
       } else {
         facts.other++;
-        const differs = value !== facts.trainValue;
+        const differs = !Number.isNaN(facts.trainValue) && value !== facts.trainValue;
         if (facts.other === 1 || (differs && !facts.otherVaries)) {
           facts.otherValue = value;
           facts.otherAt = [s, i];
-          facts.otherVaries = differs && !Number.isNaN(facts.trainValue);
+          facts.otherVaries = differs;
         }
       }
     }

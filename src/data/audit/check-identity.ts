@@ -8,9 +8,10 @@
  *     most a fifth of the errors of the commonest class: the file is sorted by class, and the id tells the place.
  */
 
-import { short } from "./check-causality.js";
 import type { AuditContext } from "./context.js";
+import { short } from "./figure.js";
 import { type Finding, finding } from "./finding.js";
+import { withoutFeature } from "./repair.js";
 
 const UNIQUE = 0.95;
 const SERIES = 10;
@@ -19,10 +20,7 @@ export function checkIdentity(audit: AuditContext): Finding[] {
   const { subject } = audit;
   const { features, categories = [] } = subject.roles;
   const findings: Finding[] = [];
-  const drop = (name: string) => {
-    const others = features.filter((one) => one !== name);
-    return `leave it out:  --set data.features=[${others.slice(0, 6).join(", ")}${others.length > 6 ? ", ..." : ""}]`;
-  };
+  const drop = (name: string) => `leave it out: ${withoutFeature(features, name)}`;
   features.forEach((name, c) => {
     const width = features.length;
     const ids = subject.series.map(({ rows, features: cells }) => constantOf(cells, rows, width, c));

@@ -11,8 +11,8 @@
  */
 import { PARTS, type Part } from "../../core/batch.js";
 import { partCode, runsOf } from "../split.js";
-import { short } from "./check-causality.js";
 import type { AuditContext } from "./context.js";
+import { short } from "./figure.js";
 import { type Finding, finding } from "./finding.js";
 
 const TRAINING = 20;
@@ -141,7 +141,7 @@ export function checkStride(audit: AuditContext): Finding[] {
         detail: `training windows of ${subject.length} rows every ${subject.stride} leave ${short((100 * missedRows) / rows)} % of the rows unlearned`,
         evidence,
         example,
-        repair: `let the windows follow each other without holes:  --set window.stride=${Math.max(1, subject.targetKind === "tags" ? subject.length : subject.horizon)}`,
+        repair: `let the windows follow each other without holes: --set window.stride=${Math.max(1, subject.targetKind === "tags" ? subject.length : subject.horizon)}`,
       }),
     ];
   }

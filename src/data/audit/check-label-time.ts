@@ -63,7 +63,7 @@ export function checkLabelTime(audit: AuditContext): Finding[] {
         evidence,
         example,
         repair: target
-          ? "leave a gap as long as the labels take:  --set data.split.gap=N, or drop the rows whose label came too late"
+          ? "leave a gap as long as the labels take: --set data.split.gap=N, or drop the rows whose label came too late"
           : `lag "${name}" until it is known, or leave it out`,
       },
     );

@@ -7,6 +7,7 @@
  */
 import type { AuditContext } from "./context.js";
 import { type Finding, finding } from "./finding.js";
+import { withoutFeature } from "./repair.js";
 
 const PHI = 0.9;
 const LEAST = 20;
@@ -24,14 +25,13 @@ export function checkMissing(audit: AuditContext): Finding[] {
     cells += tally.rows;
     missing += tally.missing;
     const told = subject.targetKind === "tags" ? strongest(tally) : null;
-    const others = features.filter((one) => one !== name);
     if (told && Math.abs(told.phi) >= PHI) {
       findings.push(
         finding("missing", "warning", `whether "${name}" is missing tells the label`, {
           detail: `it is ${told.phi > 0 ? "observed" : "missing"} where "${target[0]}" is "${told.label}" and hardly anywhere else (phi = ${told.phi.toFixed(3)}): is it filled in once the label is known?`,
           evidence: { phi: told.phi, observed: tally.rows - tally.missing, missing: tally.missing, threshold: PHI },
           example: tally.first.get(told.label) ?? null,
-          repair: `leave it out unless it is known before the label:  --set data.features=[${others.slice(0, 6).join(", ")}${others.length > 6 ? ", ..." : ""}]`,
+          repair: `leave it out unless it is known before the label: ${withoutFeature(features, name)}`,
         }),
       );
     } else if (Math.abs(tally.share(1) - tally.share(3)) > DRIFT) {

@@ -1,7 +1,8 @@
 /**
  * @file Does the label go with the length of a sequence, or with a place in it or in the file?
  *
- *     length    Kruskal-Wallis over the sequences: warning where epsilon^2 >= 0.3 and p < 0.001 / 3 (three questions are asked)
+ *     length    Kruskal-Wallis over the sequences: warning where epsilon^2 >= 0.3 and p < 0.001 / 3 (three questions are asked), of the
+ *               lengths or of their distances from the median
  *     in file   the same over the first rows, where epsilon^2 >= 0.5: warning if the parts are cut by order, else a note
  *     in series tags: per series the chance that a row of a class stands behind a row of another (the area under its ROC curve by place);
  *               warning where its mean over at least ten series is above 0.95 or below 0.05, and six standard errors from 0.5
@@ -31,7 +32,11 @@ function lengths(audit: AuditContext): Finding[] {
   const labels = chosen.map((s) => audit.labelOf(s));
   if (chosen.length < 20 || new Set(labels).size < 2)
     return [finding("length-label", "skipped", "too few sequences to ask whether their length tells the class")];
-  const { effect, p } = kruskalWallis(values, labels);
+  // Also how far a length is from the usual one: a class may have both the shortest and the longest sequences.
+  const usual = median(values);
+  const folded = values.map((value) => Math.abs(value - usual));
+  const asked = [kruskalWallis(values, labels), kruskalWallis(folded, labels)];
+  const { effect, p } = asked[1].effect > asked[0].effect ? asked[1] : asked[0];
   const evidence = { effect, p, sequences: chosen.length, leastEffect: LENGTH_EFFECT, level: LEVEL };
   if (effect < LENGTH_EFFECT || p >= LEVEL) {
     return [
@@ -48,11 +53,11 @@ function lengths(audit: AuditContext): Finding[] {
   const s = chosen.find((one) => audit.labelOf(one) === short[0])!;
   return [
     finding("length-label", "warning", "the length of a sequence tells its class", {
-      detail: `it explains ${(100 * effect).toFixed(0)} % of the ranks (p = ${p.toExponential(0)}): a model may count steps instead of reading them`,
+      detail: `it explains ${(100 * effect).toFixed(0)} % of the ranks (p ${p < 1e-12 ? "< 1e-12" : `= ${p.toExponential(0)}`}): a model may count steps instead of reading them`,
       evidence,
       example: `sequences of "${short[0]}" have ${short[1]} rows in the middle, of "${long[0]}" ${long[1]}; series "${subject.series[s].entity}" has ${length(s)} (${audit.where(s, 0)})`,
       repair:
-        "cut all sequences to windows of one length:  --set window.length=N; or make sure that the length is known when it is asked",
+        "cut all sequences to windows of one length: --set window.length=N; or make sure that the length is known when it is asked",
     }),
   ];
 }
@@ -82,7 +87,7 @@ function inFile(audit: AuditContext): Finding[] {
         : "whole series are drawn into the parts, so it does no harm as long as no feature tells the place",
       evidence,
       example: `${audit.where(chosen[next - 1], 0)} is "${labels[next - 1]}", ${audit.where(chosen[next], 0)} is "${labels[next]}"`,
-      repair: ordered ? "draw whole series:  --set data.split.by=entity" : null,
+      repair: ordered ? "draw whole series: --set data.split.by=entity" : null,
     }),
   ];
 }
@@ -114,8 +119,7 @@ function inSeries(audit: AuditContext): Finding[] {
         detail: `a row of "${label}" stands ${mean > 0.5 ? "behind" : "before"} one of another label in ${(100 * Math.max(mean, 1 - mean)).toFixed(1)} % of the pairs, over ${areas.length} series: a model may count rows instead of reading them`,
         evidence: { area: mean, standardError: error, series: areas.length, threshold: PLACE },
         example: `series "${subject.series[example].entity}": "${label}" from ${audit.where(example, first)} to ${audit.where(example, last)} of ${labels.length} rows`,
-        repair:
-          "cut series where they do not end with the event, or train on windows that begin anywhere:  --set window.length=N",
+        repair: "cut series where they do not end with the event, or train on windows that begin anywhere: --set window.length=N",
       }),
     );
   }

@@ -115,6 +115,10 @@ describe("the check for proxies of a forecast", () => {
     expect(
       proxies(forecast({ load: walk, rising: walk.map((value, i) => (walk[Math.min(499, i + 1)] > value ? 1 : 0)) }))[0].status,
     ).toBe("warning");
+    const noise = Array.from({ length: 500 }, () => rng.normal());
+    expect(proxies(forecast({ load: noise, square: noise.map((_, i) => noise[Math.min(499, i + 1)] ** 2) }))[0].status).toBe(
+      "warning",
+    );
     const orders = Array.from({ length: 500 }, () => rng.normal());
     const load = orders.map((_, i) => 0.6 * orders[Math.max(0, i - 3)] + rng.normal());
     expect(proxies(forecast({ load, orders }))[0].status).toBe("pass");
@@ -208,6 +212,13 @@ describe("the check of lengths and places", () => {
     );
     expect(found).toMatchObject({ check: "length-label", status: "warning" });
     expect(found.evidence.effect).toBeGreaterThan(0.5);
+    const both = places(
+      sessions(
+        () => ({}),
+        (bad, rng) => (bad ? (rng.uniform() < 0.5 ? 4 : 26) : 14) + rng.integer(4),
+      ),
+    );
+    expect(both[0]).toMatchObject({ check: "length-label", status: "warning" });
   });
 
   it("warns of a label that always stands at the end of its series", () => {

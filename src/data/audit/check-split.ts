@@ -84,7 +84,7 @@ function backwards(audit: AuditContext): Finding[] {
         detail: `${rows.toLocaleString("en")} rows of an earlier part come after rows of a later part of the same series, in ${returns} stretches`,
         evidence: { rows, stretches: returns, series: seriesHit, threshold: 0 },
         example,
-        repair: "cut each series by its own order:  --set data.split={by: time, train: 0.7, validation: 0.15, test: 0.15}",
+        repair: "cut each series by its own order: --set 'data.split={by: time, train: 0.7, validation: 0.15, test: 0.15}'",
       },
     ),
   ];
@@ -122,7 +122,7 @@ function straddling(audit: AuditContext): Finding[] {
       detail: `${guilty.size} of ${first.size} ${noun === "entity" ? "entities" : "groups"} have rows in more than one part`,
       evidence: { units: first.size, straddling: guilty.size, threshold: 0 },
       example: [...guilty.values()][0],
-      repair: `draw whole ${noun === "entity" ? "entities" : "groups"}:  --set data.split.by=${group ? `group:${group}` : "entity"}`,
+      repair: `draw whole ${noun === "entity" ? "entities" : "groups"}: --set data.split.by=${group ? `group:${group}` : "entity"}`,
     }),
   ];
 }
@@ -181,7 +181,7 @@ function largerUnits(audit: AuditContext): Finding[] {
         detail: `${shared.length} of its ${partsOf.size} values have series in training and in another part`,
         evidence: { values: partsOf.size, shared: shared.length, series: series.length },
         example: `"${shared[0][0]}" has series in ${[...shared[0][1]].map((code) => PARTS[code - 1] ?? "no part").join(" and ")}`,
-        repair: `if the model must work for a new ${name}:  --set data.split.by=group:${name}`,
+        repair: `if the model must work for a new ${name}: --set data.split.by=group:${name}`,
       }),
     ];
   }

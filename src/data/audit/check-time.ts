@@ -94,7 +94,7 @@ function checkOrder(audit: AuditContext, checks: readonly TimeCheck[], rows: num
           finding("time-order", "note", "series have different frequencies", {
             detail: `${frequencies.slice(0, 5).join(", ")}: a step does not mean the same everywhere`,
             evidence: { frequencies: frequencies.length },
-            repair: `bring them to one grid:  --set data.resample={everyMs: ${Math.round(Math.max(...checks.map(({ frequency }) => frequency?.ms ?? 0)))}}`,
+            repair: `bring them to one grid: --set 'data.resample={everyMs: ${Math.round(Math.max(...checks.map(({ frequency }) => frequency?.ms ?? 0)))}}'`,
           }),
         ]
       : []),

@@ -91,7 +91,7 @@ export function checkWindows(audit: AuditContext): Finding[] {
   convict(
     "foreign",
     "targets overlap across the split",
-    `let each window's target lie wholly in its part, or leave a gap:  --set data.split.gap=${horizon}`,
+    `let each window's target lie wholly in its part, or leave a gap: --set data.split.gap=${horizon}`,
   );
   convict("past", "targets reach past their part", "end the windows of a part where its rows end");
   convict(
@@ -230,7 +230,7 @@ export function checkGap(audit: AuditContext): Finding[] {
       detail: `the target is ${text}; ${labels} labels of an earlier part were computed from rows of a later one`,
       evidence: facts,
       example,
-      repair: `leave a gap of as many rows as the label looks ahead:  --set data.split.gap=${span}`,
+      repair: `leave a gap of as many rows as the label looks ahead: --set data.split.gap=${span}`,
     }),
   ];
 }

@@ -14,9 +14,9 @@
  */
 import { PARTS } from "../../core/batch.js";
 import type { Series } from "../series.js";
-import { measuredColumns } from "./check-duplicate.js";
 import type { AuditContext } from "./context.js";
 import { type Finding, finding } from "./finding.js";
+import { measuredColumns } from "./measured-column.js";
 
 const CELLS = 96;
 const QUERIES = 300;

@@ -573,4 +573,41 @@ export const clean: (BankEntry & { expect: null })[] = [
       );
     },
   },
+  {
+    name: "run-to-failure",
+    what: "machines recorded until they fail, after lives of very different length: the label is at the end by nature",
+    expect: null,
+    make: (rng) => {
+      const machines = made(between(rng, 24, 36), (m) => m).map((m) => {
+        const rows = between(rng, 40, 120);
+        const onset = rows - between(rng, 5, 30);
+        return {
+          entity: `m${m}`,
+          columns: {
+            wear: made(rows, (i) => (i >= onset ? 1.5 : 0) + 0.5 * rng.normal()),
+            other: noise(rng, rows),
+            label: made(rows, (i) => i).map((i) => (i >= onset ? "worn" : "good")),
+          },
+        };
+      });
+      const split = { by: "entity", train: 0.6, validation: 0.2, test: 0.2, seed: rng.integer(100) } as const;
+      return tagging(rng, machines, { length: between(rng, 16, 30), split });
+    },
+    options: () => ({ quick: quickModel }),
+  },
+  {
+    name: "noise-until-failure",
+    what: "as before with inputs that say nothing: hopeless, but no label is out of place",
+    expect: null,
+    make: (rng) => {
+      const machines = made(between(rng, 24, 36), (m) => m).map((m) => {
+        const rows = between(rng, 40, 120);
+        const onset = rows - between(rng, 5, 30);
+        const label = made(rows, (i) => i).map((i) => (i >= onset ? "worn" : "good"));
+        return { entity: `m${m}`, columns: { one: noise(rng, rows), other: noise(rng, rows), label } };
+      });
+      const split = { by: "entity", train: 0.6, validation: 0.2, test: 0.2, seed: rng.integer(100) } as const;
+      return tagging(rng, machines, { length: between(rng, 16, 30), split });
+    },
+  },
 ];
