@@ -23,6 +23,8 @@ export interface DataOptions extends PreprocessingOptions {
   /** Columns of values, or the one column of labels. */
   target: string | readonly string[];
   split: SplitOptions;
+  /** Column of the times at which labels became known, for the audit. */
+  labelKnown?: string | null;
   /** Inputs that must be constant within a series. */
   static?: readonly string[];
   /** Inputs known so many rows ahead; each is read as `<column>.ahead`. */

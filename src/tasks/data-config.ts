@@ -178,6 +178,10 @@ export const dataSchema = z.strictObject({
   target: z
     .union([name.transform((one) => [one]), names])
     .describe("forecast: numeric columns; classify, tag: one column of labels"),
+  labelKnown: name
+    .nullable()
+    .default(null)
+    .describe("column of the times at which labels became known; the audit holds them against the times of prediction"),
   tagScheme: z
     .enum(TAG_SCHEMES)
     .nullable()
