@@ -7,7 +7,8 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { OstinatoError } from "../../core/errors.js";
 import { columnOf, numbersOf, rowName, type TableChunk, textsOf } from "../table.js";
-import { type ReadChunksOptions, type ReadOptions, readChunks, readTable, tableOf } from "./index.js";
+import { tableOf } from "./file-chunks.js";
+import { type ReadChunksOptions, type ReadOptions, readChunks, readTable } from "./index.js";
 
 vi.setConfig({ testTimeout: 60_000 });
 

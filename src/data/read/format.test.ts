@@ -7,7 +7,8 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { OstinatoError } from "../../core/errors.js";
 import { encodeWav } from "../audio/wav.js";
 import { columnOf, textsOf } from "../table.js";
-import { type DataFiles, type Format, type ReadOptions, readTable, tableOf } from "./index.js";
+import { tableOf } from "./file-chunks.js";
+import { type DataFiles, type Format, type ReadOptions, readTable } from "./index.js";
 
 vi.setConfig({ testTimeout: 60_000 });
 

@@ -1,30 +1,13 @@
 /**
  * @file Reads data: files of many formats, folders of them and queries over them, in chunks of bounded size or into one table.
  */
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { stat } from "node:fs/promises";
-import { pipeline } from "node:stream/promises";
-import { OstinatoError } from "../../core/errors.js";
-import { numberReader } from "../number-format.js";
 import type { Table, TableChunk } from "../table.js";
-import { readBytes, unreadable } from "./bytes.js";
-import { conllReader } from "./conll.js";
-import { csvReader } from "./csv.js";
-import { decodeText } from "./decode.js";
-import { gather } from "./gather.js";
-import { ndjsonReader } from "./ndjson.js";
-import { type Format, type ReadOptions, resolveRead } from "./options.js";
-import { readParquet } from "./parquet.js";
-import { ProgressMeter, type ReadProgress } from "./progress.js";
-import { Sheet, type SheetPlan } from "./sheet.js";
-import { type DataFiles, type SourceFile, sourceFiles } from "./source-file.js";
+import { type ReadChunksOptions, type ReadTableOptions, readFileChunks, tableOf } from "./file-chunks.js";
+import type { DataFiles } from "./source-file.js";
 import { querySql } from "./sql.js";
-import { sequenceReader, textReader } from "./text.js";
-import type { ReaderOptions, TextReader } from "./text-reader.js";
-import { tsReader } from "./ts.js";
-import { Recordings, readWav } from "./wav.js";
 
+export type { ReadChunksOptions, ReadTableOptions } from "./file-chunks.js";
+export { hashFile, hashSource } from "./hash.js";
 export {
   ENCODINGS,
   type Encoding,
@@ -38,42 +21,6 @@ export {
 export type { ReadProgress } from "./progress.js";
 export type { DataFiles } from "./source-file.js";
 export { type QueryOptions, querySql } from "./sql.js";
-
-export interface ReadTableOptions {
-  /** Columns to keep as text although they look numeric, such as labels and entities. */
-  text?: readonly string[];
-  /** Columns to keep; the others are dropped while reading. Default all. */
-  only?: readonly string[] | null;
-  /** Columns that must hold numbers: a cell that does not is an error, or with `read.bad: "skip"` its row is left out. */
-  numeric?: readonly string[];
-  /** The settings of `data.read`. */
-  read?: ReadOptions;
-  /** A query over the files, which are views named by their keys, or by their names without extension. See `querySql`. */
-  sql?: string | null;
-  /** Called at most ten times a second, and once at the end. */
-  onProgress?: (progress: ReadProgress) => void;
-  signal?: AbortSignal;
-}
-
-export interface ReadChunksOptions extends ReadTableOptions {
-  /** Most rows of a chunk. Default 8192. */
-  chunkRows?: number;
-  /** About the most text of a chunk. Default 4 MiB. */
-  chunkBytes?: number;
-  /** Size of the blocks a file is read in. Default 1 MiB. */
-  blockBytes?: number;
-}
-
-const TEXT_READERS: Record<Exclude<Format, "parquet" | "wav">, (sheet: Sheet, options: ReaderOptions) => TextReader> = {
-  csv: csvReader,
-  tsv: csvReader,
-  ndjson: ndjsonReader,
-  ts: tsReader,
-  text: textReader,
-  sequences: sequenceReader,
-  conll: conllReader,
-  conllu: conllReader,
-};
 
 /**
  * Reads files chunk by chunk, their rows one below the other; no more than a few chunks are held.
@@ -89,41 +36,8 @@ const TEXT_READERS: Record<Exclude<Format, "parquet" | "wav">, (sheet: Sheet, op
  * @throws OST_VALUE  if a column of `numeric` holds something else; row and column are named.
  */
 export async function* readChunks(files: DataFiles, options: ReadChunksOptions = {}): AsyncGenerator<TableChunk> {
-  const read = resolveRead(options.read);
-  if (options.sql) {
-    yield* querySql(options.sql, { ...options, files, read });
-    return;
-  }
-  const plan = planOf(options, read);
-  const { files: found } = await sourceFiles(files, read);
-  const meter = new ProgressMeter(
-    options.onProgress,
-    found.reduce((sum, { bytes }) => sum + bytes, 0),
-  );
-  const recordings = new Recordings(read.audio);
-  const { blockBytes = 1 << 20, signal } = options;
-  let first: { source: string; names: string[] } | null = null;
-  for (const file of found) {
-    meter.begin(file.name);
-    const sheet = new Sheet(file.name, plan, file.fixed);
-    const bytes = { blockBytes, onBytes: (count: number) => meter.addBytes(count), signal };
-    for await (const chunk of chunksOf(
-      file,
-      sheet,
-      { read: { ...read, format: file.format }, prefix: prefixOf(file, found) },
-      recordings,
-      bytes,
-    )) {
-      signal?.throwIfAborted();
-      if (first && chunk.rows > 0) checkColumns(first, sheet.names, file.name, false);
-      meter.addRows(chunk.rows);
-      yield chunk;
-    }
-    if (sheet.width === 0) continue;
-    if (first) checkColumns(first, sheet.names, file.name, true);
-    else first = { source: file.name, names: sheet.names };
-  }
-  meter.end();
+  if (options.sql) yield* querySql(options.sql, { ...options, files });
+  else yield* readFileChunks(files, options);
 }
 
 /**
@@ -134,108 +48,5 @@ export async function* readChunks(files: DataFiles, options: ReadChunksOptions =
  * @throws as `readChunks` does, and OST_FILE if no row is left.
  */
 export async function readTable(files: DataFiles, options: ReadTableOptions = {}): Promise<Table> {
-  return tableOf(files, options);
-}
-
-/** `readTable` with the sizes of chunks, on which the table does not depend. */
-export async function tableOf(files: DataFiles, options: ReadChunksOptions): Promise<Table> {
-  const read = resolveRead(options.read);
-  const parse = numberReader(read.decimal, read.thousands);
-  const where = typeof files === "string" ? files : Object.values(files).join(", ");
-  let text = options.text ?? [];
-  for (;;) {
-    const { table, texts } = await gather(readChunks(files, { ...options, text }), parse, where);
-    if (table === null) {
-      text = [...text, ...texts];
-      continue;
-    }
-    const { ignored } = await sourceFiles(files, read);
-    return ignored > 0 ? { ...table, ignoredFiles: ignored } : table;
-  }
-}
-
-/** The SHA-256 of a file in hexadecimal, for provenance. @throws OST_FILE if it cannot be read. */
-export async function hashFile(path: string): Promise<string> {
-  const hash = createHash("sha256");
-  try {
-    await pipeline(createReadStream(path), hash);
-  } catch (cause) {
-    throw unreadable(path, cause);
-  }
-  return hash.digest("hex");
-}
-
-/**
- * The SHA-256 of a source: of the file, or for a folder or a glob of the lines "<hash>  <path below the folder>" of the files that are read.
- * @throws OST_FILE
- */
-export async function hashSource(path: string, read: ReadOptions = {}): Promise<string> {
-  const isFile = await stat(path).then(
-    (info) => info.isFile(),
-    () => false,
-  );
-  if (isFile) return hashFile(path);
-  const { files } = await sourceFiles(path, resolveRead(read));
-  const hash = createHash("sha256");
-  for (const { path: file, name } of files) hash.update(`${await hashFile(file)}  ${name}\n`);
-  return hash.digest("hex");
-}
-
-function planOf(
-  { text = [], only, numeric = [], chunkRows = 8192, chunkBytes = 1 << 22 }: ReadChunksOptions,
-  read: Required<ReadOptions>,
-): SheetPlan {
-  return {
-    only: only ? new Set(only) : null,
-    text: new Set(text),
-    numeric: new Set(numeric),
-    parse: numberReader(read.decimal, read.thousands),
-    bad: read.bad,
-    chunkRows,
-    chunkBytes,
-  };
-}
-
-function chunksOf(
-  file: SourceFile,
-  sheet: Sheet,
-  options: ReaderOptions,
-  recordings: Recordings,
-  bytes: { blockBytes: number; onBytes: (count: number) => void; signal?: AbortSignal },
-): AsyncGenerator<TableChunk> {
-  if (file.format === "parquet") return readParquet(file.path, sheet, bytes);
-  if (file.format === "wav") return readWav(file.path, sheet, recordings, bytes);
-  const reader = TEXT_READERS[file.format](sheet, options);
-  return textChunks(reader, decodeText(readBytes(file.path, bytes), options.read.encoding, file.path));
-}
-
-async function* textChunks(reader: TextReader, blocks: AsyncIterable<string>): AsyncGenerator<TableChunk> {
-  for await (const block of blocks) yield* reader.take(block, false);
-  yield* reader.take("", true);
-}
-
-/** What goes before the numbers of a file's sequences. */
-function prefixOf(file: SourceFile, found: readonly SourceFile[]): string {
-  if (found.length === 1) return "";
-  const alone = found.filter(({ key }) => key === file.key).length === 1;
-  return alone ? file.key : file.name;
-}
-
-/** @throws OST_COLUMN if a file has a column more than the first, or at its end one less. */
-function checkColumns(
-  first: { source: string; names: string[] },
-  names: readonly string[],
-  source: string,
-  ended: boolean,
-): void {
-  const odd =
-    names.find((name) => !first.names.includes(name)) ?? (ended ? first.names.find((name) => !names.includes(name)) : undefined);
-  if (odd === undefined) return;
-  throw new OstinatoError("OST_COLUMN", {
-    what: "the files have different columns",
-    expected: `the columns of ${first.source}: ${first.names.join(", ")}`,
-    got: `${names.join(", ")} ("${odd}" is in one only)`,
-    where: source,
-    repair: "bring the files to the same columns",
-  });
+  return tableOf(files, options, readChunks);
 }

@@ -5,7 +5,8 @@ import fc from "fast-check";
 import { parquetWriteBuffer } from "hyparquet-writer";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { OstinatoError } from "../../core/errors.js";
-import { type ReadTableOptions, readChunks, readTable, tableOf } from "./index.js";
+import { tableOf } from "./file-chunks.js";
+import { type ReadTableOptions, readChunks, readTable } from "./index.js";
 import { decimalText, isoTime } from "./parquet.js";
 
 type ColumnData = Parameters<typeof parquetWriteBuffer>[0]["columnData"];

@@ -12,8 +12,8 @@ import type { DuckDBConnection, DuckDBResult, DuckDBType, DuckDBValue } from "@d
 import { OstinatoError } from "../../core/errors.js";
 import { numberReader } from "../number-format.js";
 import type { Table, TableChunk } from "../table.js";
+import { type ReadChunksOptions, tableOf } from "./file-chunks.js";
 import { isGlob, splitGlob } from "./glob.js";
-import { type ReadChunksOptions, tableOf } from "./index.js";
 import { type ReadOptions, resolveRead } from "./options.js";
 import { ProgressMeter } from "./progress.js";
 import { type Cell, Sheet } from "./sheet.js";
