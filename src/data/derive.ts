@@ -2,7 +2,8 @@
  * @file Columns made of others before anything is cut or fitted: sessions, and what is known ahead.
  *
  * A column known ahead (a plan, a price list, a forecast of the weather) is read as `<column>.ahead`: its value some rows later in the same
- * series. In a stream that value is a field of the pushed record, for only what is truly known by then can be in it.
+ * series. In a stream that value is a field of the pushed record, for only what is truly known by then can be in it. Rows so near the end of a
+ * series that nothing lies so far ahead hold its last value: no target of theirs is there to be predicted.
  */
 import { OstinatoError } from "../core/errors.js";
 import { sessionize } from "./events/index.js";
@@ -85,8 +86,12 @@ function withAhead(
   let derived = table;
   for (const column of columns) {
     const values = numbersOf(table, column, "known ahead");
-    const numbers = new Float64Array(table.rows).fill(Number.NaN);
-    for (const list of rows.values()) for (let k = 0; k + steps < list.length; k++) numbers[list[k]] = values[list[k + steps]];
+    const numbers = new Float64Array(table.rows);
+    for (const list of rows.values()) {
+      list.forEach((row, k) => {
+        numbers[row] = values[list[Math.min(k + steps, list.length - 1)]];
+      });
+    }
     derived = withColumn(derived, { name: aheadName(column), numbers, texts: null });
   }
   return derived;

@@ -25,8 +25,6 @@ export interface DataOptions extends PreprocessingOptions {
   split: SplitOptions;
   /** Column of the times at which labels became known, for the audit. */
   labelKnown?: string | null;
-  /** Inputs that must be constant within a series. */
-  static?: readonly string[];
   /** Inputs known so many rows ahead; each is read as `<column>.ahead`. */
   known?: { columns: readonly string[]; steps: number };
   /** Cuts rows into sessions, which become the series. */
@@ -91,6 +89,14 @@ export function prepare(source: Table, options: DataOptions): PreparedData<Memor
   const { targetKind, split } = options;
   const roles = rolesOf(options);
   const derived = derivedOf(options);
+  if (derived.ahead && options.resample) {
+    throw new OstinatoError("OST_CONFIG", {
+      what: "how far ahead a column is known is counted in rows, and a grid has others than the data",
+      expected: "data.known or data.resample, not both",
+      where: "data.known",
+      repair: "bring the data onto the grid first, with data.sql",
+    });
+  }
   const table = deriveColumns(source, { time: roles.time, entity: options.entity ?? null }, derived);
   const raw = toSeries(table, roles, { target: targetKind === "values" ? "values" : "label" });
   const policy = typeof options.missing === "object" ? options.missing.policy : (options.missing ?? "refuse");

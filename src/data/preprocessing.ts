@@ -1,7 +1,7 @@
 /**
  * @file From raw records to what a model reads: the same frozen transforms for a file, a batch and a stream.
  *
- *     record -> encode -> resample -> impute -> counts -> log -> difference -> calendar -> time delta -> position -> scale -> one-hot -> x
+ *     record -> encode -> resample -> counts -> impute -> log -> difference -> calendar -> time delta -> position -> scale -> one-hot -> x
  *
  * Everything fitted was fitted on training rows, each run of consecutive ones on its own, so that not even the row before a run matters.
  * All memory of a stream is one Float64Array of fixed length: `slice` clones it, its bytes are the snapshot.
@@ -53,8 +53,10 @@ export interface PreprocessingOptions {
   log?: readonly string[];
   /** Features to take the change of. */
   difference?: readonly string[];
-  /** Scales each entity by its own training rows; one that training never saw by all of them. */
+  /** Scales each entity by its own training rows; one that training never saw, static inputs and targets among the inputs by all of them. */
   perEntity?: boolean;
+  /** Inputs that are constant within a series. */
+  static?: readonly string[];
   /** Columns of texts, and what becomes of them. */
   categories?: Readonly<Record<string, CategoryOptions>>;
   /** Adds features of the calendar. */
@@ -183,15 +185,21 @@ export class Preprocessing {
       fitted.push(transform);
     };
     const { log = [], difference = [], calendar, timeDelta, position, counts = [], perEntity } = options;
-    add((names) => Impute.fit(training, names, policy));
     if (counts.length > 0) add((names) => new RunningCount(names, countedColumns(counts, categories)));
+    add((names) => Impute.fit(training, names, policy));
     if (log.length > 0) add((names) => new LogTransform(names, log));
     const changed = difference.map((name) => (log.includes(name) ? `${name}.log` : name));
     if (changed.length > 0) add((names) => new Difference(names, changed));
     if (calendar) add((names) => new Calendar(names, calendar));
     if (timeDelta) add((names) => new TimeDelta(names, timeDelta));
     if (position) add((names) => new Position(names));
-    if (scale !== "none") add((names) => Scale.fit(training, names, scale, { perEntity }));
+    if (scale !== "none")
+      add((names) =>
+        Scale.fit(training, names, scale, {
+          perEntity,
+          shared: sharedColumns(options),
+        }),
+      );
     const oneHot = categories.filter(({ as }) => as === "oneHot");
     if (oneHot.length > 0) add((names) => new OneHot(names, oneHot.map(oneHotColumn)));
     return new Preprocessing({
@@ -592,6 +600,23 @@ function countedColumns(names: readonly string[], categories: readonly CategoryC
 
 function oneHotColumn({ column, codebook }: CategoryColumn): OneHotColumn {
   return { name: column, size: codebook.size, nameOf: (code) => codebook.nameOf(code) };
+}
+
+/**
+ * Features that are scaled over all entities although `perEntity`: static ones, which have no spread within an entity, and targets, whose
+ * inputs must be in the units of what is predicted.
+ */
+function sharedColumns({
+  roles,
+  static: fixed = [],
+  targetKind,
+}: {
+  roles: PreprocessingRoles;
+  static?: readonly string[];
+  targetKind: TargetKind;
+}) {
+  const names = [...fixed, ...(targetKind === "values" ? roles.target : [])];
+  return names.map((name) => roles.features.indexOf(name)).filter((column) => column >= 0);
 }
 
 /** The columns of a row that is not transformed yet. */

@@ -170,14 +170,15 @@ export class Scale implements Transform {
     readonly entities: EntityScalers | null = null,
   ) {}
 
+  /** @param options `shared`: features that are scaled over all entities although `perEntity`: a static one has no spread within its own. */
   static fit(
     training: TrainingRows,
     names: readonly string[],
     kind: ScaleKind,
-    { perEntity = false }: { perEntity?: boolean } = {},
+    { perEntity = false, shared = [] }: { perEntity?: boolean; shared?: readonly number[] } = {},
   ): Scale {
     const scaler = Scaler.fitScan(observedValues(training), training.features, kind);
-    return new Scale(names, scaler, perEntity ? fitEntities(training, kind) : null);
+    return new Scale(names, scaler, perEntity ? fitEntities(training, scaler, shared) : null);
   }
 
   static fromJSON(json: Record<string, unknown>, names: readonly string[], features: number): Scale {
@@ -206,7 +207,8 @@ export class Scale implements Transform {
   }
 }
 
-function fitEntities(training: TrainingRows, kind: ScaleKind): EntityScalers {
+function fitEntities(training: TrainingRows, all: Scaler, shared: readonly number[]): EntityScalers {
+  const { kind } = all;
   const names: string[] = [];
   const numbers = new Map<string, number>();
   for (const { entity } of training.blocks()) {
@@ -225,6 +227,7 @@ function fitEntities(training: TrainingRows, kind: ScaleKind): EntityScalers {
     }
   };
   const { offset, scale } = Scaler.fitScan(scan, names.length * features, kind);
-  const own = (list: readonly number[], e: number) => list.slice(e * features, (e + 1) * features);
-  return new Map(names.map((name, e) => [name, new Scaler(kind, own(offset, e), own(scale, e))]));
+  const own = (list: readonly number[], common: readonly number[], e: number) =>
+    common.map((value, c) => (shared.includes(c) ? value : list[e * features + c]));
+  return new Map(names.map((name, e) => [name, new Scaler(kind, own(offset, all.offset, e), own(scale, all.scale, e))]));
 }

@@ -115,6 +115,15 @@ function groups(series: readonly DrawnSeries[], by: string): number[][] {
   const members = new Map<string, number[]>();
   series.forEach(({ entity, split }, s) => {
     const group = split![0] ?? "";
+    if (group === "") {
+      throw new OstinatoError("OST_MISSING", {
+        what: "a series belongs to no group",
+        expected: `a value of ${by.slice("group:".length)} in every row`,
+        got: `an empty cell in series "${entity}"`,
+        where: "data.split.by",
+        repair: "fill in the cell or remove the row",
+      });
+    }
     const other = split!.find((cell) => cell !== group);
     if (other !== undefined) {
       throw new OstinatoError("OST_SPLIT", {

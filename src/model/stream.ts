@@ -97,7 +97,7 @@ function sameSeries(record: RawRecord, columns: readonly string[], known: string
 
 /** A key as text; two that differ in the data differ here. @throws OST_RECORD for a number that several ids are rounded to. */
 function cellOf(value: RawRecord[string], column: string): string {
-  if (typeof value !== "number" || Math.abs(value) <= Number.MAX_SAFE_INTEGER) return value === null ? "" : String(value);
+  if (typeof value !== "number" || Math.abs(value) <= Number.MAX_SAFE_INTEGER) return value === null ? "" : String(value).trim();
   throw new OstinatoError("OST_RECORD", {
     what: `the number in "${column}" is too large to tell one series from another`,
     expected: `a text, or a number of at most ${Number.MAX_SAFE_INTEGER}`,

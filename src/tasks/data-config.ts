@@ -190,7 +190,10 @@ export const dataSchema = z.strictObject({
   split,
   missing: missing.default("refuse"),
   scale: z.enum(SCALES).default("standard").describe("fitted on training rows only"),
-  perEntity: z.boolean().default(false).describe("scales each entity by its own training rows"),
+  perEntity: z
+    .boolean()
+    .default(false)
+    .describe("scales each entity by its own training rows; static inputs and the target by those of all"),
   log: z.array(name).default([]).describe("features to take the signed log(1 + |x|) of"),
   difference: z.array(name).default([]).describe("features to take the change of"),
   counts: z.array(name).default([]).describe("adds how often a row's code, or a number other than 0, came before in its series"),

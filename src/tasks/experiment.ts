@@ -195,7 +195,7 @@ export async function runExperiment(
     classes: spec.classes.length,
     split,
     padding: paddingOf(config, prepared),
-    notes: splitNotes(config, prepared),
+    notes: [...splitNotes(config, prepared), ...emptyNotes(prepared)],
   });
   const baselines = checkSettings(config, { prepared, spec });
 
@@ -282,6 +282,15 @@ export async function runExperiment(
 function paddingOf(config: ExperimentConfig, prepared: PreparedData): PaddingReport | null {
   const report = trainingPadding(config, prepared);
   return report && report.shuffled.padded > 0 ? report : null;
+}
+
+/** What a grid left nothing of. */
+function emptyNotes({ empty }: PreparedData): string[] {
+  if (!empty || empty.series === 0) return [];
+  const { series, first } = empty;
+  return [
+    `${series} series shorter than an interval of the grid left out: ${first.join(", ")}${series > first.length ? " ..." : ""}`,
+  ];
 }
 
 interface SavedEntrant extends Entrant {

@@ -135,10 +135,10 @@ describe("subjects made by hand", () => {
     [
       "throws an error of its own",
       plain("bug.ts", (series) => {
-        if (series.rows < 200) throw new TypeError("cannot read properties of undefined");
+        if (series.rows < 200) throw new TypeError("the series is too short");
         return { load: feature(series) };
       }),
-      [],
+      ["pipeline"],
     ],
     [
       "throws always",

@@ -23,6 +23,7 @@ import { checkTime } from "./check-time.js";
 import { checkGap, checkWindows } from "./check-window.js";
 import { AuditContext, type AuditOptions } from "./context.js";
 import { type AuditFacts, type AuditReport, CHECKS, type CheckName, type Finding, finding, verdictOf } from "./finding.js";
+import { SubjectGuard } from "./guard.js";
 import type { AuditSubject } from "./subject.js";
 
 type Check = (audit: AuditContext) => Finding[];
@@ -54,19 +55,40 @@ const ALL: [CheckName, Check][] = [
  *
  * @returns findings in the order of {@link CHECKS}; `leak` and `fault` mean that the data must not be trained on as they are.
  */
-export function audit(subject: AuditSubject, options: AuditOptions = {}): AuditReport {
+export function audit(given: AuditSubject, options: AuditOptions = {}): AuditReport {
+  const guard = new SubjectGuard(given);
+  const { subject } = guard;
   const context = new AuditContext(subject, options);
   const findings = (subject.faults ?? []).map(faultOf);
   // Without a series there is nothing but the error that kept it from being made.
   const checks = subject.series.length > 0 ? ALL : [];
+  if (checks.length > 0) {
+    options.onProgress?.("pipeline", 0, checks.length + 1);
+    guard.trial();
+  }
   checks.forEach(([name, check], i) => {
-    options.onProgress?.(name, i, checks.length);
-    findings.push(...guarded(name, () => check(context)));
+    options.onProgress?.(name, i + 1, checks.length + 1);
+    if (guard.deterministic || !COMPARING.includes(name)) findings.push(...guarded(name, () => check(context)));
+    else findings.push(finding(name, "skipped", `${subject.pipeline.name} is not deterministic`));
   });
-  options.onProgress?.("done", checks.length, checks.length);
+  options.onProgress?.("done", checks.length + 1, checks.length + 1);
+  const facts = factsOf(context);
+  findings.push(...guard.findings);
   const order = (one: Finding) => CHECKS.indexOf(one.check);
   findings.sort((a, b) => order(a) - order(b));
-  return { verdict: verdictOf(findings), findings, facts: factsOf(context) };
+  return { verdict: verdictOf(findings), findings: toldOnce(findings), facts };
+}
+
+/** Checks that compare outputs bit for bit. */
+const COMPARING: readonly CheckName[] = ["causality", "fit-scope"];
+
+/** A fault of the configuration may be found by preparing the data and by a check: the same title is told once, by the one that says more. */
+function toldOnce(findings: readonly Finding[]): Finding[] {
+  const size = ({ detail, example }: Finding) => detail.length + (example?.length ?? 0);
+  return findings.filter(
+    (one) =>
+      one.status !== "fault" || !findings.some((other) => other !== one && other.title === one.title && size(other) > size(one)),
+  );
 }
 
 /** A check that cannot be run on this subject says so: what the pipeline throws is a finding too. */

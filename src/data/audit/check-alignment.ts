@@ -2,7 +2,8 @@
  * @file Do labels stand in the rows that show them? For tags.
  *
  * A naive Bayes classifier of single rows (every feature in 16 quantile bins, or its values where they are few) is learned in training rows for the
- * label `lag` rows later, lag = -{@link REACH} .. {@link REACH}, and its errors are counted in the other rows. Labels that are where they belong are told best
+ * label `lag` rows later, lag = -{@link REACH} .. {@link REACH}, and its errors are counted in the other rows: the same labels at every lag, since
+ * labels at the end of a series may be harder or easier than those before. Labels that are where they belong are told best
  * at lag 0, or nearly so: what follows a state with inertia is told a little better some rows late. Labels that were joined to the wrong row
  * are told far better at one lag and at its neighbours not:
  *
@@ -10,7 +11,8 @@
  *     warning   at most half of those at lag 0, without such a peak
  *
  * both only if the difference is at least 20 errors and four standard errors (of the sum of both counts). A feature that is the label of an
- * earlier row one to one is left out: it says where the label was, rightly.
+ * earlier row one to one is left out: it says where the label was, rightly. If the other features tell the label of their own row, then it is
+ * not the labels but the features that are best at the lag which stand in the wrong row: a warning that names them.
  */
 
 import { codeOfLabel } from "./check-proxy.js";
@@ -57,6 +59,8 @@ export function checkAlignment(audit: AuditContext): Finding[] {
       }),
     ];
   }
+  const early = earlyColumns(audit, columns, rows, best);
+  if (early.length > 0) return [displaced(audit, early, best, evidence)];
   const sharp = at(best) <= 0.7 * evidence.errorsBeside;
   const distance = Math.abs(best) === 1 ? "1 row" : `${Math.abs(best)} rows`;
   return [
@@ -69,6 +73,31 @@ export function checkAlignment(audit: AuditContext): Finding[] {
   ];
 }
 
+/** Where the rest tells the label of its own row better than chance and than at the best lag: the columns that alone are best there; else none. */
+function earlyColumns(audit: AuditContext, columns: readonly BinnedColumn[], rows: Rows, best: number): BinnedColumn[] {
+  const early = columns.filter((one) => {
+    const [there, here] = [errorsAt(audit, [one], rows, best), errorsAt(audit, [one], rows, 0)];
+    return there <= 0.7 * here;
+  });
+  const rest = columns.filter((one) => !early.includes(one));
+  if (early.length === 0 || rest.length === 0) return [];
+  const [here, there] = [errorsAt(audit, rest, rows, 0), errorsAt(audit, rest, rows, best)];
+  const unknowing = errorsAt(audit, [], rows, 0);
+  return here < there && here < unknowing - 4 * Math.sqrt(unknowing) ? early : [];
+}
+
+function displaced(audit: AuditContext, early: readonly BinnedColumn[], lag: number, evidence: Finding["evidence"]): Finding {
+  const names = early.map(({ name }) => `"${name}"`).join(", ");
+  const distance = Math.abs(lag) === 1 ? "1 row" : `${Math.abs(lag)} rows`;
+  const when = lag > 0 ? "early" : "late";
+  return finding("alignment", "warning", `${names} ${early.length === 1 ? "stands" : "stand"} ${distance} too ${when}`, {
+    detail: `single rows tell the label of ${distance} ${lag > 0 ? "later" : "before"} best, but the other inputs that of their own row: the labels are where they belong`,
+    evidence,
+    example: exampleOf(audit, lag),
+    repair: `move ${names} by ${distance} to ${lag > 0 ? "later" : "earlier"} rows, or leave ${early.length === 1 ? "it" : "them"} out`,
+  });
+}
+
 function isPastLabel(audit: AuditContext, c: number, width: number): boolean {
   for (let lag = -REACH; lag < 0; lag++) if (codeOfLabel(audit, c, width, lag)) return true;
   return false;
@@ -76,6 +105,7 @@ function isPastLabel(audit: AuditContext, c: number, width: number): boolean {
 
 /** A bin per row of each series, and the number of bins. */
 interface BinnedColumn {
+  name: string;
   bins: Int32Array[];
   count: number;
 }
@@ -103,7 +133,7 @@ function binned({ subject }: AuditContext, c: number, width: number): BinnedColu
       return bin;
     }),
   );
-  return { bins, count: edges.length + 2 };
+  return { name: subject.roles.features[c], bins, count: edges.length + 2 };
 }
 
 function textColumn({ subject }: AuditContext, c: number): BinnedColumn {
@@ -116,7 +146,7 @@ function textColumn({ subject }: AuditContext, c: number): BinnedColumn {
   const bins = subject.series.map(({ texts, rows }) =>
     texts ? Int32Array.from(texts[c], (text) => codes.get(text) ?? 0) : new Int32Array(rows),
   );
-  return { bins, count: codes.size + 1 };
+  return { name: subject.roles.categories?.[c] ?? "", bins, count: codes.size + 1 };
 }
 
 interface Rows {
@@ -149,13 +179,13 @@ function errorsAt(
   const C = kinds.size;
   const prior = new Float64Array(C).fill(1);
   const counts = columns.map(({ count }) => new Float64Array(count * C).fill(0.5));
-  const labelAt = (s: number, i: number) => kinds.get(subject.series[s].labels![i + lag] ?? "") ?? -1;
+  const labelAt = (s: number, i: number) => kinds.get(subject.series[s].labels![i] ?? "") ?? -1;
   for (const [s, i] of training) {
     const label = labelAt(s, i);
     if (label < 0) continue;
     prior[label]++;
     columns.forEach(({ bins }, c) => {
-      counts[c][bins[s][i] * C + label]++;
+      counts[c][bins[s][i - lag] * C + label]++;
     });
   }
   const logs = columns.map(({ count }, c) => {
@@ -170,7 +200,7 @@ function errorsAt(
     if (label < 0) continue;
     for (let k = 0; k < C; k++) score[k] = Math.log(prior[k]);
     columns.forEach(({ bins }, c) => {
-      for (let k = 0; k < C; k++) score[k] += logs[c][bins[s][i] * C + k];
+      for (let k = 0; k < C; k++) score[k] += logs[c][bins[s][i - lag] * C + k];
     });
     let said = 0;
     for (let k = 1; k < C; k++) if (score[k] > score[said]) said = k;

@@ -7,11 +7,14 @@
  * that the culprit has a name.
  */
 import { OstinatoError } from "../../core/errors.js";
+import type { Series } from "../series.js";
 import { partCode } from "../split.js";
 import type { AuditContext } from "./context.js";
+import { type Extract, extractOf } from "./extract.js";
 import { short } from "./figure.js";
 import { type Finding, finding } from "./finding.js";
 import { type PerturbationKind, type PerturbedField, perturbed, spread } from "./perturb.js";
+import type { PipelineOutput } from "./subject.js";
 
 const SERIES = 12;
 
@@ -41,13 +44,13 @@ export function checkFitted(audit: AuditContext): Finding[] {
   if (!subject.parts.some((codes) => codes.some((code) => code !== train))) {
     return [finding("fit-scope", "skipped", "every row is a training row", { detail: "nothing else could have been fitted on" })];
   }
-  const chosen = audit.sampleSeries("fitted", SERIES, 1);
+  const sample = new Sample(audit);
   let refits = 0;
   let refused = 0;
   for (const trial of TRIALS) {
     if (trial.fields.every((field) => (field === "target" || field === "labels") && !subject.series.some((one) => one[field])))
       continue;
-    const moved = refit(audit, chosen, trial, [0, 2, 3]);
+    const moved = refit(audit, sample, trial, [0, 2, 3]);
     if (moved === "refused") refused++;
     else refits++;
     if (moved === "refused" || moved === null) continue;
@@ -55,7 +58,7 @@ export function checkFitted(audit: AuditContext): Finding[] {
     const alike = TRIALS.filter(({ what }) => what === trial.what);
     const areas = AREAS.filter(({ codes }) =>
       alike.some((one) => {
-        const again = refit(audit, chosen, one, codes);
+        const again = refit(audit, sample, one, codes);
         return again !== null && again !== "refused";
       }),
     ).map(({ name }) => name);
@@ -69,7 +72,8 @@ export function checkFitted(audit: AuditContext): Finding[] {
           deviation,
           columns: moved.columns,
           refits: refits + refused,
-          seriesCompared: chosen.length,
+          seriesCompared: sample.chosen.length,
+          ...sample.extract.evidence,
           threshold: 0,
         },
         example: `"${column}" at ${audit.where(series, row)} is ${short(before)}, and ${short(after)} when only ${of} rows differ`,
@@ -77,13 +81,14 @@ export function checkFitted(audit: AuditContext): Finding[] {
       }),
     ];
   }
-  const evidence = { refits, refused, seriesCompared: chosen.length, trainingRows: audit.rowsOf("train") };
+  const trainingRows = audit.rowsOf("train");
+  const evidence = { refits, refused, seriesCompared: sample.chosen.length, trainingRows, ...sample.extract.evidence };
   const before = scaledBefore(audit);
   if (before.length > 0) return before;
   if (refits === 0) return [finding("fit-scope", "skipped", "the pipeline refused every changed series", { evidence })];
   return [
     finding("fit-scope", "pass", "statistics", {
-      detail: `fitted on ${evidence.trainingRows.toLocaleString("en")} training rows only`,
+      detail: `fitted on ${trainingRows.toLocaleString("en")} training rows only`,
       evidence,
     }),
   ];
@@ -159,6 +164,27 @@ function columnOf({ subject }: AuditContext, c: number, width: number, keep: (co
   return facts;
 }
 
+/** What is fitted again and again: an extract, of it the series whose outputs are compared, and those outputs. */
+class Sample {
+  readonly extract: Extract;
+  readonly chosen: readonly number[];
+  readonly #outputs = new Map<number, PipelineOutput>();
+  #frozen: ((series: Series) => PipelineOutput) | undefined;
+
+  constructor(readonly audit: AuditContext) {
+    this.extract = extractOf(audit);
+    const all = this.extract.series.flatMap(({ rows }, s) => (rows > 0 ? [s] : []));
+    const stride = Math.max(1, all.length / SERIES);
+    this.chosen = Array.from({ length: Math.min(SERIES, all.length) }, (_, k) => all[Math.floor(k * stride)]);
+  }
+
+  output(s: number): PipelineOutput {
+    const { series, parts, evidence } = this.extract;
+    this.#frozen ??= Object.keys(evidence).length === 0 ? this.audit.frozen : this.audit.subject.pipeline.fit(series, parts);
+    return this.#outputs.get(s) ?? this.#outputs.set(s, this.#frozen(series[s])).get(s)!;
+  }
+}
+
 interface MovedStatistic {
   column: string;
   columns: number;
@@ -171,35 +197,31 @@ interface MovedStatistic {
 }
 
 /** Changes the rows of the given parts, fits again, and compares what becomes of the unchanged series. */
-function refit(
-  audit: AuditContext,
-  chosen: readonly number[],
-  trial: Trial,
-  codes: readonly number[],
-): MovedStatistic | null | "refused" {
-  const { subject } = audit;
+function refit(audit: AuditContext, sample: Sample, trial: Trial, codes: readonly number[]): MovedStatistic | null | "refused" {
+  const { pipeline } = audit.subject;
+  const { series, parts, origin } = sample.extract;
   const rng = audit.rng(`fitted ${trial.kind}`);
-  if (!subject.parts.some((part) => part.some((code) => codes.includes(code)))) return null;
-  const others = subject.series.map((one, s) => {
-    const part = subject.parts[s];
+  if (!parts.some((part) => part.some((code) => codes.includes(code)))) return null;
+  const others = series.map((one, s) => {
+    const part = parts[s];
     return part.some((code) => codes.includes(code))
       ? perturbed(one, (row) => codes.includes(part[row]), trial.kind, rng, { fields: trial.fields, labels: audit.labels })
       : one;
   });
-  let frozen: ReturnType<typeof subject.pipeline.fit>;
+  let frozen: ReturnType<typeof pipeline.fit>;
   try {
-    frozen = subject.pipeline.fit(others, subject.parts);
+    frozen = pipeline.fit(others, parts);
   } catch (error) {
     if (!(error instanceof OstinatoError)) throw error;
     return "refused";
   }
   let worst: MovedStatistic | null = null;
   const columns = new Set<string>();
-  for (const s of chosen) {
-    const output = audit.output(s);
+  for (const s of sample.chosen) {
+    const output = sample.output(s);
     let other: typeof output;
     try {
-      other = frozen(subject.series[s]);
+      other = frozen(series[s]);
     } catch (error) {
       if (!(error instanceof OstinatoError)) throw error;
       return "refused";
@@ -214,7 +236,8 @@ function refit(
       const most = Math.abs(before - after);
       if (worst && !(most > worst.most)) continue;
       const { deviation } = spread(output.values, width, at % width);
-      worst = { column, columns: 0, series: s, row: Math.floor(at / width), before, after, most, deviation };
+      const row = origin[s].from + Math.floor(at / width);
+      worst = { column, columns: 0, series: origin[s].series, row, before, after, most, deviation };
     }
   }
   return worst && { ...worst, columns: columns.size };

@@ -49,7 +49,7 @@ export function checkConstants(audit: AuditContext): Finding[] {
   if (findings.length > 0 || names.length === 0) return findings;
   return [
     finding("constant-feature", "pass", "features", {
-      detail: `all ${observed} vary in training`,
+      detail: observed === 1 ? "the only one varies in training" : `all ${observed} vary in training`,
       evidence: { features: observed },
     }),
   ];

@@ -42,15 +42,19 @@ export function checkIndependence(audit: AuditContext): Finding[] {
   const first = audit.scan.sample[part][0];
   const tau = effective[part].time;
   return [
-    finding("effective-windows", "warning", `few independent windows in ${few.join(" and ")}`, {
+    finding("effective-windows", "warning", `few independent windows in ${listed(few)}`, {
       detail: `about ${facts} independent ${noun}; the ${count[part].toLocaleString("en")} ${part} windows are nearly the same few, and so are their errors`,
       evidence: { ...evidence, autocorrelationTime: Number(tau.toPrecision(3)) },
       example: first
-        ? `the first ${part} window reads ${audit.range(first.series, first.input[0], first.input[1])}; an independent one begins about ${Math.max(1, Math.round(tau))} rows later`
+        ? `the first ${part} window reads ${audit.range(first.series, first.input[0], first.input[1])}; an independent one begins about ${tau < 1.5 ? "a row" : `${Math.round(tau)} rows`} later`
         : null,
       repair: "take more data or a larger part, or a shorter horizon, and read every difference with its interval",
     }),
   ];
+}
+
+function listed(parts: readonly Part[]): string {
+  return parts.length < 3 ? parts.join(" and ") : `${parts.slice(0, -1).join(", ")} and ${parts[parts.length - 1]}`;
 }
 
 function independent(audit: AuditContext, part: Part): { count: number; time: number } {

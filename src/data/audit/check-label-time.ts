@@ -1,8 +1,9 @@
 /**
- * @file Was a label known when it was learned, and a feature when it was read? Asked where the table says when (`knownAt`).
+ * @file Was a label known when it was learned, and a feature when it was read? Asked where the table says when: data.labelKnown of a
+ * configuration (the subject's `knownAt`), or `knownAt` of the options.
  *
- * A label that became known after the first row of the next part of its series was not there when a model would have been trained for that
- * part; a feature that became known after its row's time was not there when the row was read. Both are counted, one row proves it.
+ * A model that predicts from the first row of a later part on was trained before the time of that row. A label of an earlier part of the same series that
+ * became known after it was not there to be learned; a feature that became known after its row's time was not there when the row was read. Both are counted, one row proves it.
  */
 import { PARTS } from "../../core/batch.js";
 import { parseTime, timeName } from "../cell.js";
@@ -11,11 +12,11 @@ import { type Finding, finding } from "./finding.js";
 
 export function checkLabelTime(audit: AuditContext): Finding[] {
   const { subject, options } = audit;
-  const entries = Object.entries(options.knownAt ?? {});
+  const entries = Object.entries({ ...subject.knownAt, ...options.knownAt });
   if (entries.length === 0) {
     return [
-      finding("label-time", "skipped", "no column says when labels became known", {
-        detail: "give knownAt: { column: time column } to check it",
+      finding("label-time", "skipped", "no data.labelKnown says when labels became known", {
+        detail: "name the column of those times: --set data.labelKnown=COLUMN",
       }),
     ];
   }
@@ -49,6 +50,12 @@ export function checkLabelTime(audit: AuditContext): Finding[] {
       }
     });
     const evidence = { rows, late: count, latestMs: latest, threshold: 0 };
+    if (rows === 0)
+      return finding("label-time", "skipped", `"${column}" could not be held against a time`, {
+        detail: target
+          ? "no series with times has rows of two parts and a time at which the label of the earlier was known"
+          : "no row has both its own time and that one",
+      });
     if (count === 0)
       return finding("label-time", "pass", `"${name}" is known in time`, {
         detail: `by "${column}", in ${rows.toLocaleString("en")} rows`,

@@ -2,7 +2,9 @@
  * @file Does the label go with the length of a sequence, or with a place in it or in the file?
  *
  *     length    Kruskal-Wallis over the sequences: warning where epsilon^2 >= 0.3 and p < 0.001 / 3 (three questions are asked), of the
- *               lengths or of their distances from the median
+ *               lengths or of their distances from the median; and, since a class may have lengths of its own in no order, the lengths as
+ *               categories: the commonest class of each length of training (where few sequences have it, of the quantile bin of lengths) is said of
+ *               the held-out sequences; warning where Cohen's kappa >= 0.4, by four standard errors above none
  *     in file   the same over the first rows, where epsilon^2 >= 0.5: warning if the parts are cut by order, else a note
  *     in series tags: per series the chance that a row of a class stands behind a row of another (the area under its ROC curve by place);
  *               warning where its mean over at least ten series is above 0.95 or below 0.05, and six standard errors from 0.5
@@ -14,6 +16,12 @@ import { kruskalWallis } from "./rank-test.js";
 const QUESTIONS = 3;
 const LEVEL = 0.001 / QUESTIONS;
 const LENGTH_EFFECT = 0.3;
+const LENGTH_KAPPA = 0.4;
+const LENGTH_REPAIR =
+  "cut all sequences to windows of one length: --set window.length=N; or make sure that the length is known when it is asked";
+/** Training sequences of a length from which it is a category of its own, and quantile bins of the others. */
+const OWN_LENGTH = 10;
+const LENGTH_BINS = 8;
 const FILE_EFFECT = 0.5;
 const PLACE = 0.95;
 const SERIES = 10;
@@ -38,11 +46,25 @@ function lengths(audit: AuditContext): Finding[] {
   const asked = [kruskalWallis(values, labels), kruskalWallis(folded, labels)];
   const { effect, p } = asked[1].effect > asked[0].effect ? asked[1] : asked[0];
   const evidence = { effect, p, sequences: chosen.length, leastEffect: LENGTH_EFFECT, level: LEVEL };
-  if (effect < LENGTH_EFFECT || p >= LEVEL) {
+  const known = told(audit, chosen, length);
+  Object.assign(evidence, { kappa: known.kappa, heldOut: known.count, leastKappa: LENGTH_KAPPA });
+  const byRank = effect >= LENGTH_EFFECT && p < LEVEL;
+  const byKind = known.kappa >= LENGTH_KAPPA && known.kappa >= 4 * known.error;
+  if (!byRank && !byKind) {
     return [
       finding("length-label", "pass", "length and class", {
-        detail: `the length explains ${(100 * effect).toFixed(0)} % of the ranks`,
+        detail: `the length explains ${(100 * effect).toFixed(0)} % of the ranks, and tells the class with kappa ${known.kappa.toFixed(2)}`,
         evidence,
+      }),
+    ];
+  }
+  if (!byRank) {
+    return [
+      finding("length-label", "warning", "the length of a sequence tells its class", {
+        detail: `said by the length alone, ${(100 * known.accuracy).toFixed(1)} % of ${known.count.toLocaleString("en")} held-out sequences are right (kappa ${known.kappa.toFixed(2)}): a model may count steps instead of reading them`,
+        evidence: { ...evidence, accuracy: known.accuracy },
+        example: known.example(audit),
+        repair: LENGTH_REPAIR,
       }),
     ];
   }
@@ -56,10 +78,81 @@ function lengths(audit: AuditContext): Finding[] {
       detail: `it explains ${(100 * effect).toFixed(0)} % of the ranks (p ${p < 1e-12 ? "< 1e-12" : `= ${p.toExponential(0)}`}): a model may count steps instead of reading them`,
       evidence,
       example: `sequences of "${short[0]}" have ${short[1]} rows in the middle, of "${long[0]}" ${long[1]}; series "${subject.series[s].entity}" has ${length(s)} (${audit.where(s, 0)})`,
-      repair:
-        "cut all sequences to windows of one length: --set window.length=N; or make sure that the length is known when it is asked",
+      repair: LENGTH_REPAIR,
     }),
   ];
+}
+
+interface Told {
+  kappa: number;
+  /** Of kappa, if there were nothing to tell. */
+  error: number;
+  accuracy: number;
+  count: number;
+  example: (audit: AuditContext) => string | null;
+}
+
+/** The class of held-out sequences by the commonest one of their length in training. */
+function told(audit: AuditContext, chosen: readonly number[], length: (s: number) => number): Told {
+  const training = chosen.filter((s) => audit.partOfSeries(s) === 1);
+  const held = chosen.filter((s) => audit.partOfSeries(s) > 1);
+  const sorted = training.map(length).sort((a, b) => a - b);
+  const times = new Map<number, number>();
+  for (const one of sorted) times.set(one, (times.get(one) ?? 0) + 1);
+  const edges = Array.from({ length: LENGTH_BINS - 1 }, (_, b) => sorted[Math.floor(((b + 1) * sorted.length) / LENGTH_BINS)]);
+  const kindOf = (s: number) => {
+    const one = length(s);
+    return (times.get(one) ?? 0) >= OWN_LENGTH ? `${one}` : `bin ${edges.filter((edge) => one >= edge).length}`;
+  };
+  const counts = new Map<string, Map<string, number>>();
+  for (const s of training) {
+    const list = counts.get(kindOf(s)) ?? counts.set(kindOf(s), new Map()).get(kindOf(s))!;
+    list.set(audit.labelOf(s), (list.get(audit.labelOf(s)) ?? 0) + 1);
+  }
+  const usual = (list: Iterable<[string, number]>) => [...list].reduce((best, one) => (one[1] > best[1] ? one : best))[0];
+  const total = new Map<string, number>();
+  for (const list of counts.values()) for (const [label, count] of list) total.set(label, (total.get(label) ?? 0) + count);
+  if (held.length < 20 || total.size < 2) return { kappa: 0, error: 1, accuracy: 0, count: held.length, example: () => null };
+  const common = usual(total);
+  const said = held.map((s) => usual(counts.get(kindOf(s)) ?? [[common, 1]]));
+  const shares = new Map<string, [truth: number, said: number]>();
+  let right = 0;
+  held.forEach((s, k) => {
+    const truth = audit.labelOf(s);
+    if (truth === said[k]) right++;
+    for (const [label, at] of [
+      [truth, 0],
+      [said[k], 1],
+    ] as const) {
+      const pair = shares.get(label) ?? shares.set(label, [0, 0]).get(label)!;
+      pair[at] += 1 / held.length;
+    }
+  });
+  let chance = 0;
+  for (const [truth, guess] of shares.values()) chance += truth * guess;
+  const kappa = chance < 1 ? (right / held.length - chance) / (1 - chance) : 0;
+  const error = chance < 1 ? Math.sqrt(chance / (held.length * (1 - chance))) : 1;
+  // The commonest length whose class is not the commonest one.
+  const [odd] = [...counts].filter(([, list]) => usual(list) !== common).sort((a, b) => sum(b[1]) - sum(a[1]));
+  return {
+    kappa,
+    error,
+    accuracy: right / held.length,
+    count: held.length,
+    example: (of) => {
+      const s = odd && training.find((one) => kindOf(one) === odd[0] && of.labelOf(one) === usual(odd[1]));
+      if (s === undefined) return null;
+      const kind = usual(odd[1]);
+      const alike = odd[0].startsWith("bin") ? "of such a length" : `of ${length(s)} steps`;
+      return `${odd[1].get(kind)} of ${sum(odd[1])} training sequences ${alike} are "${kind}"; series "${of.subject.series[s].entity}" has ${length(s)} (${of.where(s, 0)})`;
+    },
+  };
+}
+
+function sum(counts: ReadonlyMap<string, number>): number {
+  let all = 0;
+  for (const count of counts.values()) all += count;
+  return all;
 }
 
 function median(values: readonly number[]): number {

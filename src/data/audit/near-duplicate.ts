@@ -11,6 +11,9 @@
  * probability, times the number of units looked at, is below {@link LEVEL}, r >= {@link CORRELATION}, and the tenth neighbour is clearly
  * another one (d >= 0.25), so that smooth and periodic signals, all of whose neighbours are near, are not mistaken for copies. Three units are
  * wanted, or one with r >= 0.9999.
+ *
+ * Whole series are compared once more row by row, the one up to {@link SLIDE} rows later than the other: a copy whose first rows were cut off lies
+ * elsewhere on every evenly spaced cell.
  */
 import { PARTS } from "../../core/batch.js";
 import type { Series } from "../series.js";
@@ -22,6 +25,10 @@ const CELLS = 96;
 const QUERIES = 300;
 const REFERENCES = 16_000;
 const NEIGHBOURS = 10;
+/** Rows by which whole series are moved against each other, rows wanted where they overlap and looked at of them, products in all. */
+const SLIDE = 3;
+const OVERLAP = { least: 16, most: 128 };
+const PRODUCTS = 2e8;
 const LEVEL = 1e-3;
 const CORRELATION = 0.98;
 const FAR = 0.25;
@@ -60,7 +67,7 @@ export function nearDuplicates(audit: AuditContext): Finding[] {
       }),
     ];
   }
-  const { queries, references, of, make } = unitsOf(audit, columns);
+  const { queries, references, of, make, sessions } = unitsOf(audit, columns);
   if (queries.length < 3 || references.length < 2 * NEIGHBOURS) {
     return [
       finding("duplicates", "pass", "no equal rows or sessions across the parts", {
@@ -69,9 +76,15 @@ export function nearDuplicates(audit: AuditContext): Finding[] {
       }),
     ];
   }
-  const found = neighbourhoods(queries, references);
-  const dimension = dimensionOf(found.map(({ near }) => near));
-  const all = copiesAmong(found, dimension);
+  let found = neighbourhoods(queries, (unit) => nearest(unit, references));
+  let dimension = dimensionOf(found.map(({ near }) => near));
+  let all = copiesAmong(found, dimension);
+  if (sessions && all.length === 0) {
+    const slid = neighbourhoods(queries, slide(audit, columns, queries, references));
+    const dimensionSlid = dimensionOf(slid.map(({ near }) => near));
+    const more = copiesAmong(slid, dimensionSlid);
+    if (more.length > 0) [found, dimension, all] = [slid, dimensionSlid, more];
+  }
   // A signal that repeats itself does so within training too: then the unit that was copied is not the only one of its series.
   const kept = all.filter((copy) => copy.unit.series !== copy.other.series || !recurs(audit, copy, make));
   const certain = kept.filter(({ correlation }) => correlation >= CERTAIN);
@@ -119,8 +132,64 @@ interface Copy {
   next: number;
 }
 
-function neighbourhoods(units: readonly Unit[], references: readonly Unit[]): Neighbourhood[] {
-  return units.map((unit) => ({ unit, near: nearest(unit, references) })).filter(({ near }) => near.length === NEIGHBOURS);
+function neighbourhoods(units: readonly Unit[], nearestOf: (unit: Unit) => Neighbour[]): Neighbourhood[] {
+  return units.map((unit) => ({ unit, near: nearestOf(unit) })).filter(({ near }) => near.length === NEIGHBOURS);
+}
+
+/** The ten nearest whole series of about the same length, each moved against the other to where they agree best. */
+function slide(
+  { subject }: AuditContext,
+  columns: readonly number[],
+  queries: readonly Unit[],
+  references: readonly Unit[],
+): (unit: Unit) => Neighbour[] {
+  const rows = Math.min(OVERLAP.most, Math.max(...queries.map(({ from, to }) => to - from)));
+  const most = Math.max(100, Math.floor(PRODUCTS / (queries.length * columns.length * rows * (2 * SLIDE + 1))));
+  const stride = Math.max(1, references.length / most);
+  const known = Array.from({ length: Math.min(most, references.length) }, (_, k) => references[Math.floor(k * stride)]);
+  return (unit) => {
+    const one = subject.series[unit.series];
+    return known
+      .flatMap((other) => {
+        if (other.series === unit.series || Math.abs(other.to - unit.to) > 2 * SLIDE) return [];
+        let best = -1;
+        for (let lag = -SLIDE; lag <= SLIDE; lag++)
+          best = Math.max(best, likeness(one, subject.series[other.series], lag, columns));
+        return best > -1 ? [{ unit: other, d2: 2 * (1 - best) }] : [];
+      })
+      .sort((a, b) => a.d2 - b.d2)
+      .slice(0, NEIGHBOURS);
+  };
+}
+
+/** The mean over the columns of the correlation of row i of one with row i + lag of the other; -1 where too little overlaps. */
+function likeness(one: Series, other: Series, lag: number, columns: readonly number[]): number {
+  const first = Math.max(0, -lag);
+  const count = Math.min(one.rows, other.rows - lag) - first;
+  if (count < OVERLAP.least) return -1;
+  const stride = Math.ceil(count / OVERLAP.most);
+  const [width, otherWidth] = [one.features.length / one.rows, other.features.length / other.rows];
+  let total = 0;
+  for (const c of columns) {
+    let n = 0;
+    let [x1, y1, xx, yy, xy] = [0, 0, 0, 0, 0];
+    const [x0, y0] = [one.features[first * width + c], other.features[(first + lag) * otherWidth + c]];
+    for (let i = first; i < first + count; i += stride) {
+      const x = one.features[i * width + c] - x0;
+      const y = other.features[(i + lag) * otherWidth + c] - y0;
+      n++;
+      x1 += x;
+      y1 += y;
+      xx += x * x;
+      yy += y * y;
+      xy += x * y;
+    }
+    const size = Math.sqrt((xx - (x1 * x1) / n) * (yy - (y1 * y1) / n));
+    const r = size > 0 ? (xy - (x1 * y1) / n) / size : 0;
+    if (Number.isNaN(r)) return -1;
+    total += r;
+  }
+  return total / columns.length;
 }
 
 /** Units whose nearest neighbour is too near to be another. */
@@ -204,6 +273,7 @@ function unitsOf(audit: AuditContext, columns: readonly number[]) {
     references: units(known, REFERENCES),
     of: { queries: judged.length, references: known.length },
     make,
+    sessions,
   };
 }
 

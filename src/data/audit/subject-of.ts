@@ -44,6 +44,7 @@ export function subjectOf(source: Table, options: DataOptions, window: SubjectWi
     length,
     horizon: targetKind === "values" ? horizon : 0,
     stride,
+    ...(options.labelKnown && { knownAt: Object.fromEntries(roles.target.map((name) => [name, options.labelKnown as string])) }),
     faults: [],
   };
   try {
@@ -66,6 +67,9 @@ export function subjectOf(source: Table, options: DataOptions, window: SubjectWi
   } catch (error) {
     if (!(error instanceof OstinatoError)) throw error;
     subject.faults = [error];
+    // What cannot be cut into windows for one part is audited without.
+    subject.windows = () => [];
+    subject.describe = () => [];
   }
   return subject;
 }

@@ -54,6 +54,8 @@ export interface AuditSubject {
   stride: number;
   /** Steps a model reads of each series, where a row becomes several (a text its tokens); else its rows. */
   steps?: readonly number[];
+  /** By name of a column, or of the target, the column of the raw table that holds the time at which it became known. */
+  knownAt?: Readonly<Record<string, string>>;
   /** What kept the subject from being made in full. */
   faults?: readonly OstinatoError[];
   /** Some examples of a part in words, the first and the last among them. */
