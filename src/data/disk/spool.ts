@@ -235,19 +235,30 @@ export class SpooledSeries implements SeriesBlocks {
   #series(records: Float64Array, rows: number, before: number): Series {
     const { width, dictionaries } = this.#place;
     const { features, targets, categories, timed, labelled, split } = this.#place.shape;
-    const column = (at: number) => (i: number) => records[i * width + at];
     const numbers = (from: number, count: number) => {
       const values = new Float64Array(rows * count);
-      for (let i = 0; i < rows; i++) values.set(records.subarray(i * width + from, i * width + from + count), i * count);
+      for (let i = 0, at = 0; i < rows; i++) {
+        for (let c = from; c < from + count; c++) values[at++] = records[i * width + c];
+      }
       return values;
     };
-    const list = (at: number, texts: readonly string[]) => Array.from({ length: rows }, (_, i) => texts[column(at)(i)]);
+    const list = (at: number, texts: readonly string[]) => {
+      const cells = new Array<string>(rows);
+      for (let i = 0; i < rows; i++) cells[i] = texts[records[i * width + at]];
+      return cells;
+    };
+    const row = new Int32Array(rows);
+    const tick = new Int32Array(rows);
+    for (let i = 0; i < rows; i++) {
+      row[i] = records[i * width + ROW];
+      tick[i] = before + i;
+    }
     return {
       entity: this.entity,
       rows,
-      row: Int32Array.from({ length: rows }, (_, i) => column(ROW)(i)),
-      time: timed ? Float64Array.from({ length: rows }, (_, i) => column(TIME)(i)) : null,
-      tick: Int32Array.from({ length: rows }, (_, i) => before + i),
+      row,
+      time: timed ? numbers(TIME, 1) : null,
+      tick,
       features: numbers(FIRST + categories, features),
       ...(categories > 0 && { texts: dictionaries.categories.map((texts, c) => list(FIRST + c, texts)) }),
       target: targets > 0 ? numbers(FIRST + categories + features, targets) : null,
