@@ -75,6 +75,45 @@ describe("ostinato audit", () => {
     expect(readFileSync(html, "utf8")).toContain("Audit of load");
   });
 
+  it("warns that it reads all rows into memory where training would keep them on disk", async () => {
+    const warned = async (set: string[]) => {
+      const shown: string[] = [];
+      vi.spyOn(process.stderr, "write").mockImplementation((chunk) => shown.push(String(chunk)) > 0);
+      expect((await run({ set })).code).toBe(0);
+      return shown.join("");
+    };
+    expect(await warned([])).not.toContain("into memory");
+    expect(await warned(["data.storage=disk"])).toContain("the audit reads all rows into memory");
+  });
+
+  it("holds the times of data.labelKnown against the times of prediction", async () => {
+    const hour = (i: number) => new Date(Date.UTC(2024, 0, 1, i)).toISOString();
+    const rng = seed(6);
+    const rows = Array.from({ length: 300 }, (_, i) => {
+      const worn = i % 40 < 15;
+      return `${hour(i)},${(worn ? 1 : 0) + rng.normal()},${worn ? "worn" : "good"},${hour(i)},${hour(i + 24)}`;
+    });
+    writeFileSync(join(folder, "tags.csv"), `time,flow,label,at_once,day_later\n${rows.join("\n")}\n`);
+    const set = [
+      "task=tag",
+      `data.source=${join(folder, "tags.csv")}`,
+      "data.time=time",
+      "data.features=[flow]",
+      "data.target=label",
+      "window.horizon=1",
+    ];
+    const found = async (more: string[]) => {
+      const { code, text } = await run({ set: [...set, ...more], json: true, quiet: true });
+      const { findings } = JSON.parse(text);
+      return { code, ...findings.find(({ check }: { check: string }) => check === "label-time") };
+    };
+    expect(await found([])).toMatchObject({ status: "skipped", title: expect.stringContaining("data.labelKnown") });
+    expect(await found(["data.labelKnown=at_once"])).toMatchObject({ status: "pass" });
+    // Training ends with row 180: what was known only after row 181 is the last 23 rows of training, and as many of validation.
+    expect(await found(["data.labelKnown=day_later"])).toMatchObject({ code: 1, status: "leak", evidence: { late: 46 } });
+    expect(await found(["data.labelKnown=day_latter"])).toMatchObject({ code: 1, status: "fault" });
+  });
+
   it("makes a finding of what cannot be prepared", async () => {
     const { code, text } = await run({ set: ["data.target=[lod]"] });
     expect(code).toBe(1);

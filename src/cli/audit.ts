@@ -1,9 +1,10 @@
 /** @file `ostinato audit`: looks for what makes a result too good to be true, and proves it. */
+import { statSync } from "node:fs";
 import { PARTS } from "../core/batch.js";
 import { type AuditReport, audit, type Finding, type FindingStatus, renderAuditHtml, subjectOf } from "../data/audit/index.js";
-import { dataOptions } from "../tasks/index.js";
+import { dataOptions, type ExperimentConfig } from "../tasks/index.js";
 import { loadConfig } from "./config-file.js";
-import { readExperimentFiles } from "./data-file.js";
+import { readExperimentFiles, sourcePaths } from "./data-file.js";
 import { wantWritable, writeWhole } from "./output-file.js";
 import { quickModel } from "./quick-model.js";
 import { counted, Terminal, type TerminalOptions } from "./terminal.js";
@@ -21,6 +22,9 @@ export async function auditCommand(path: string | undefined, options: AuditComma
   const terminal = new Terminal(options);
   if (options.html !== undefined) wantWritable(options.html);
   const { config, name } = await loadConfig(path, options);
+  if (isLarge(config)) {
+    terminal.warn("  the audit reads all rows into memory, also where training would keep them on disk (data.storage)");
+  }
   const { table, tokenizers } = await readExperimentFiles(config, { terminal });
   const { length, horizon, stride } = config.window;
   const subject = subjectOf(table, dataOptions(config, tokenizers), {
@@ -47,6 +51,15 @@ export async function auditCommand(path: string | undefined, options: AuditComma
     terminal.print(`\n  report ${options.html}`);
   }
   return report.verdict === "leak" || report.verdict === "faults" ? 1 : 0;
+}
+
+/** Bytes of the sources above which training keeps prepared rows on disk by itself. */
+const LARGEST_IN_MEMORY = 512 * 2 ** 20;
+
+function isLarge({ data: { storage, source } }: ExperimentConfig): boolean {
+  if (storage !== "auto") return storage === "disk";
+  const sizes = sourcePaths(source).map((path) => statSync(path, { throwIfNoEntry: false })?.size ?? 0);
+  return sizes.reduce((sum, size) => sum + size, 0) > LARGEST_IN_MEMORY;
 }
 
 const MARKS: Record<FindingStatus, string> = { pass: "✓", note: "·", warning: "!", fault: "✗", leak: "✗", skipped: "-" };

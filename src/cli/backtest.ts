@@ -12,15 +12,15 @@ import { Terminal, type TerminalOptions, thousands } from "./terminal.js";
 
 export interface BacktestCommandOptions extends TerminalOptions {
   set?: string[];
-  folds: number;
-  test: number;
-  window: string;
+  folds?: number;
+  test?: number;
+  window?: string;
 }
 
 /** @returns the exit code: 3 when it was stopped by Ctrl-C. */
 export async function backtestCommand(path: string | undefined, options: BacktestCommandOptions): Promise<0 | 3> {
-  const { folds, test, window, json } = options;
-  if (window !== "expanding" && window !== "sliding") {
+  const { test, window, json } = options;
+  if (window !== undefined && window !== "expanding" && window !== "sliding") {
     throw new OstinatoError("OST_USAGE", {
       what: "no such window of training rows",
       expected: "expanding or sliding",
@@ -30,6 +30,17 @@ export async function backtestCommand(path: string | undefined, options: Backtes
   }
   const terminal = new Terminal(options);
   const { config, name } = await loadConfig(path, options);
+  const { split, storage } = config.data;
+  const folds = options.folds ?? ("folds" in split ? split.folds : 5);
+  if (storage === "disk") {
+    throw new OstinatoError("OST_CONFIG", {
+      what: "folds are prepared in memory",
+      expected: "data.storage: auto or memory",
+      got: "disk",
+      where: "data.storage",
+      repair: "train the folds one by one: --set data.split.fold=1",
+    });
+  }
   const interrupt = takeInterrupts();
   try {
     const engine = defaultEngine();
@@ -70,7 +81,7 @@ function tableOf(rows: readonly BacktestRow[], label: string): string {
     mean.toPrecision(4),
     `± ${deviation.toPrecision(2)}`,
     `${wins} of ${values.length}`,
-    values.map((value) => value.toPrecision(3)).join("  "),
+    values.map((value) => (Number.isNaN(value) ? "-" : value.toPrecision(3))).join("  "),
   ]);
   const table = [["", label, "over folds", "best in", "each fold"], ...cells];
   const widths = table[0].map((_, c) => Math.max(...table.map((row) => row[c].length)));

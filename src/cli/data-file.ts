@@ -31,11 +31,8 @@ export interface ReadingOptions {
 export async function readExperimentFiles(config: ExperimentConfig, options: ReadingOptions = {}): Promise<ExperimentFiles> {
   const { data } = config;
   const table = await readTable(data.source, { ...readingOf(config), ...watched(options) });
-  if (table.skipped && table.skipped.rows > 0) options.terminal?.warn(skippedLine(table.skipped));
-  if (table.ignoredFiles) {
-    options.terminal?.warn(`  ${counted(table.ignoredFiles, "file")} of another format, or not of data.read.pattern, left out`);
-  }
-  return { table: await joined(table, config), hashes: await hashData(data), tokenizers: readTokenizers(data) };
+  tellLeftOut(table, options);
+  return { table: await joined(table, config, options), hashes: await hashData(data), tokenizers: readTokenizers(data) };
 }
 
 /** An experiment's data as training wants them: a table, or columns prepared on disk where the rows are too many for memory. */
@@ -86,6 +83,7 @@ export async function openExperimentData(config: ExperimentConfig, options: Read
     },
   );
   terminal?.clear();
+  tellLeftOut(prepared, options);
   return { input: prepared, rows: prepared.files.reduce((sum, { rows }) => sum + rows, 0), hashes, tokenizers };
 }
 
@@ -126,10 +124,11 @@ function readingOf({ data, task }: ExperimentConfig): ReadTableOptions {
 
 /** The columns that an experiment reads. */
 function columnsOf({ data }: ExperimentConfig): string[] {
-  const { time, entity, features, known, categories, target, split, sessions } = data;
+  const { time, entity, features, known, categories, target, split, sessions, labelKnown } = data;
   const names = [
     time,
     entity,
+    labelKnown,
     ...features,
     ...known,
     ...Object.keys(categories),
@@ -164,12 +163,20 @@ function watched({ terminal, signal }: ReadingOptions): Pick<ReadTableOptions, "
   };
 }
 
-function skippedLine({ rows, first }: NonNullable<Table["skipped"]>): string {
-  return `  ${counted(rows, "row")} could not be read and were left out: ${first.join("; ")}${rows > first.length ? " ..." : ""}`;
+/** What was left out while reading is never left unsaid. */
+function tellLeftOut({ skipped, ignoredFiles }: Pick<Table, "skipped" | "ignoredFiles">, { terminal }: ReadingOptions): void {
+  if (skipped && skipped.rows > 0) {
+    const { rows, first } = skipped;
+    const more = rows > first.length ? " ..." : "";
+    terminal?.warn(`  ${counted(rows, "row")} could not be read and were left out: ${first.join("; ")}${more}`);
+  }
+  if (ignoredFiles) terminal?.warn(`  ${counted(ignoredFiles, "file")} of another format, or not of data.read.pattern, left out`);
 }
 
 /** The table with the latest values of the other sources at each row's time. */
-async function joined(table: Table, { data }: ExperimentConfig): Promise<Table> {
+async function joined(table: Table, config: ExperimentConfig, options: ReadingOptions): Promise<Table> {
+  const { data } = config;
+  const texts = readingOf(config).text ?? [];
   let made = table;
   for (const { source, read, time, by, columns, toleranceMs, prefix } of data.sync) {
     if (data.time === null) {
@@ -181,7 +188,13 @@ async function joined(table: Table, { data }: ExperimentConfig): Promise<Table> 
         repair: "set data.time",
       });
     }
-    const right = await readTable(source, { read: read as ReadOptions, text: by === null ? [] : [by] });
+    const own = texts.flatMap((name) => (name.startsWith(prefix) ? [name.slice(prefix.length)] : []));
+    const right = await readTable(source, {
+      read: read as ReadOptions,
+      text: by === null ? own : [by, ...own],
+      ...watched(options),
+    });
+    tellLeftOut(right, options);
     made = asOfJoin(made, right, {
       time: data.time,
       rightTime: time,

@@ -130,9 +130,13 @@ function makeProgram(done: (outcome: Outcome) => void): Command {
       (value: string, before: string[]) => [...before, value],
       [],
     )
-    .option("--folds <n>", "folds", number("--folds", { least: 2, whole: true }), 5)
-    .option("--test <size>", "along time: a test block, as a share or a count of rows", number("--test", { above: 0 }), 0.1)
-    .option("--window <kind>", "along time: expanding (all rows before) or sliding (as many as the first fold has)", "expanding")
+    .option("--folds <n>", "folds; default those of the configuration, else 5", number("--folds", { least: 2, whole: true }))
+    .option(
+      "--test <size>",
+      "along time: a test block, as a share or a count of rows; default 0.1",
+      number("--test", { above: 0 }),
+    )
+    .option("--window <kind>", "along time: expanding (all rows before; the default) or sliding (as many as the first fold has)")
     .option("--quiet", "say nothing but errors")
     .option(...THREADS_OPTION)
     .action(lazily(async () => (await import("./backtest.js")).backtestCommand));

@@ -162,10 +162,13 @@ describe("texts without any token", () => {
   });
 });
 
-it("two tokenized columns are refused", () => {
+it("two tokenized columns are refused, and one where values are forecast: the target of a row would be that of its own tokens", () => {
   const words: CategoryOptions = { kind: "words", as: "oneHot" };
-  expect(() => checkCategories({ a: words, b: { kind: "vocabulary", as: "oneHot" } })).not.toThrow();
-  expect(() => checkCategories({ a: words, b: { kind: "characters", as: "oneHot" } })).toThrow(
+  const vocabulary: CategoryOptions = { kind: "vocabulary", as: "oneHot" };
+  expect(() => checkCategories({ a: words, b: vocabulary }, "tags")).not.toThrow();
+  expect(() => checkCategories({ a: vocabulary, b: vocabulary }, "values")).not.toThrow();
+  expect(() => checkCategories({ a: words }, "values")).toThrow(/OST_CONFIG.*row's own.*a: words/s);
+  expect(() => checkCategories({ a: words, b: { kind: "characters", as: "oneHot" } }, "tags")).toThrow(
     /OST_CONFIG.*data.categories.*a, b/s,
   );
 });

@@ -5,6 +5,7 @@
  * numbers and time; the class of the first is the row's, and for tags the others have none. A text without any token (an empty or blank
  * one) is one step of code 0, a missing text: no row and no label is lost, and no series becomes empty.
  */
+import type { TargetKind } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
 import type { Codebook } from "./codebook.js";
 import { type LogMinerOptions, LogTemplates } from "./events/index.js";
@@ -89,9 +90,18 @@ export interface CategoryColumn {
   codebook: Codebook;
 }
 
-/** @throws OST_CONFIG if two columns are to be tokenized: their tokens would not belong together. */
-export function checkCategories(categories: Readonly<Record<string, CategoryOptions>>): void {
+/** @throws OST_CONFIG if two columns are to be tokenized, whose tokens would not belong together, or one where values are forecast. */
+export function checkCategories(categories: Readonly<Record<string, CategoryOptions>>, targetKind: TargetKind): void {
   const tokenized = Object.entries(categories).filter(([, { kind }]) => !["vocabulary", "templates"].includes(kind));
+  if (tokenized.length > 0 && targetKind === "values") {
+    throw new OstinatoError("OST_CONFIG", {
+      what: "a tokenizer makes several steps of a row, and the value to be forecast would be the row's own",
+      expected: "kind: vocabulary or templates, or task: classify or tag",
+      got: `${tokenized[0][0]}: ${tokenized[0][1].kind}`,
+      where: "data.categories",
+      repair: "give the column kind: vocabulary, or forecast without it",
+    });
+  }
   if (tokenized.length < 2) return;
   throw new OstinatoError("OST_CONFIG", {
     what: "two columns are to be tokenized, and the tokens of one do not belong to those of the other",

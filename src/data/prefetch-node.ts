@@ -54,12 +54,20 @@ function startWorker(workerData: FrozenRecipe, program?: URL): Worker {
   if (!import.meta.url.endsWith(".ts")) {
     return new Worker(program ?? new URL("./prefetch-worker.js", import.meta.url), { name, workerData, execArgv: [] });
   }
-  const [compiler, file] = [
-    pathToFileURL(createRequire(import.meta.url).resolve("tsx/esm/api")),
-    program ?? new URL("./prefetch-worker.ts", import.meta.url),
-  ].map(({ href }) => JSON.stringify(href));
+  const [compiler, file] = [compilerUrl(), (program ?? new URL("./prefetch-worker.ts", import.meta.url)).href].map((href) =>
+    JSON.stringify(href),
+  );
   const source = `import(${compiler}).then(({ register }) => { register(); return import(${file}); });`;
   return new Worker(source, { eval: true, name, workerData, execArgv: ["--conditions=ostinato-source"] });
+}
+
+/** The compiler as a module; where nothing resolves modules but `require`, what that finds, which a test runner can load too. */
+function compilerUrl(): string {
+  try {
+    return import.meta.resolve("tsx/esm/api");
+  } catch {
+    return pathToFileURL(createRequire(import.meta.url).resolve("tsx/esm/api")).href;
+  }
 }
 
 interface Waiting {
@@ -137,6 +145,7 @@ class WorkerPrefetch implements Prefetched {
           local.skip(skipped);
           return local.next();
         }
+        if (epoch !== this.#epoch) throw replaced();
         this.#send({ kind: "begin", epoch, rng: state, skip: skipped, ahead: this.#ahead });
       } else {
         this.#send({ kind: "more", epoch });

@@ -70,6 +70,8 @@ export interface PreparedData<S extends PreparedSeries = PreparedSeries> {
   series: S[];
   preprocessing: Preprocessing;
   split: SplitSummary;
+  /** Rows that could not be read and were left out, where they were counted on the way. */
+  skipped?: Table["skipped"];
   /** Series that were left out because they have no step, being shorter than an interval of the grid; absent if there were none. */
   empty?: EmptySeries;
 }

@@ -508,7 +508,7 @@ export function forwardStretches(part: Uint8Array, rows: number): (readonly [fro
   return [...stretches, [from, rows]];
 }
 
-/** The training rows of series, encoded. */
+/** The training rows of series, with codes of zero. */
 function trainingRows(
   series: readonly SeriesBlocks[],
   parts: readonly Uint8Array[],
@@ -518,7 +518,8 @@ function trainingRows(
     features,
     *blocks() {
       for (const { rows: run, first } of trainingRuns(series, parts)) {
-        const rows = rowsOf(encodeSeries(run, categories, { labels: "first" }).series, features);
+        // Numbers count once per row, however many tokens its text has; codes take no part in any statistic.
+        const rows = rowsOf({ ...run, codes: new Float64Array(run.rows * categories.length) }, features);
         const observed = new Uint8Array(rows.count * features);
         for (let i = 0; i < rows.count; i++) {
           for (let c = 0; c < features; c++) observed[i * features + c] = Number.isNaN(rows.values[i * rows.width + c]) ? 0 : 1;
@@ -637,8 +638,10 @@ function checkOptions(
     derived,
     resample,
     mode = "causal",
+    targetKind,
   }: PreprocessingOptions & {
     roles: PreprocessingRoles;
+    targetKind: TargetKind;
   },
   { policy }: MissingOptions,
 ): void {
@@ -654,7 +657,7 @@ function checkOptions(
   checkFeatures(log, roles.features, "data.log");
   checkFeatures(difference, roles.features, "data.difference");
   checkFeatures(counts, columnsOf(roles), "data.counts");
-  checkCategories(categories);
+  checkCategories(categories, targetKind);
   if (calendar && roles.time === null) {
     throw new OstinatoError("OST_CONFIG", {
       what: "features of the calendar need times",

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { SCALES, Scaler } from "./scale.js";
+import { SCALES, Scale, Scaler } from "./scale.js";
 
 describe("a scaler", () => {
   it("has the statistics of its kind", () => {
@@ -65,4 +65,25 @@ describe("a scaler", () => {
     expect(scaled.reduce((sum, value) => sum + value, 0) / 100).toBeCloseTo(0, 12);
     expect(scaled.reduce((sum, value) => sum + value * value, 0) / 100).toBeCloseTo(1, 12);
   });
+});
+
+it("an entity that never showed two values of a column is scaled as all are", () => {
+  const rows = (entity: string, values: number[]) => ({
+    entity,
+    count: values.length,
+    width: 1,
+    time: Float64Array.from(values, (_, i) => i),
+    values: Float64Array.from(values, (value) => (Number.isNaN(value) ? 0 : value)),
+    observed: Uint8Array.from(values, (value) => (Number.isNaN(value) ? 0 : 1)),
+    first: true,
+  });
+  const training = {
+    features: 1,
+    blocks: () => [rows("silent", [Number.NaN, Number.NaN]), rows("still", [7, 7]), rows("lively", [1000, 1010, 1020])],
+  };
+  const scale = Scale.fit(training, ["p"], "standard", { perEntity: true });
+  const of = (entity: string) => scale.push({ time: 0, values: Float64Array.of(1010), entity })[0].values[0];
+  expect(of("silent")).toBe(of("unknown"));
+  expect(of("still")).toBe(of("unknown"));
+  expect(of("lively")).toBe(0);
 });

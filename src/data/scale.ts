@@ -106,6 +106,8 @@ function fitColumns(scan: ValueScan, columns: number, kind: ScaleKind): OffsetAn
   });
   const spread = (c: number) => max[c] - min[c] > Math.max(1e-30, 1e-9 * Math.max(Math.abs(min[c]), Math.abs(max[c])));
   const fixed = Array.from(count, (n, c): OffsetAndScale | null => (n === 0 ? [0, 1] : spread(c) ? null : [min[c], 1]));
+  const vast = fixed.findIndex((pair, c) => pair === null && !Number.isFinite(max[c] - min[c]));
+  if (vast >= 0) throw tooLarge(min[vast], max[vast]);
   if (kind === "minMax") return fixed.map((pair, c) => pair ?? [min[c], max[c] - min[c]]);
   if (fixed.every((pair) => pair !== null)) return fixed;
   const mean = sum.map((total, c) => total / count[c]);
@@ -226,8 +228,15 @@ function fitEntities(training: TrainingRows, all: Scaler, shared: readonly numbe
       }
     }
   };
+  const varies = new Uint8Array(names.length * features);
+  const first = new Float64Array(names.length * features).fill(Number.NaN);
+  scan((column, value) => {
+    if (Number.isNaN(first[column])) first[column] = value;
+    else if (value !== first[column]) varies[column] = 1;
+  });
   const { offset, scale } = Scaler.fitScan(scan, names.length * features, kind);
+  // An entity that never showed two values of a column has no spread of its own to scale it by.
   const own = (list: readonly number[], common: readonly number[], e: number) =>
-    common.map((value, c) => (shared.includes(c) ? value : list[e * features + c]));
+    common.map((value, c) => (shared.includes(c) || varies[e * features + c] === 0 ? value : list[e * features + c]));
   return new Map(names.map((name, e) => [name, new Scaler(kind, own(offset, all.offset, e), own(scale, all.scale, e))]));
 }

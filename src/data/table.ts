@@ -69,6 +69,15 @@ export function tableFromChunk({ source, firstRow, rows, columns }: TableChunk):
   };
 }
 
+/** The file a chunk goes on with, or a new one: another name, or rows that begin anew. */
+export function fileOfChunk(files: TableFile[], { source, firstRow }: Pick<TableChunk, "source" | "firstRow">): TableFile {
+  const last = files.at(-1);
+  if (last?.name === source && firstRow > last.rows + (last.skipped?.length ?? 0)) return last;
+  const file: TableFile = { name: source, rows: 0 };
+  files.push(file);
+  return file;
+}
+
 /** A table before its columns are typed: the cells of each column as text. */
 export interface TextTable {
   source: string;

@@ -44,3 +44,22 @@ it("folds by entity test every series once, and a split laid down by the data is
   expect(byEntity?.folds.reduce((sum, { split }) => sum + split.series.test, 0)).toBe(6);
   await expect(backtest(config({ by: "column:site" }), table)).rejects.toThrow(/OST_SPLIT.*by: column:site/s);
 });
+
+it("what the split says of time holds in every fold", async () => {
+  const cut = { from: { validation: "2023-11-20", test: "2023-11-22" } };
+  const crossed = await backtest(config({ by: "entity", train: 0.6, validation: 0.2, test: 0.2, time: cut }, "site"), table, {
+    folds: 3,
+  });
+  expect(crossed?.folds.every(({ split }) => (split.crossed ?? 0) > 0 && split.from !== undefined)).toBe(true);
+  const instants = await backtest(config({ by: "time", ...cut }, "site"), table, { folds: 2, test: 0.2 });
+  expect(instants?.folds.every(({ split }) => split.from !== undefined)).toBe(true);
+  const sized = await backtest(config({ by: "time", folds: 3, fold: 1, test: 24, validation: 30 }), table);
+  expect(sized?.folds.map(({ split }) => [split.validation, split.test])).toEqual([
+    [30, 24],
+    [30, 24],
+    [30, 24],
+  ]);
+  await expect(
+    backtest(config({ by: "entity", train: 0.6, validation: 0.2, test: 0.2 }, "site"), table, { test: 0.2 }),
+  ).rejects.toThrow(/OST_SPLIT.*whole series/s);
+});

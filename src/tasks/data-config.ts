@@ -96,7 +96,14 @@ const category = z.union([
     as: as.default("oneHot"),
     width,
   }),
-  z.strictObject({ kind: z.literal("characters"), ...words, markers, as: as.default("embedding"), width }),
+  z.strictObject({
+    kind: z.literal("characters"),
+    ...words,
+    unit: z.enum(["codePoint", "grapheme"]).default("codePoint"),
+    markers,
+    as: as.default("embedding"),
+    width,
+  }),
   z.strictObject({
     kind: z.literal("words"),
     ...words,
@@ -105,7 +112,14 @@ const category = z.union([
     as: as.default("embedding"),
     width,
   }),
-  z.strictObject({ kind: z.literal("bytePair"), ...words, markers, as: as.default("embedding"), width }),
+  z.strictObject({
+    kind: z.literal("bytePair"),
+    minCount: count.default(2),
+    maxSize: count.optional(),
+    markers,
+    as: as.default("embedding"),
+    width,
+  }),
   z.strictObject({
     kind: z.literal("tokenizerJson"),
     file: name.describe("a Hugging Face tokenizer.json; relative to this file"),
@@ -218,7 +232,11 @@ export const dataSchema = z.strictObject({
     .default([])
     .describe("groups of features missing throughout in extra training copies, for devices that lack them"),
   resample: z
-    .strictObject({ everyMs: z.number().positive(), aggregate: z.enum(AGGREGATES).default("mean") })
+    .strictObject({
+      everyMs: z.number().positive(),
+      aggregate: z.enum(AGGREGATES).default("mean"),
+      maxGap: z.number().int().min(0).max(100_000).default(1000).describe("most empty intervals between two records"),
+    })
     .nullable()
     .default(null),
   storage: z

@@ -226,14 +226,21 @@ export async function runExperiment(
   }
 
   const entrants = [...networks];
+  const leftOut: string[] = [];
   for (const baseline of baselines) {
     onEvent({ kind: "baseline", name: baseline.name });
     await turn();
     if (signal?.aborted) return null;
-    entrants.push(fitBaseline(baseline, config, prepared));
+    try {
+      entrants.push(fitBaseline(baseline, config, prepared));
+    } catch (error) {
+      // A rival that the data give nothing to learn from costs no run; the report says that it is missing.
+      if (!(error instanceof OstinatoError) || error.code !== "OST_TARGET") throw error;
+      leftOut.push(`${baseline.name} is not among the rivals: ${error.detail.what}.`);
+    }
   }
   onEvent({ kind: "judge" });
-  const judged = await judgeEntrants(config, { prepared, spec }, entrants, { signal });
+  const judged = await judgeEntrants(config, { prepared, spec }, entrants, { signal, notes: leftOut });
   if (!judged) return null;
   const { report, model, rivals } = judged;
   const name = config.name ?? model.name;

@@ -43,7 +43,7 @@ export async function judgeEntrants(
   config: ExperimentConfig,
   { prepared, spec }: ExperimentData,
   entrants: readonly Entrant[],
-  { signal }: { signal?: AbortSignal } = {},
+  { signal, notes = [] }: { signal?: AbortSignal; notes?: readonly string[] } = {},
 ): Promise<Judgement | null> {
   const scoring = scoringOptions(config, prepared);
   const contenders: Contender[] = [];
@@ -75,6 +75,7 @@ export async function judgeEntrants(
     clusterOf: groupsOf(prepared),
     separation: separationOf(prepared),
     notes: [
+      ...notes,
       ...splitNotes(config, prepared),
       ...(config.evaluation.rivals && !hasNarrowRival(config.model) ? [noNarrowRival(config)] : []),
     ],

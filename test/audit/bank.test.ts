@@ -4,7 +4,10 @@ import { judge, textOf } from "./bank/judge.js";
 
 const SEED = 11;
 
-describe("the bank of seeded leaks", () => {
+/** An entry takes a second at most; a machine may be busy with other things. */
+const PATIENCE = { timeout: 60_000 };
+
+describe("the bank of seeded leaks", PATIENCE, () => {
   it("holds enough pipelines, each under a name of its own", () => {
     const names = bank.map(({ name }) => name);
     expect(new Set(names).size).toBe(names.length);

@@ -34,7 +34,10 @@ const OPTIONS: DataOptions = {
   split: { by: "time", train: 0.6, validation: 0.2, test: 0.2 },
 };
 
-describe("tables that are hardly any", () => {
+/** An audit of them takes a second at most; a machine may be busy with other things. */
+const PATIENCE = { timeout: 60_000 };
+
+describe("tables that are hardly any", PATIENCE, () => {
   for (const rows of [1, 2, 3, 4, 5, 8, 13]) {
     it(`reports on ${rows} rows`, () => {
       const table = tableFromRecords(Array.from({ length: rows }, (_, i) => ({ load: i * i })));
@@ -88,7 +91,7 @@ describe("tables that are hardly any", () => {
   });
 });
 
-describe("subjects made by hand", () => {
+describe("subjects made by hand", PATIENCE, () => {
   it("bears no series, no rows, no windows", () => {
     const subject = small();
     audited({ ...subject, series: [], parts: [], windows: () => [] });

@@ -168,7 +168,9 @@ const cases: fc.Arbitrary<Case> = fc
     const categories = resample
       ? {}
       : (Object.fromEntries(
-          Object.entries(drawn.categories).flatMap(([name, parts]) => (parts ? [[name, Object.assign({}, ...parts)]] : [])),
+          Object.entries(drawn.categories).flatMap(([name, parts]) =>
+            parts && !(name === "note" && targetKind === "values") ? [[name, Object.assign({}, ...parts)]] : [],
+          ),
         ) as DataOptions["categories"]);
     const texts = Object.keys(categories as object);
     const sessions =

@@ -5,7 +5,7 @@
  * constant, missing) or delayed, and the rows up to the cut must come out bit for bit the same; so must they with other labels in the row
  * itself, which is what the model is asked for. What must not happen cannot happen by chance: one bit convicts, no threshold is needed.
  *
- * A few cuts are made in whole series, where a statistic of the series would show. Many more are made in short stretches, among them the
+ * A few cuts are made in whole series (of very long ones in long stretches), where a statistic of the series would show. Many more are made in short stretches, among them the
  * rows where transforms do something rare: beside missing values, extremes and changes of the label.
  */
 import { OstinatoError } from "../../core/errors.js";
@@ -23,6 +23,8 @@ const CUTS = 3;
 const STRETCHES = 160;
 const BEFORE = 160;
 const AFTER = 64;
+/** Numbers of all series that are run whole; longer ones are cut to so much around the cut. */
+const WHOLE = 800_000;
 /** Numbers the pipeline may make in all for this check, about; beyond that fewer cuts are tried. */
 const BUDGET = 60e6;
 
@@ -57,7 +59,15 @@ export function checkCausality(audit: AuditContext): Finding[] {
   }
   const width = audit.output(chosen[0]).names.length;
   const trial = new Trial(audit, BUDGET / Math.max(1, width));
-  for (const s of chosen) for (const cut of wholeCuts(audit, s)) trial.run(s, cut, 0, subject.series[s].rows);
+  const reach = Math.max(1_000, Math.floor(WHOLE / Math.max(1, width) / chosen.length / 2));
+  let widest = 0;
+  for (const s of chosen) {
+    for (const cut of wholeCuts(audit, s)) {
+      const [from, to] = [Math.max(0, cut - reach), Math.min(subject.series[s].rows, cut + 1 + reach)];
+      trial.run(s, cut, from, to);
+      widest = Math.max(widest, to - from);
+    }
+  }
   const whole = trial.comparisons;
   for (const [s, cut] of stretchCuts(audit)) {
     trial.run(s, cut, Math.max(0, cut - BEFORE), Math.min(subject.series[s].rows, cut + 1 + AFTER));
@@ -66,6 +76,8 @@ export function checkCausality(audit: AuditContext): Finding[] {
     series: chosen.length,
     ofSeries: subject.series.length,
     wholeComparisons: whole,
+    rowsOfWhole: widest,
+    rowsOfLongest: Math.max(...chosen.map((s) => subject.series[s].rows)),
     stretchComparisons: trial.comparisons - whole,
     refused: trial.refused,
     declaredLookAhead: String(pipeline.declaredLookAhead),
@@ -188,15 +200,17 @@ function rareRows({ rows, features, labels, texts }: Series): number[] {
   const width = rows > 0 ? features.length / rows : 0;
   const rare = new Set<number>();
   for (let c = 0; c < width; c++) {
-    const order: number[] = [];
+    const lowest: number[] = [];
+    const highest: number[] = [];
     let missing = 0;
     for (let i = 0; i < rows; i++) {
       const value = features[i * width + c];
-      if (!Number.isNaN(value)) order.push(i);
-      else if (missing++ < 20) for (const row of [i - 1, i, i + 1]) rare.add(row);
+      if (!Number.isNaN(value)) {
+        keep(lowest, i, (row) => features[row * width + c] - value);
+        keep(highest, i, (row) => value - features[row * width + c]);
+      } else if (missing++ < 20) for (const row of [i - 1, i, i + 1]) rare.add(row);
     }
-    order.sort((a, b) => features[a * width + c] - features[b * width + c]);
-    for (const row of [...order.slice(0, 4), ...order.slice(-4)]) {
+    for (const row of [...lowest, ...highest]) {
       rare.add(row);
       rare.add(row - 1);
     }
@@ -209,6 +223,15 @@ function rareRows({ rows, features, labels, texts }: Series): number[] {
     for (let i = 0, seen = 0; i < rows && seen < 8; i++) if (cells[i] === "") seen += rare.add(i) ? 1 : 0;
   });
   return [...rare].filter((row) => row >= 0 && row < rows);
+}
+
+/** Puts a row among the four first ones, by how far each comes behind it; earlier rows first where they are equal. */
+function keep(list: number[], row: number, behind: (other: number) => number): void {
+  let at = list.length;
+  while (at > 0 && behind(list[at - 1]) > 0) at--;
+  if (at >= 4) return;
+  list.splice(at, 0, row);
+  if (list.length > 4) list.pop();
 }
 
 function variants(audit: AuditContext, rng: Rng, series: Series, hasFuture: boolean): Variant[] {

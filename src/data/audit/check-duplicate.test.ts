@@ -74,6 +74,37 @@ describe("the check for duplicates", () => {
     expect(found.example).toMatch(/"jittered/);
   });
 
+  it("convicts copies cut off at the start among more sessions than can be compared row by row, and acquits the others", () => {
+    const columns = ["a", "b", "c", "d", "e", "f"];
+    const subject = (copies: number) => {
+      const rng = seed(9);
+      const list = Array.from({ length: 2500 }, () => Array.from({ length: 40 }, () => columns.map(() => rng.normal())));
+      for (let k = 0; k < copies; k++)
+        list[4 + 10 * k] = list[1700 + 5 * k].slice(2).map((row) => row.map((value) => 1.1 * value + 0.03 * rng.normal()));
+      const rows = list.flatMap((values, s) =>
+        values.map((row) => ({
+          session: `s${s}`,
+          ...Object.fromEntries(columns.map((name, c) => [name, row[c]])),
+          label: s % 2 ? "odd" : "even",
+          part: s % 5 < 4 ? "train" : s % 10 === 4 ? "test" : "validation",
+        })),
+      );
+      return subjectOf(tableFromRecords(rows, { source: "sessions.csv", text: ["session", "label"] }), {
+        targetKind: "class",
+        entity: "session",
+        features: columns,
+        target: "label",
+        split: { by: "column:part" },
+      });
+    };
+    expect(duplicates(subject(0))).toMatchObject({ status: "pass", evidence: { references: 2000 } });
+    const found = duplicates(subject(40));
+    expect(found).toMatchObject({ status: "leak", title: "nearly the same data are in two parts" });
+    // 300 of the 500 sessions of validation and test are looked at, and so about 24 of the 40 copies.
+    expect(found.evidence.copies).toBeGreaterThanOrEqual(20);
+    expect(found.evidence.rowByRow).toBeLessThan(500);
+  }, 80_000);
+
   it("convicts a stretch of training rows that was pasted into test, wherever windows begin", () => {
     const rng = seed(5);
     const load = Array.from({ length: 900 }, (_, i) => Math.sin(i / 4) + rng.normal());

@@ -21,13 +21,14 @@ export function checkLabelTime(audit: AuditContext): Finding[] {
     ];
   }
   return entries.map(([name, column]) => {
+    const target = subject.roles.target.includes(name);
     const cells = subject.table?.columns.find((one) => one.name === column);
     if (!cells)
-      return finding("label-time", "skipped", `there is no column "${column}"`, {
+      return finding("label-time", "fault", `there is no column "${column}"`, {
         detail: `it was to say when "${name}" became known`,
+        repair: target ? "name a column of the data: --set data.labelKnown=COLUMN" : null,
       });
     const knownAt = (row: number) => parseTime(cells.texts ? cells.texts[row - 1] : cells.numbers![row - 1]);
-    const target = subject.roles.target.includes(name);
     let count = 0;
     let rows = 0;
     let latest = 0;

@@ -29,6 +29,8 @@ const NEIGHBOURS = 10;
 const SLIDE = 3;
 const OVERLAP = { least: 16, most: 128 };
 const PRODUCTS = 2e8;
+/** Of more references, so many besides are compared because their sketch is near. */
+const CANDIDATES = 16;
 const LEVEL = 1e-3;
 const CORRELATION = 0.98;
 const FAR = 0.25;
@@ -76,14 +78,14 @@ export function nearDuplicates(audit: AuditContext): Finding[] {
       }),
     ];
   }
-  let found = neighbourhoods(queries, (unit) => nearest(unit, references));
-  let dimension = dimensionOf(found.map(({ near }) => near));
-  let all = copiesAmong(found, dimension);
-  if (sessions && all.length === 0) {
-    const slid = neighbourhoods(queries, slide(audit, columns, queries, references));
-    const dimensionSlid = dimensionOf(slid.map(({ near }) => near));
-    const more = copiesAmong(slid, dimensionSlid);
-    if (more.length > 0) [found, dimension, all] = [slid, dimensionSlid, more];
+  const direct: Search = { compared: references.length, outnumbered: 1, nearestOf: (unit) => nearest(unit, references) };
+  let { found, dimension, all } = judged(queries, direct);
+  let rowByRow = 0;
+  if (sessions && all.length < LEAST_COPIES) {
+    const search = slide(audit, columns, queries, references);
+    rowByRow = search.compared;
+    const slid = judged(queries, search);
+    if (slid.all.length > all.length) ({ found, dimension, all } = slid);
   }
   // A signal that repeats itself does so within training too: then the unit that was copied is not the only one of its series.
   const kept = all.filter((copy) => copy.unit.series !== copy.other.series || !recurs(audit, copy, make));
@@ -94,6 +96,7 @@ export function nearDuplicates(audit: AuditContext): Finding[] {
     judgedOf: of.queries,
     references: references.length,
     referencesOf: of.references,
+    ...(rowByRow > 0 && { rowByRow }),
     copies: copies.length,
     repeatedByNature: all.length - kept.length,
     dimension: Number(dimension.toFixed(1)),
@@ -132,34 +135,107 @@ interface Copy {
   next: number;
 }
 
-function neighbourhoods(units: readonly Unit[], nearestOf: (unit: Unit) => Neighbour[]): Neighbourhood[] {
-  return units.map((unit) => ({ unit, near: nearestOf(unit) })).filter(({ near }) => near.length === NEIGHBOURS);
+/** How the ten nearest units of a unit are found. */
+interface Search {
+  nearestOf: (unit: Unit) => Neighbour[];
+  /** Units that every unit is compared with; {@link CANDIDATES} may come on top. */
+  compared: number;
+  /** How many times as many are those among which the nearest is looked for as those among which the other nine are. */
+  outnumbered: number;
 }
 
-/** The ten nearest whole series of about the same length, each moved against the other to where they agree best. */
+function judged(units: readonly Unit[], { nearestOf, outnumbered }: Search) {
+  const found = units.map((unit) => ({ unit, near: nearestOf(unit) })).filter(({ near }) => near.length === NEIGHBOURS);
+  const dimension = dimensionOf(found.map(({ near }) => near));
+  return { found, dimension, all: copiesAmong(found, dimension, outnumbered) };
+}
+
+/**
+ * The ten nearest whole series, each moved against the other to where they agree best. Of more references than {@link PRODUCTS} allow an evenly
+ * spaced sample is compared, and those whose sketch is nearest: the nearest of them may take the first place, the others are of the sample.
+ */
 function slide(
   { subject }: AuditContext,
   columns: readonly number[],
   queries: readonly Unit[],
   references: readonly Unit[],
-): (unit: Unit) => Neighbour[] {
+): Search {
   const rows = Math.min(OVERLAP.most, Math.max(...queries.map(({ from, to }) => to - from)));
   const most = Math.max(100, Math.floor(PRODUCTS / (queries.length * columns.length * rows * (2 * SLIDE + 1))));
   const stride = Math.max(1, references.length / most);
-  const known = Array.from({ length: Math.min(most, references.length) }, (_, k) => references[Math.floor(k * stride)]);
-  return (unit) => {
-    const one = subject.series[unit.series];
-    return known
-      .flatMap((other) => {
-        if (other.series === unit.series || Math.abs(other.to - unit.to) > 2 * SLIDE) return [];
+  const sample = Array.from({ length: Math.min(most, references.length) }, (_, k) => references[Math.floor(k * stride)]);
+  const sketches = stride > 1 ? references.map(({ series }) => sketchOf(subject.series[series], columns)) : [];
+  const compared = ({ series }: Unit, others: readonly Unit[]): Neighbour[] =>
+    others
+      .flatMap((unit) => {
+        if (unit.series === series) return [];
         let best = -1;
         for (let lag = -SLIDE; lag <= SLIDE; lag++)
-          best = Math.max(best, likeness(one, subject.series[other.series], lag, columns));
-        return best > -1 ? [{ unit: other, d2: 2 * (1 - best) }] : [];
+          best = Math.max(best, likeness(subject.series[series], subject.series[unit.series], lag, columns));
+        return best > -1 ? [{ unit, d2: 2 * (1 - best) }] : [];
       })
       .sort((a, b) => a.d2 - b.d2)
       .slice(0, NEIGHBOURS);
+  return {
+    compared: sample.length,
+    outnumbered: stride,
+    nearestOf: (unit) => {
+      const near = compared(unit, sample);
+      const alike = stride > 1 ? nearestSketches(sketchOf(subject.series[unit.series], columns), sketches) : [];
+      const candidates = alike.map((k) => references[k]);
+      const first = compared(unit, candidates)[0];
+      return first && near.length > 0 && first.d2 < near[0].d2 ? [first, ...near].slice(0, NEIGHBOURS) : near;
+    },
   };
+}
+
+/**
+ * What a shift, a scale and a little noise hardly change: of each column standardised, evenly spaced quantiles and the correlations of rows one to
+ * four apart. Null where too little is there.
+ */
+function sketchOf({ rows, features }: Series, columns: readonly number[]): Float32Array | null {
+  const width = features.length / rows;
+  const quantiles = Math.max(3, Math.min(12, Math.floor(48 / columns.length)));
+  const each = quantiles + 4;
+  const sketch = new Float32Array(each * columns.length);
+  for (const [k, c] of columns.entries()) {
+    const values = new Float64Array(rows);
+    let count = 0;
+    for (let i = 0; i < rows; i++) if (!Number.isNaN(features[i * width + c])) values[count++] = features[i * width + c];
+    if (count < OVERLAP.least) return null;
+    const own = values.subarray(0, count);
+    const origin = own[0];
+    const mean = origin + own.reduce((sum, value) => sum + value - origin, 0) / count;
+    const deviation = Math.sqrt(own.reduce((sum, value) => sum + (value - mean) ** 2, 0) / count);
+    if (!(deviation > 0)) continue;
+    for (let i = 0; i < count; i++) own[i] = (own[i] - mean) / deviation;
+    for (let lag = 1; lag <= 4; lag++) {
+      let sum = 0;
+      for (let i = lag; i < count; i++) sum += own[i] * own[i - lag];
+      sketch[k * each + quantiles + lag - 1] = sum / (count - lag);
+    }
+    own.sort();
+    for (let q = 0; q < quantiles; q++) sketch[k * each + q] = own[Math.floor(((q + 0.5) * count) / quantiles)];
+  }
+  return sketch;
+}
+
+/** The indices of the {@link CANDIDATES} nearest sketches. */
+function nearestSketches(sketch: Float32Array | null, sketches: readonly (Float32Array | null)[]): number[] {
+  const best: { k: number; d2: number }[] = [];
+  if (!sketch) return [];
+  sketches.forEach((other, k) => {
+    if (!other) return;
+    const limit = best.length === CANDIDATES ? best[CANDIDATES - 1].d2 : Number.POSITIVE_INFINITY;
+    let d2 = 0;
+    for (let at = 0; at < sketch.length && d2 < limit; at++) d2 += (sketch[at] - other[at]) ** 2;
+    if (d2 >= limit) return;
+    let at = best.length;
+    while (at > 0 && best[at - 1].d2 > d2) at--;
+    best.splice(at, 0, { k, d2 });
+    if (best.length > CANDIDATES) best.pop();
+  });
+  return best.map(({ k }) => k);
 }
 
 /** The mean over the columns of the correlation of row i of one with row i + lag of the other; -1 where too little overlaps. */
@@ -193,11 +269,11 @@ function likeness(one: Series, other: Series, lag: number, columns: readonly num
 }
 
 /** Units whose nearest neighbour is too near to be another. */
-function copiesAmong(found: readonly Neighbourhood[], dimension: number): Copy[] {
+function copiesAmong(found: readonly Neighbourhood[], dimension: number, outnumbered: number): Copy[] {
   return found.flatMap(({ unit, near }) => {
     const first = Math.sqrt(near[0].d2);
     const tenth = Math.sqrt(near[NEIGHBOURS - 1].d2);
-    const chance = 9 * (first / tenth) ** dimension;
+    const chance = 9 * outnumbered * (first / tenth) ** dimension;
     const correlation = 1 - near[0].d2 / 2;
     return correlation >= CORRELATION && tenth >= FAR && chance * found.length < LEVEL
       ? [{ unit, other: near[0].unit, correlation, chance, next: 1 - near[NEIGHBOURS - 1].d2 / 2 }]

@@ -146,8 +146,12 @@ function configured(options: DataOptions, roles: Parameters<typeof Preprocessing
   };
 }
 
-/** The parts of a stretch of a series, found by the first of its rows. */
+/** The parts of a stretch of a series, found by where its rows lie in memory, or else by the first of them. */
 function partsOf(one: Series, whole: Series, part: Uint8Array): Uint8Array | null {
+  if (one.row.buffer === whole.row.buffer) {
+    const from = (one.row.byteOffset - whole.row.byteOffset) / Int32Array.BYTES_PER_ELEMENT;
+    if (from >= 0 && from + one.rows <= whole.rows) return part.subarray(from, from + one.rows);
+  }
   let offset = 0;
   while (
     offset + one.rows <= whole.rows &&

@@ -4,6 +4,7 @@
  * Nothing read is kept: the operating system's page cache holds what is used often, outside this process's memory.
  */
 import { closeSync, openSync, readSync, writeSync } from "node:fs";
+import { resolve, sep } from "node:path";
 import { OstinatoError } from "../../core/errors.js";
 import type { ReopenableSlices } from "../slices.js";
 
@@ -27,6 +28,7 @@ export interface StoredColumnPlace<T extends ColumnType = ColumnType> {
 /** Appends to a file of one element type. */
 export class ColumnWriter<T extends ColumnType> {
   readonly #file: number;
+  #open = true;
   /** Elements written. */
   length = 0;
 
@@ -51,26 +53,33 @@ export class ColumnWriter<T extends ColumnType> {
   }
 
   close(): void {
-    closeSync(this.#file);
+    if (this.#open) closeSync(this.#file);
+    this.#open = false;
   }
 }
 
 /** Files that are open for reading, by path; one each, however many columns lie in it. */
-const readers = new Map<string, number>();
+const readers = new Map<string, Reader>();
+
+/** A file that is open; null once it is closed, for the system gives its number to the next file. */
+interface Reader {
+  file: number | null;
+}
 
 /** A column that lies in a file. */
 export class StoredColumn<T extends ColumnType> implements ReopenableSlices<ColumnArray<T>> {
   readonly length: number;
   readonly reopen: { module: string; description: StoredColumnPlace<T> };
-  readonly #file: number;
+  readonly #reader: Reader;
 
   constructor(readonly place: StoredColumnPlace<T>) {
     const { path, length } = place;
     this.length = length;
     this.reopen = { module: import.meta.url, description: place };
-    let file = readers.get(path);
-    if (file === undefined) readers.set(path, (file = failing(path, () => openSync(path, "r"))));
-    this.#file = file;
+    const key = resolve(path);
+    let reader = readers.get(key);
+    if (!reader) readers.set(key, (reader = { file: failing(path, () => openSync(path, "r")) }));
+    this.#reader = reader;
   }
 
   /** @throws OST_FILE if the file is cut short or gone. */
@@ -79,9 +88,17 @@ export class StoredColumn<T extends ColumnType> implements ReopenableSlices<Colu
     const values = new COLUMN_TYPES[type](to - from) as ColumnArray<T>;
     const bytes = new Uint8Array(values.buffer as ArrayBuffer);
     const start = (offset + from) * values.BYTES_PER_ELEMENT;
+    const { file } = this.#reader;
+    if (file === null) {
+      throw new OstinatoError("OST_FILE", {
+        what: "the prepared data were closed: their folder was prepared anew",
+        where: path,
+        repair: "use what the new preparation returned",
+      });
+    }
     failing(path, () => {
       for (let at = 0; at < bytes.length; ) {
-        const read = readSync(this.#file, bytes, at, bytes.length - at, start + at);
+        const read = readSync(file, bytes, at, bytes.length - at, start + at);
         if (read === 0) {
           throw new OstinatoError("OST_FILE", {
             what: "a file of prepared data is cut short",
@@ -103,11 +120,13 @@ export function openColumn(place: StoredColumnPlace): StoredColumn<ColumnType> {
   return new StoredColumn(place);
 }
 
-/** Closes the files below a folder that columns read from; those columns are at their end. */
+/** Closes the file of that path, or those below the folder; a column that reads from one is at its end. */
 export function closeColumns(folder: string): void {
-  for (const [path, file] of readers) {
-    if (!path.startsWith(folder)) continue;
-    closeSync(file);
+  const below = resolve(folder);
+  for (const [path, reader] of readers) {
+    if (path !== below && !path.startsWith(below + sep)) continue;
+    if (reader.file !== null) closeSync(reader.file);
+    reader.file = null;
     readers.delete(path);
   }
 }

@@ -169,6 +169,49 @@ describe("preparing on disk", () => {
     expect(() => prepared.series[0].x.subarray(0, 20)).toThrow(/OST_FILE .*cut short/s);
   });
 
+  it("a folder that is prepared anew closes its own columns and no others, and what was closed says so", async () => {
+    const path = join(folder(), "data.csv");
+    const at = folder();
+    const prepareIn = (name: string, number: number, fingerprint: string) => {
+      writeFileSync(path, telemetry(200, 2, number));
+      return prepareOnDisk(() => readChunks(path, { text: ["machine"] }), FORECAST, { folder: join(at, name), fingerprint });
+    };
+    const first = (prepared: PreparedData) => bits(prepared.series[0].x.subarray(0, 12));
+    const neighbour = await prepareIn("fold10", 1, "a");
+    const before = first(neighbour);
+    const old = await prepareIn("fold1", 2, "a");
+    const fresh = await prepareIn("./fold1", 3, "b");
+    expect(first(neighbour)).toBe(before);
+    expect(() => first(old)).toThrow(/OST_FILE.*prepared anew/s);
+    writeFileSync(path, telemetry(200, 2, 3));
+    expect(first(fresh)).toBe(first(prepare(await readTable(path, { text: ["machine"] }), FORECAST)));
+  });
+
+  it("files of another's making are never removed", async () => {
+    const path = join(folder(), "data.csv");
+    const at = folder();
+    writeFileSync(path, telemetry(200, 2, 1));
+    writeFileSync(join(at, "thesis.txt"), "years of work");
+    const chunks = () => readChunks(path, { text: ["machine"] });
+    await expect(prepareOnDisk(chunks, FORECAST, { folder: at, fingerprint: "a" })).rejects.toThrow(/OST_FILE.*thesis.txt/s);
+    expect(readdirSync(at)).toEqual(["thesis.txt"]);
+  });
+
+  it("rows left out are counted, also when the columns are taken as they are, and a failure leaves nothing behind", async () => {
+    const path = join(folder(), "data.csv");
+    const at = join(folder(), "prepared");
+    const text = telemetry(200, 2, 1);
+    writeFileSync(path, `${text}\n1,2,3,4,5,6,7,8\n`);
+    const chunks = () => readChunks(path, { text: ["machine"], read: { bad: "skip" } });
+    for (let run = 0; run < 2; run++) {
+      const { skipped } = await prepareOnDisk(chunks, FORECAST, { folder: at, fingerprint: "a" });
+      expect([skipped?.rows, skipped?.first[0]]).toEqual([1, expect.stringMatching(/data.csv.*cells/)]);
+    }
+    writeFileSync(path, "time,machine,load,heat\n2026-01-02,a,1,1\n2026-01-01,a,1,1\n");
+    await expect(prepareOnDisk(chunks, FORECAST, { folder: at, fingerprint: "b" })).rejects.toThrow(/OST_ORDER/);
+    expect(readdirSync(join(at, ".."))).toEqual(["prepared"]);
+  });
+
   it("settings that need all rows in memory are named", async () => {
     const chunks = () => readChunks("nothing.csv");
     await expect(

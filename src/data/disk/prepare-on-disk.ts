@@ -7,8 +7,8 @@
  *
  * The prepared columns stay in their folder with a manifest, so that a run that goes on need not make them again.
  */
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { basename, join } from "node:path";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { basename, join, resolve } from "node:path";
 import { OstinatoError } from "../../core/errors.js";
 import { timeName } from "../cell.js";
 import { refused } from "../impute.js";
@@ -28,12 +28,12 @@ import {
 import { forwardStretches, gridOf, Preprocessing } from "../preprocessing.js";
 import { type Roles, type Series, type SeriesBlocks, sliceSeries, toSeries } from "../series.js";
 import { partCode, runsOf, type SplitSummary, splitSeries } from "../split.js";
-import { rowName, type Table, type TableChunk, tableFromChunk } from "../table.js";
+import { fileOfChunk, rowName, type Table, type TableChunk, tableFromChunk } from "../table.js";
 import { type ColumnType, ColumnWriter, closeColumns, StoredColumn, type StoredColumnPlace } from "./column-file.js";
 import { Spool, type SpooledSeries } from "./spool.js";
 
 export interface DiskOptions {
-  /** Where the prepared columns are kept; made if it does not exist. What another preparation left there is removed. */
+  /** Where the prepared columns are kept; made if it does not exist. What another preparation left there is replaced; other files are refused. */
   folder: string;
   /** Names data and settings: prepared columns with the same name in the folder are taken as they are. */
   fingerprint: string;
@@ -50,6 +50,10 @@ export interface DiskProgress {
 }
 
 const MANIFEST = "prepared.json";
+const COLUMN_FILES = ["x.bin", "values.bin", "classes.bin", "time.bin", "row.bin"];
+const SPOOLS = ["raw.bin", "grid.bin"];
+/** Reasons that are kept of rows left out. */
+const REASONS = 5;
 const VERSION = 1;
 
 /** The most bytes of one series that may be held at once, where a step needs all of it. */
@@ -69,11 +73,53 @@ export async function prepareOnDisk(
   checkPossible(options);
   const known = readManifest(folder, fingerprint);
   if (known) return known;
-  closeColumns(folder);
-  rmSync(folder, { recursive: true, force: true });
-  mkdirSync(folder, { recursive: true });
+  checkOwn(folder);
+  // Made beside it and moved there whole, so that two runs never write into one folder.
+  const workshop = `${resolve(folder)}.${process.pid}.${Date.now().toString(36)}.tmp`;
+  mkdirSync(workshop, { recursive: true });
+  try {
+    const manifest = await prepareIn(workshop, chunks(), options, { bufferBytes, onProgress });
+    // Last, so that a folder with a manifest is whole.
+    writeFileSync(join(workshop, MANIFEST), JSON.stringify({ version: VERSION, fingerprint, ...manifest } satisfies Manifest));
+    closeColumns(folder);
+    rmSync(folder, { recursive: true, force: true });
+    renameSync(workshop, folder);
+  } catch (error) {
+    const other = readManifest(folder, fingerprint);
+    if (other) return other;
+    throw error;
+  } finally {
+    closeColumns(workshop);
+    rmSync(workshop, { recursive: true, force: true });
+  }
+  return readManifest(folder, fingerprint) as PreparedData;
+}
 
-  const { files, raw, rows } = await collect(chunks(), options, { path: join(folder, "raw.bin"), bufferBytes, onProgress });
+/** @throws OST_FILE if the folder holds anything that no preparation wrote. */
+function checkOwn(folder: string): void {
+  const found = existsSync(folder) ? readdirSync(folder) : [];
+  const foreign = found.find((name) => name !== MANIFEST && !COLUMN_FILES.includes(name));
+  if (foreign === undefined) return;
+  throw new OstinatoError("OST_FILE", {
+    what: "the folder for prepared columns holds other files, and would be emptied",
+    expected: "a folder of its own, or none",
+    got: foreign,
+    where: folder,
+    repair: "name another folder",
+  });
+}
+
+async function prepareIn(
+  folder: string,
+  chunks: AsyncIterable<TableChunk>,
+  options: DataOptions,
+  { bufferBytes, onProgress }: Omit<Collecting, "path">,
+): Promise<Omit<Manifest, "version" | "fingerprint">> {
+  const { files, raw, rows, skipped } = await collect(chunks, options, {
+    path: join(folder, "raw.bin"),
+    bufferBytes,
+    onProgress,
+  });
   const table = { source: [...new Set(files.map(({ name }) => name))].join(" + "), files };
   const grids = options.resample
     ? resampled(raw, options, { path: join(folder, "grid.bin"), bufferBytes, onProgress }, table)
@@ -95,30 +141,30 @@ export async function prepareOnDisk(
   const preprocessing = Preprocessing.fitBlocks(watched, { ...options, roles, targetKind: options.targetKind }, part);
   const group = options.split.by.startsWith("group:");
   const writer = new PreparedWriter(folder, preprocessing, table);
-  let written = 0;
-  const series = grids.map((one, s) => {
-    const made = writer.add(one, part[s], (count) => {
-      written += count;
-      onProgress({ stage: "write", rows: written, totalRows: rows });
+  try {
+    let written = 0;
+    const series = grids.map((one, s) => {
+      const { part: codes, ...made } = writer.add(one, part[s], (count) => {
+        written += count;
+        onProgress({ stage: "write", rows: written, totalRows: rows });
+      });
+      return { ...portable(made), group: group ? (firstSplit(one) ?? null) : null, runs: runsOfAll(codes) };
     });
-    return { ...made, group: group ? (firstSplit(one) ?? null) : null };
-  });
-  writer.close();
-  closeColumns(join(folder, "raw.bin"));
-  closeColumns(join(folder, "grid.bin"));
-  for (const name of ["raw.bin", "grid.bin"]) rmSync(join(folder, name), { force: true });
-  const manifest: Manifest = {
-    version: VERSION,
-    fingerprint,
-    ...table,
-    preprocessing: preprocessing.toJSON(),
-    split: summary,
-    ...left,
-    series: series.map(({ part: codes, ...one }) => ({ ...portable(one), runs: runsOfAll(codes) })),
-  };
-  // Last, so that a folder with a manifest is whole.
-  writeFileSync(join(folder, MANIFEST), JSON.stringify(manifest));
-  return readManifest(folder, fingerprint) as PreparedData;
+    return {
+      ...table,
+      ...(skipped.rows > 0 && { skipped }),
+      preprocessing: preprocessing.toJSON(),
+      split: summary,
+      ...left,
+      series,
+    };
+  } finally {
+    writer.close();
+    for (const name of SPOOLS) {
+      closeColumns(join(folder, name));
+      rmSync(join(folder, name), { force: true });
+    }
+  }
 }
 
 /** @throws OST_CONFIG */
@@ -163,20 +209,24 @@ async function collect(
   chunks: AsyncIterable<TableChunk>,
   options: DataOptions,
   { path, bufferBytes, onProgress }: Collecting,
-): Promise<{ files: Table["files"]; raw: SpooledSeries[]; rows: number }> {
+): Promise<{ files: Table["files"]; raw: SpooledSeries[]; rows: number; skipped: NonNullable<Table["skipped"]> }> {
   const { targetKind, missing = "refuse" } = options;
   const roles = rolesOf(options);
   const refuses = (typeof missing === "object" ? missing.policy : missing) === "refuse";
   const spool = new Spool(path, shapeOf(roles, targetKind), bufferBytes);
   const labelOf = new Map<string, { label: string; place: string }>();
   const files: Table["files"] = [];
+  const skipped: NonNullable<Table["skipped"]> = { rows: 0, first: [] };
   let rows = 0;
   for await (const chunk of chunks) {
-    if (files.at(-1)?.name !== chunk.source) files.push({ name: chunk.source, rows: 0 });
-    const file = files[files.length - 1];
+    const file = fileOfChunk(files, chunk);
     const table = tableFromChunk(chunk);
     file.rows += chunk.rows;
-    if (chunk.skipped.length > 0) file.skipped = [...(file.skipped ?? []), ...chunk.skipped.map(({ row }) => row)];
+    for (const { row, why } of chunk.skipped) {
+      skipped.rows++;
+      if (why !== "" && skipped.first.length < REASONS) skipped.first.push(why);
+      (file.skipped ??= []).push(row);
+    }
     if (chunk.rows === 0) continue;
     const named = { source: chunk.source, files };
     for (const piece of toSeries(table, roles, { target: targetKind === "values" ? "values" : "label" })) {
@@ -190,7 +240,7 @@ async function collect(
     onProgress({ stage: "read", rows, totalRows: null });
   }
   if (rows === 0) throw new OstinatoError("OST_FILE", { what: "the sources have no rows", where: "data.source" });
-  return { files, raw: spool.done(), rows };
+  return { files, raw: spool.done(), rows, skipped };
 }
 
 function shapeOf({ time, features, categories = [], target, split }: Roles, targetKind: DataOptions["targetKind"]) {
@@ -401,6 +451,7 @@ interface Manifest {
   files: Table["files"];
   preprocessing: unknown;
   split: SplitSummary;
+  skipped?: Table["skipped"];
   empty?: EmptySeries;
   series: (Omit<StoredSeries, "part"> & { runs: [code: number, from: number, to: number][] })[];
 }
@@ -429,13 +480,14 @@ function readManifest(folder: string, fingerprint: string): PreparedData | null 
     return null;
   }
   if (manifest.version !== VERSION || manifest.fingerprint !== fingerprint) return null;
-  const { source, files, split, preprocessing, empty } = manifest;
+  const { source, files, split, preprocessing, empty, skipped } = manifest;
   const open = <T extends ColumnType>(place: StoredColumnPlace<T>) =>
     new StoredColumn({ ...place, path: join(folder, place.path) });
   return {
     source,
     files,
     split,
+    ...(skipped && { skipped }),
     ...(empty && { empty }),
     preprocessing: Preprocessing.fromJSON(preprocessing),
     series: manifest.series.map(({ runs, x, values, classes, time, row, ...one }) => {

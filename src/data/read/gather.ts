@@ -3,7 +3,7 @@
  */
 import { OstinatoError } from "../../core/errors.js";
 import type { NumberReader } from "../number-format.js";
-import type { Column, Table, TableChunk, TableFile } from "../table.js";
+import { type Column, fileOfChunk, type Table, type TableChunk, type TableFile } from "../table.js";
 
 /** A table, or the columns of which texts are wanted that the chunks gave as numbers. */
 export type Gathered = { table: Table; texts: null } | { table: null; texts: string[] };
@@ -34,9 +34,7 @@ export async function gather(chunks: AsyncIterable<TableChunk>, parse: NumberRea
   let rows = 0;
   let again = false;
   for await (const chunk of chunks) {
-    if (files.at(-1)?.name !== chunk.source || chunk.firstRow <= lastRow(files.at(-1)!))
-      files.push({ name: chunk.source, rows: 0 });
-    const file = files[files.length - 1];
+    const file = fileOfChunk(files, chunk);
     for (const { row, why } of chunk.skipped) {
       skipped.rows++;
       if (why !== "" && skipped.first.length < FIRST) skipped.first.push(why);
@@ -79,10 +77,6 @@ function sourceName(files: readonly TableFile[]): string {
 /** Cells of a column before its first chunk, or in a chunk that lacks it. */
 function absent(rows: number): Gathering["parts"][number] {
   return { rows, cells: new Float64Array(rows).fill(Number.NaN), blank: true };
-}
-
-function lastRow({ rows, skipped = [] }: TableFile): number {
-  return rows + skipped.length;
 }
 
 function joined({ name, parts, texts, verbatim }: Gathering, rows: number, parse: NumberReader): Column {
