@@ -1,10 +1,19 @@
 /** @file `ostinato audit`: looks for what makes a result too good to be true, and proves it. */
-import { statSync } from "node:fs";
 import { PARTS } from "../core/batch.js";
-import { type AuditReport, audit, type Finding, type FindingStatus, renderAuditHtml, subjectOf } from "../data/audit/index.js";
-import { dataOptions, type ExperimentConfig } from "../tasks/index.js";
+import {
+  type AuditOptions,
+  type AuditReport,
+  type AuditSubject,
+  audit,
+  type Finding,
+  type FindingStatus,
+  renderAuditHtml,
+  subjectOf,
+} from "../data/audit/index.js";
+import type { Table } from "../data/index.js";
+import { dataOptions, type ExperimentConfig, type Tokenizers } from "../tasks/index.js";
 import { loadConfig } from "./config-file.js";
-import { readExperimentFiles, sourcePaths } from "./data-file.js";
+import { isOnDisk, readExperimentFiles } from "./data-file.js";
 import { wantWritable, writeWhole } from "./output-file.js";
 import { quickModel } from "./quick-model.js";
 import { counted, Terminal, type TerminalOptions } from "./terminal.js";
@@ -22,20 +31,12 @@ export async function auditCommand(path: string | undefined, options: AuditComma
   const terminal = new Terminal(options);
   if (options.html !== undefined) wantWritable(options.html);
   const { config, name } = await loadConfig(path, options);
-  if (isLarge(config)) {
+  if (await isOnDisk(config)) {
     terminal.warn("  the audit reads all rows into memory, also where training would keep them on disk (data.storage)");
   }
   const { table, tokenizers } = await readExperimentFiles(config, { terminal });
-  const { length, horizon, stride } = config.window;
-  const subject = subjectOf(table, dataOptions(config, tokenizers), {
-    length,
-    horizon,
-    // Windows of tags lie side by side, whatever the stride says.
-    stride: config.task === "tag" ? undefined : stride,
-  });
-  const report = audit(subject, {
-    now: Date.now(),
-    quick: quickModel,
+  const { report, subject } = auditTable(config, table, {
+    tokenizers,
     onProgress: (check, done, of) => {
       if (done < of) terminal.status(`  audit ${done + 1}/${of}: ${check.replaceAll("-", " ")}`, { always: true });
     },
@@ -53,13 +54,20 @@ export async function auditCommand(path: string | undefined, options: AuditComma
   return report.verdict === "leak" || report.verdict === "faults" ? 1 : 0;
 }
 
-/** Bytes of the sources above which training keeps prepared rows on disk by itself. */
-const LARGEST_IN_MEMORY = 512 * 2 ** 20;
-
-function isLarge({ data: { storage, source } }: ExperimentConfig): boolean {
-  if (storage !== "auto") return storage === "disk";
-  const sizes = sourcePaths(source).map((path) => statSync(path, { throwIfNoEntry: false })?.size ?? 0);
-  return sizes.reduce((sum, size) => sum + size, 0) > LARGEST_IN_MEMORY;
+/** The audit of an experiment's table, with the baselines' models as the quick ones. */
+export function auditTable(
+  config: ExperimentConfig,
+  table: Table,
+  { tokenizers, onProgress }: { tokenizers?: Tokenizers } & Pick<AuditOptions, "onProgress"> = {},
+): { report: AuditReport; subject: AuditSubject } {
+  const { length, horizon, stride } = config.window;
+  const subject = subjectOf(table, dataOptions(config, tokenizers), {
+    length,
+    horizon,
+    // Windows of tags lie side by side, whatever the stride says.
+    stride: config.task === "tag" ? undefined : stride,
+  });
+  return { report: audit(subject, { now: Date.now(), quick: quickModel, onProgress }), subject };
 }
 
 const MARKS: Record<FindingStatus, string> = { pass: "✓", note: "·", warning: "!", fault: "✗", leak: "✗", skipped: "-" };
@@ -96,7 +104,8 @@ function print(terminal: Terminal, { findings, verdict, facts }: AuditReport): v
   terminal.print(`\n  ${verdict === "clean" ? sentence : color.bold(sentence)}`);
 }
 
-function closing(findings: readonly Finding[], verdict: AuditReport["verdict"], rows: number): string {
+/** The verdict in a sentence. */
+export function closing(findings: readonly Finding[], verdict: AuditReport["verdict"], rows: number): string {
   const count = (status: FindingStatus) => findings.filter((one) => one.status === status).length;
   const warnings = count("warning") > 0 ? `, ${counted(count("warning"), "warning")}` : "";
   const faults = count("fault") > 0 ? `, ${counted(count("fault"), "fault")}` : "";

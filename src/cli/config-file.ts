@@ -146,18 +146,23 @@ function assign(config: unknown, assignment: string): void {
 }
 
 function parseValue(text: string, assignment: string): unknown {
-  const document = parseDocument(text, { prettyErrors: false });
-  const [error] = document.errors;
-  if (!error) return document.toJS();
+  let cause: unknown;
+  try {
+    const document = parseDocument(text, { prettyErrors: false });
+    [cause] = document.errors;
+    if (!cause) return document.toJS();
+  } catch (error) {
+    cause = error;
+  }
   throw new OstinatoError(
     "OST_USAGE",
     {
       what: "the value of --set is not YAML",
-      got: error instanceof YAMLParseError ? firstLine(error.message) : String(error),
+      got: cause instanceof YAMLParseError || cause instanceof ReferenceError ? firstLine(cause.message) : String(cause),
       where: `--set ${assignment}`,
-      repair: "quote it for the shell, for example: --set 'data.target=[OT]'",
+      repair: `quote it for the shell, and within that for YAML where it begins with a mark: --set 'data.source="*.csv"'`,
     },
-    { cause: error },
+    { cause },
   );
 }
 

@@ -9,7 +9,15 @@ import type { TargetKind } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
 import { prepareOnDisk } from "../data/disk/prepare-on-disk.js";
 import { asOfJoin, columnOf, type PreparedData, splitColumn, type Table, tableFromChunk } from "../data/index.js";
-import { hashFile, hashSource, type ReadOptions, type ReadTableOptions, readChunks, readTable } from "../data/read/index.js";
+import {
+  hashFile,
+  hashSource,
+  type ReadOptions,
+  type ReadTableOptions,
+  readChunks,
+  readTable,
+  sourceBytes,
+} from "../data/read/index.js";
 import { dataOptions, type ExperimentConfig, type Tokenizers, taskOf } from "../tasks/index.js";
 import { counted, describeBytes, type Terminal } from "./terminal.js";
 
@@ -47,7 +55,7 @@ export const PREPARED_FOLDER = join(".ostinato", "prepared");
 
 /** @throws as `readExperimentFiles` and `prepareOnDisk` do. */
 export async function openExperimentData(config: ExperimentConfig, options: ReadingOptions = {}): Promise<ExperimentInput> {
-  if (!isOnDisk(config)) {
+  if (!(await isOnDisk(config))) {
     const { table, ...rest } = await readExperimentFiles(config, options);
     return { input: table, rows: table.rows, ...rest };
   }
@@ -96,10 +104,9 @@ const STAGES = {
 /** Sources larger than this are prepared on disk unless the configuration says otherwise. */
 const LARGEST_IN_MEMORY = 512 * 2 ** 20;
 
-function isOnDisk({ data: { storage, source } }: ExperimentConfig): boolean {
+export async function isOnDisk({ data: { storage, source, read } }: ExperimentConfig): Promise<boolean> {
   if (storage !== "auto") return storage === "disk";
-  const bytes = sourcePaths(source).reduce((sum, path) => sum + (statSync(path, { throwIfNoEntry: false })?.size ?? 0), 0);
-  return bytes > LARGEST_IN_MEMORY;
+  return (await sourceBytes(source, read as ReadOptions)) > LARGEST_IN_MEMORY;
 }
 
 /** What prepared columns depend on. */
@@ -240,15 +247,17 @@ export function readModelInput(
   {
     roles,
     targetKind,
+    derived,
     config,
   }: {
     roles: { entity: string | null; target: readonly string[]; categories?: readonly string[] };
     targetKind: TargetKind;
+    derived?: { sessions: { by?: readonly string[] | null } | null };
     config?: ExperimentConfig | null;
   },
 ): Promise<Table> {
   const { entity, target, categories = [] } = roles;
-  const text = [entity, ...categories, ...(config?.data.sessions?.by ?? []), ...(targetKind === "values" ? [] : target)];
+  const text = [entity, ...categories, ...(derived?.sessions?.by ?? []), ...(targetKind === "values" ? [] : target)];
   return readTable(path, { text: text.filter((name) => name !== null), read: readAlike(path, config) });
 }
 
@@ -267,8 +276,9 @@ type DataSource = ExperimentConfig["data"]["source"];
 /** Everything a configuration's data block reads. */
 export async function hashData(data: ExperimentConfig["data"]): Promise<Record<string, string>> {
   const hashes = await hashSources(data.source, data.read as ReadOptions);
-  for (const { source, read } of data.sync) {
-    for (const path of sourcePaths(source)) hashes[`sync ${basename(path)}`] = await hashSource(path, read as ReadOptions);
+  for (const [k, { source, read }] of data.sync.entries()) {
+    for (const path of sourcePaths(source))
+      hashes[`sync ${k + 1} ${basename(path)}`] = await hashSource(path, read as ReadOptions);
   }
   for (const category of Object.values(data.categories)) {
     if (category.kind === "tokenizerJson") hashes[`tokenizer ${basename(category.file)}`] = await hashFile(category.file);

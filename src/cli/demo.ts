@@ -13,6 +13,7 @@ import { loadModel } from "../model/load-file.js";
 import type { SessionFacts, StepAnswer, WirePrediction } from "../protocol/index.js";
 import { createServer, type Server } from "../serve/index.js";
 import { runExperiment } from "../tasks/index.js";
+import { auditTable, closing } from "./audit.js";
 import { loadConfig } from "./config-file.js";
 import { fingerprintOf, portableConfig, readExperimentFiles } from "./data-file.js";
 import { banner, ExperimentView } from "./experiment-view.js";
@@ -81,7 +82,12 @@ async function trainDemo(
     engine,
     dataHashes: hashes,
     signal,
-    onEvent: view.onEvent,
+    onEvent: (event) => {
+      view.onEvent(event);
+      if (event.kind !== "data") return;
+      const { findings, verdict, facts } = auditTable(config, table).report;
+      view.line(`audit · ${closing(findings, verdict, facts.rows)}`);
+    },
     onLog: view.onLog,
   });
   if (!result) return null;

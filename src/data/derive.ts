@@ -112,13 +112,13 @@ function withColumn(table: Table, column: Table["columns"][number]): Table {
 export function derivedFromJSON(json: unknown, where: string): DerivedColumns {
   if (json === undefined) return NOTHING_DERIVED;
   const { sessions, ahead } = frozen.object(json, where);
-  const orNull = (value: unknown, at: string) => (value === null ? null : frozen.number(value, at, { min: 0 }));
+  const orNull = (value: unknown, at: string, min = 0) => (value === null ? null : frozen.number(value, at, { min }));
   const readSessions = (value: unknown): SessionOptions => {
     const { by, idleMs, maxSteps } = frozen.object(value, `${where}.sessions`);
     return {
       by: by === null ? null : frozen.texts(by, `${where}.sessions.by`),
       idleMs: orNull(idleMs, `${where}.sessions.idleMs`),
-      maxSteps: orNull(maxSteps, `${where}.sessions.maxSteps`),
+      maxSteps: orNull(maxSteps, `${where}.sessions.maxSteps`, 1),
     };
   };
   const readAhead = (value: unknown) => {

@@ -227,6 +227,10 @@ export class Preprocessing {
     const kind = frozen.choice(targetKind, ["values", "class", "tags"] as const, "preprocessing.targetKind");
     const encoded = categoriesFromJSON(categories, "preprocessing.categories");
     const columns = { features, categories: encoded };
+    const distinct = [...features, ...encoded.map(({ column }) => column)];
+    if (distinct.length === 0 || new Set(distinct).size !== distinct.length || target.length === 0) {
+      return frozen.fail("preprocessing.roles", "distinct inputs, and a target", distinct);
+    }
     const made: Transform[] = [];
     for (const item of frozen.list(transforms, "preprocessing.transforms")) {
       made.push(readTransform(frozen.object(item, "preprocessing.transforms"), made, columns));
@@ -769,7 +773,9 @@ function readTransform(
   const names = before.at(-1)?.outputs ?? [...features, ...categories.map(({ column }) => column)];
   switch (name) {
     case "resample":
-      return Resample.fromJSON(json, names);
+      return categories.length > 0
+        ? frozen.fail(where, "no grid, which codes cannot be brought onto", name)
+        : Resample.fromJSON(json, names);
     case "impute":
       return Impute.fromJSON(json, names, features.length);
     case "log":

@@ -312,7 +312,8 @@ function isCarried({ mode, window }: ExperimentConfig): boolean {
 
 /** Steps a windowed stream keeps: the window, or the longest training sequence. */
 function windowLength({ window }: ExperimentConfig, { series }: PreparedData): number {
-  return window.length ?? series.reduce((most, { length }) => Math.max(most, length), 1);
+  const trained = series.filter(({ part }) => part.includes(partCode("train")));
+  return window.length ?? trained.reduce((most, { length }) => Math.max(most, length), 1);
 }
 
 function fitBaseline(baseline: Baseline, config: ExperimentConfig, prepared: PreparedData): SavedEntrant {

@@ -287,7 +287,8 @@ function balancedWeights({ series, preprocessing }: PreparedData, classes: numbe
   for (const { classes: indices, part } of series) {
     if (!indices) continue;
     if (perSeries) {
-      if (part[0] === code) count(elementAt(indices, 0));
+      const first = part.indexOf(code);
+      if (first >= 0) count(elementAt(indices, first));
     } else {
       for (const [from, to] of runsOf(part, code)) for (const some of stretches(indices, { from, to })) some.forEach(count);
     }

@@ -479,7 +479,12 @@ function readManifest(folder: string, fingerprint: string): PreparedData | null 
   } catch {
     return null;
   }
-  if (manifest.version !== VERSION || manifest.fingerprint !== fingerprint) return null;
+  if (manifest?.version !== VERSION || manifest.fingerprint !== fingerprint) return null;
+  const columns = new Set(
+    manifest.series.flatMap(({ x, values, classes, time, row }) => [x, values, classes, time, row].map((place) => place?.path)),
+  );
+  // Columns that were removed are made again.
+  if ([...columns].some((name) => name !== undefined && !existsSync(join(folder, name)))) return null;
   const { source, files, split, preprocessing, empty, skipped } = manifest;
   const open = <T extends ColumnType>(place: StoredColumnPlace<T>) =>
     new StoredColumn({ ...place, path: join(folder, place.path) });

@@ -1,11 +1,12 @@
-/** @file The hashes of sources, for provenance. */
+/** @file The hashes of sources, for provenance, and their sizes. */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
+import { OstinatoError } from "../../core/errors.js";
 import { unreadable } from "./bytes.js";
 import { type ReadOptions, resolveRead } from "./options.js";
-import { sourceFiles } from "./source-file.js";
+import { type DataFiles, sourceFiles } from "./source-file.js";
 
 /** The SHA-256 of a file in hexadecimal, for provenance. @throws OST_FILE if it cannot be read. */
 export async function hashFile(path: string): Promise<string> {
@@ -32,4 +33,16 @@ export async function hashSource(path: string, read: ReadOptions = {}): Promise<
   const hash = createHash("sha256");
   for (const { path: file, name } of files) hash.update(`${await hashFile(file)}  ${name}\n`);
   return hash.digest("hex");
+}
+
+/** Bytes of all files of a source that would be read, as they lie on disk; 0 for one that is not there. */
+export async function sourceBytes(files: DataFiles, read: ReadOptions = {}): Promise<number> {
+  try {
+    const { files: found } = await sourceFiles(files, resolveRead(read));
+    return found.reduce((sum, { bytes }) => sum + bytes, 0);
+  } catch (error) {
+    // What is wrong with a source is told where it is read.
+    if (error instanceof OstinatoError) return 0;
+    throw error;
+  }
 }

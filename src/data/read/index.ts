@@ -7,7 +7,7 @@ import type { DataFiles } from "./source-file.js";
 import { querySql } from "./sql.js";
 
 export type { ReadChunksOptions, ReadTableOptions } from "./file-chunks.js";
-export { hashFile, hashSource } from "./hash.js";
+export { hashFile, hashSource, sourceBytes } from "./hash.js";
 export {
   ENCODINGS,
   type Encoding,
