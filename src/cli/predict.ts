@@ -11,6 +11,7 @@ import { extname } from "node:path";
 import type { Batch } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
 import {
+  aheadName,
   applyPreprocessing,
   batches,
   elementAt,
@@ -76,6 +77,14 @@ export async function predictCommand(path: string, options: PredictCommandOption
     config: loaded.header.provenance.config ? trainedConfig(loaded, path) : null,
   });
   const prepared = everyRowCounts(applyPreprocessing(table, preprocessing, { target: "optional" }));
+  const { ahead } = preprocessing.derived;
+  const unsaid = (ahead?.columns ?? []).filter((name) => !table.columns.some((column) => column.name === aheadName(name)));
+  if (ahead && unsaid.length > 0) {
+    terminal.warn(
+      `  The last ${counted(ahead.steps, "row")} of each series stand for what is known after them: ${unsaid.join(", ")} held at the last value. ` +
+        `A column ${aheadName(unsaid[0])} in the file says what is truly known.`,
+    );
+  }
   const layout = layoutOf(loaded);
   const rows = await writeRows(
     out,

@@ -92,6 +92,19 @@ describe("a column known ahead", () => {
     );
   });
 
+  it("is taken from the data where they say it themselves, as a stream does", () => {
+    const table = tableFromRecords([
+      { plan: 1, "plan.ahead": 5 },
+      { plan: 2, "plan.ahead": 6 },
+    ]);
+    const derived = deriveColumns(
+      table,
+      { time: null, entity: null },
+      { sessions: null, ahead: { columns: ["plan"], steps: 1 } },
+    );
+    expect([...numbersOf(derived, "plan.ahead", "test")]).toEqual([5, 6]);
+  });
+
   it("needs no value behind the end of a series, though missing values are refused", () => {
     const records = Array.from({ length: 30 }, (_, i) => ({ time: 60 * (i + 1), id: `s${i % 3}`, load: i, plan: 100 + i }));
     const options: DataOptions = {

@@ -85,6 +85,8 @@ function withAhead(
   }
   let derived = table;
   for (const column of columns) {
+    // Data may say themselves what is known, as a stream does.
+    if (table.columns.some(({ name }) => name === aheadName(column))) continue;
     const values = numbersOf(table, column, "known ahead");
     const numbers = new Float64Array(table.rows);
     for (const list of rows.values()) {

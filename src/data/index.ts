@@ -8,6 +8,7 @@ export { CALENDAR_PARTS, Calendar, type CalendarOptions, type CalendarPart } fro
 export { type CategoryOptions, type CodebookOptions, ENCODINGS } from "./category.js";
 export { parseNumber, parseTime } from "./cell.js";
 export type { Codebook } from "./codebook.js";
+export { aheadName } from "./derive.js";
 export { Difference } from "./difference.js";
 export * from "./events/index.js";
 export { type Example, Examples, RunList } from "./examples.js";

@@ -13,7 +13,16 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const enabled = process.env["OSTINATO_E2E"] === "1";
-const GUIDES = ["first-minutes", "data-without-the-future", "training", "honest-evaluation", "streaming", "model-file", "data", "audit"];
+const GUIDES = [
+  "first-minutes",
+  "data-without-the-future",
+  "training",
+  "honest-evaluation",
+  "streaming",
+  "model-file",
+  "data",
+  "audit",
+];
 const MINUTES = 60_000;
 /** A Python that has safetensors and numpy; `PYTHON` names another one. */
 const python = process.env["PYTHON"] ?? "python3";
