@@ -75,6 +75,7 @@ const FORMS = [
   {
     data: { ...data, categories: { text: { kind: "words", markers: {} } }, split: { by: "time", folds: 3, fold: 1, test: 0.1 } },
   },
+  { data: { ...data, categories: { text: { kind: "characters" } } }, task: "tag" },
 ].map((form) => parseConfig({ task: "forecast", data, window: { length: 8 }, ...form }));
 
 function valuesAt(path: string): unknown[] {

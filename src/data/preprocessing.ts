@@ -228,8 +228,8 @@ export class Preprocessing {
     const encoded = categoriesFromJSON(categories, "preprocessing.categories");
     const columns = { features, categories: encoded };
     const distinct = [...features, ...encoded.map(({ column }) => column)];
-    if (distinct.length === 0 || new Set(distinct).size !== distinct.length || target.length === 0) {
-      return frozen.fail("preprocessing.roles", "distinct inputs, and a target", distinct);
+    if (distinct.length === 0 || new Set(distinct).size !== distinct.length) {
+      return frozen.fail("preprocessing.roles", "distinct inputs, at least one", distinct);
     }
     const made: Transform[] = [];
     for (const item of frozen.list(transforms, "preprocessing.transforms")) {

@@ -115,6 +115,9 @@ const categoriesOf = fc.record(
   { requiredKeys: [] },
 );
 
+/** The cases are drawn alike in every run: what they cover is counted, and a run that covered nothing would prove nothing. */
+const DRAWN = 41;
+
 /** Every option at random; those that exclude each other are made to fit. */
 const cases: fc.Arbitrary<Case> = fc
   .record({
@@ -299,7 +302,7 @@ describe("a file and a stream", () => {
         }
         expect(applied.series.length + (applied.empty?.series ?? 0)).toBe(rawSeries(records, one.options).length);
       }),
-      { numRuns: 50 },
+      { numRuns: 50, seed: DRAWN },
     );
     expect(steps).toBeGreaterThan(2000);
     expect(refused).toBeGreaterThan(5);
@@ -332,7 +335,7 @@ describe("a file and a stream", () => {
           }
         }
       }),
-      { numRuns: 40 },
+      { numRuns: 40, seed: DRAWN },
     );
     expect(restarts).toBeGreaterThan(5);
     expect(copies).toBeGreaterThan(3);
@@ -368,7 +371,7 @@ describe("nothing of the future comes through", () => {
           compared += short.length;
         }
       }),
-      { numRuns: 35 },
+      { numRuns: 35, seed: DRAWN },
     );
     expect(compared).toBeGreaterThan(5000);
   });
@@ -409,7 +412,7 @@ describe("nothing of the future comes through", () => {
         if (!one.options.categories?.["note"]) expect(remade.split).toEqual(made.split);
         expect(split.by).toBe(one.options.split.by);
       }),
-      { numRuns: 45 },
+      { numRuns: 45, seed: DRAWN },
     );
     expect(changed).toBeGreaterThan(500);
   });
@@ -455,7 +458,7 @@ describe("a later part", () => {
         expect(earlierSteps(remade)).toEqual(earlierSteps(made));
         lines += Number(made.preprocessing.lookAhead > 0);
       }),
-      { numRuns: 40 },
+      { numRuns: 40, seed: DRAWN },
     );
     expect(compared).toBeGreaterThan(1000);
     expect(lines).toBeGreaterThan(0);
@@ -540,7 +543,7 @@ describe("preparing on disk", () => {
         expect(flat(await prepareOnDisk(() => readChunks(path, { text: TEXT, ...chunking }), options, disk))).toEqual(wanted);
         series += wanted.series.length;
       }),
-      { numRuns: 20 },
+      { numRuns: 20, seed: DRAWN },
     );
     expect(series).toBeGreaterThan(20);
   });

@@ -209,7 +209,7 @@ describe("a stream scaled by its entity", () => {
         source: "x",
         time: "when",
         entity: "user",
-        features: ["load"],
+        features: ["load", "heat"],
         categories: { event: "oneHot" },
         target: "load",
         split: { by: "time", train: 0.6, validation: 0.2, test: 0.2 },
@@ -220,7 +220,7 @@ describe("a stream scaled by its entity", () => {
       train: { epochs: 1 },
       evaluation: { rivals: false, resamples: 100 },
     });
-    const rows: RawRecord[] = events(3, 80).map((row) => ({ ...row, load: Number(row.load) * (row.user === "u1" ? 100 : 1) }));
+    const rows: RawRecord[] = events(3, 80).map((row) => ({ ...row, heat: Number(row.load) * (row.user === "u1" ? 100 : 1) }));
     const loaded = await openModel((await runExperiment(config, tableOf(rows)))!.file);
     const one = rows.filter(({ user }) => user === "u1");
     const [named, once] = [openSession(loaded, { owner: "a" }), openSession(loaded, { owner: "b" })];
