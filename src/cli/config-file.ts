@@ -150,7 +150,7 @@ function parseValue(text: string, assignment: string): unknown {
   try {
     const document = parseDocument(text, { prettyErrors: false });
     [cause] = document.errors;
-    if (!cause) return document.toJS();
+    if (!cause) return document.toJS({ maxAliasCount: 0 });
   } catch (error) {
     cause = error;
   }

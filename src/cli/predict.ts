@@ -5,7 +5,7 @@
  * run, reads its windows side by side.
  */
 import { once } from "node:events";
-import { createWriteStream, existsSync } from "node:fs";
+import { createWriteStream, existsSync, realpathSync } from "node:fs";
 import { rename, rm } from "node:fs/promises";
 import { extname } from "node:path";
 import type { Batch } from "../core/batch.js";
@@ -67,6 +67,15 @@ export async function predictCommand(path: string, options: PredictCommandOption
       what: "the file exists, and nothing is overwritten",
       where: `--out ${out}`,
       repair: "choose another --out, or add --force",
+    });
+  }
+  if (existsSync(out) && [data, path].some((input) => existsSync(input) && realpathSync(input) === realpathSync(out))) {
+    throw new OstinatoError("OST_USAGE", {
+      what: "the predictions would replace what they are made from",
+      expected: "another file than the data and the model",
+      got: out,
+      where: `--out ${out}`,
+      repair: "choose another --out",
     });
   }
   wantWritable(out);
