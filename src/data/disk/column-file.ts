@@ -3,6 +3,7 @@
  *
  * Nothing read is kept: the operating system's page cache holds what is used often, outside this process's memory.
  */
+import { createHash } from "node:crypto";
 import { closeSync, openSync, readSync, writeSync } from "node:fs";
 import { resolve, sep } from "node:path";
 import { OstinatoError } from "../../core/errors.js";
@@ -28,6 +29,7 @@ export interface StoredColumnPlace<T extends ColumnType = ColumnType> {
 /** Appends to a file of one element type. */
 export class ColumnWriter<T extends ColumnType> {
   readonly #file: number;
+  readonly #hash = createHash("sha256");
   #open = true;
   /** Elements written. */
   length = 0;
@@ -44,7 +46,13 @@ export class ColumnWriter<T extends ColumnType> {
     failing(this.path, () => {
       for (let at = 0; at < bytes.length; ) at += writeSync(this.#file, bytes, at);
     });
+    this.#hash.update(bytes);
     this.length += values.length;
+  }
+
+  /** The SHA-256 of all that was written, hex; asked for once, at the end. */
+  digest(): string {
+    return this.#hash.digest("hex");
   }
 
   /** The stretch from `offset` to what is written now. */
@@ -113,6 +121,21 @@ export class StoredColumn<T extends ColumnType> implements ReopenableSlices<Colu
     });
     return values;
   }
+}
+
+/** The SHA-256 of a file, hex, read in pieces. @throws OST_FILE */
+export function digestOf(path: string): string {
+  return failing(path, () => {
+    const file = openSync(path, "r");
+    try {
+      const hash = createHash("sha256");
+      const piece = new Uint8Array(1 << 20);
+      for (let read = readSync(file, piece); read > 0; read = readSync(file, piece)) hash.update(piece.subarray(0, read));
+      return hash.digest("hex");
+    } finally {
+      closeSync(file);
+    }
+  });
 }
 
 /** The column that another thread described. */

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -185,6 +185,29 @@ describe("preparing on disk", () => {
     expect(() => first(old)).toThrow(/OST_FILE.*prepared anew/s);
     writeFileSync(path, telemetry(200, 2, 3));
     expect(first(fresh)).toBe(first(prepare(await readTable(path, { text: ["machine"] }), FORECAST)));
+  });
+
+  it("columns that were changed or removed behind its back are made again", async () => {
+    const path = join(folder(), "data.csv");
+    const at = join(folder(), "prepared");
+    writeFileSync(path, telemetry(200, 2, 1));
+    let reads = 0;
+    const prepareAgain = async () => {
+      const chunks = () => {
+        reads++;
+        return readChunks(path, { text: ["machine"] });
+      };
+      return flat(await prepareOnDisk(chunks, FORECAST, { folder: at, fingerprint: "a" }));
+    };
+    const wanted = await prepareAgain();
+    const bytes = readFileSync(join(at, "x.bin"));
+    bytes[9] ^= 1;
+    writeFileSync(join(at, "x.bin"), bytes);
+    expect(await prepareAgain()).toEqual(wanted);
+    rmSync(join(at, "values.bin"));
+    expect(await prepareAgain()).toEqual(wanted);
+    expect(await prepareAgain()).toEqual(wanted);
+    expect(reads).toBe(3);
   });
 
   it("files of another's making are never removed", async () => {

@@ -29,7 +29,7 @@ import { forwardStretches, gridOf, Preprocessing } from "../preprocessing.js";
 import { type Roles, type Series, type SeriesBlocks, sliceSeries, toSeries } from "../series.js";
 import { partCode, runsOf, type SplitSummary, splitSeries } from "../split.js";
 import { fileOfChunk, rowName, type Table, type TableChunk, tableFromChunk } from "../table.js";
-import { type ColumnType, ColumnWriter, closeColumns, StoredColumn, type StoredColumnPlace } from "./column-file.js";
+import { type ColumnType, ColumnWriter, closeColumns, digestOf, StoredColumn, type StoredColumnPlace } from "./column-file.js";
 import { Spool, type SpooledSeries } from "./spool.js";
 
 export interface DiskOptions {
@@ -54,7 +54,7 @@ const COLUMN_FILES = ["x.bin", "values.bin", "classes.bin", "time.bin", "row.bin
 const SPOOLS = ["raw.bin", "grid.bin"];
 /** Reasons that are kept of rows left out. */
 const REASONS = 5;
-const VERSION = 1;
+const VERSION = 2;
 
 /** The most bytes of one series that may be held at once, where a step needs all of it. */
 const LARGEST_SERIES_BYTES = 256 * 1024 * 1024;
@@ -92,7 +92,7 @@ export async function prepareOnDisk(
     closeColumns(workshop);
     rmSync(workshop, { recursive: true, force: true });
   }
-  return readManifest(folder, fingerprint) as PreparedData;
+  return openPrepared(folder, JSON.parse(readFileSync(join(folder, MANIFEST), "utf8")));
 }
 
 /** @throws OST_FILE if the folder holds anything that no preparation wrote. */
@@ -152,6 +152,7 @@ async function prepareIn(
     });
     return {
       ...table,
+      digests: writer.digests(),
       ...(skipped.rows > 0 && { skipped }),
       preprocessing: preprocessing.toJSON(),
       split: summary,
@@ -439,6 +440,12 @@ class PreparedWriter {
     };
   }
 
+  /** The hash of each file, by its name. */
+  digests(): Record<string, string> {
+    const writers = [this.#x, this.#values, this.#classes, this.#time, this.#row].filter((writer) => writer !== null);
+    return Object.fromEntries(writers.map((writer) => [basename(writer.path), writer.digest()]));
+  }
+
   close(): void {
     for (const writer of [this.#x, this.#values, this.#classes, this.#time, this.#row]) writer?.close();
   }
@@ -449,6 +456,8 @@ interface Manifest {
   fingerprint: string;
   source: string;
   files: Table["files"];
+  /** SHA-256 of each column file, by its name. */
+  digests: Record<string, string>;
   preprocessing: unknown;
   split: SplitSummary;
   skipped?: Table["skipped"];
@@ -480,11 +489,15 @@ function readManifest(folder: string, fingerprint: string): PreparedData | null 
     return null;
   }
   if (manifest?.version !== VERSION || manifest.fingerprint !== fingerprint) return null;
-  const columns = new Set(
-    manifest.series.flatMap(({ x, values, classes, time, row }) => [x, values, classes, time, row].map((place) => place?.path)),
-  );
-  // Columns that were removed are made again.
-  if ([...columns].some((name) => name !== undefined && !existsSync(join(folder, name)))) return null;
+  // Columns that were removed or changed are made again.
+  for (const [name, digest] of Object.entries(manifest.digests)) {
+    const column = join(folder, basename(name));
+    if (!existsSync(column) || digestOf(column) !== digest) return null;
+  }
+  return openPrepared(folder, manifest);
+}
+
+function openPrepared(folder: string, manifest: Manifest): PreparedData {
   const { source, files, split, preprocessing, empty, skipped } = manifest;
   const open = <T extends ColumnType>(place: StoredColumnPlace<T>) =>
     new StoredColumn({ ...place, path: join(folder, place.path) });
