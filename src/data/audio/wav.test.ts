@@ -221,7 +221,7 @@ describe("decodeWav", () => {
       { numRuns: 3000 },
     );
     // The changes are few enough that many a file is still one.
-    expect(read).toBeGreaterThan(300);
+    expect(read).toBeGreaterThan(100);
   });
 });
 
