@@ -151,19 +151,26 @@ function rowsByEntity(table: Table, column: string | null): Map<string, number[]
 }
 
 function checkOrder(table: Table, entity: string, time: Float64Array, rows: readonly number[]): void {
-  for (let i = 1; i < time.length; i++) {
-    if (time[i] > time[i - 1]) continue;
-    const same = time[i] === time[i - 1];
-    throw new OstinatoError("OST_ORDER", {
-      what: same ? `two rows of series "${entity}" have the same time` : `the times of series "${entity}" go backwards`,
-      expected: `a time after ${timeName(time[i - 1])} (${rowName(table, rows[i - 1] + 1)})`,
-      got: timeName(time[i]),
-      where: rowName(table, rows[i] + 1),
-      repair: same
-        ? "remove one of the rows, or set data.entity to the column that tells the series apart"
-        : "sort the rows by time, or set data.entity to the column that tells the series apart",
-    });
-  }
+  const at = (i: number) => ({ time: time[i], place: rowName(table, rows[i] + 1) });
+  for (let i = 1; i < time.length; i++) if (!(time[i] > time[i - 1])) throw outOfOrder(entity, at(i - 1), at(i));
+}
+
+/** The error of a row whose time does not come after that of the row before it in its series. */
+export function outOfOrder(
+  entity: string,
+  before: { time: number; place: string },
+  now: { time: number; place: string },
+): OstinatoError {
+  const same = now.time === before.time;
+  return new OstinatoError("OST_ORDER", {
+    what: same ? `two rows of series "${entity}" have the same time` : `the times of series "${entity}" go backwards`,
+    expected: `a time after ${timeName(before.time)} (${before.place})`,
+    got: timeName(now.time),
+    where: now.place,
+    repair: same
+      ? "remove one of the rows, or set data.entity to the column that tells the series apart"
+      : "sort the rows by time, or set data.entity to the column that tells the series apart",
+  });
 }
 
 /** Rows [from, to) of a series, as a view. */

@@ -87,6 +87,28 @@ export interface TextTable {
 }
 
 /**
+ * Holds the columns of a file against those of the first; while it is not `whole`, some may still be to come.
+ *
+ * @throws OST_COLUMN naming the odd one.
+ */
+export function wantSameColumns(
+  first: { source: string; names: readonly string[] },
+  { source, names }: { source: string; names: readonly string[] },
+  { whole = true }: { whole?: boolean } = {},
+): void {
+  const odd =
+    names.find((name) => !first.names.includes(name)) ?? (whole ? first.names.find((name) => !names.includes(name)) : undefined);
+  if (odd === undefined) return;
+  throw new OstinatoError("OST_COLUMN", {
+    what: "the files have different columns",
+    expected: `the columns of ${first.source}: ${first.names.join(", ")}`,
+    got: `${names.join(", ")} ("${odd}" is in one only)`,
+    where: source,
+    repair: "bring the files to the same columns",
+  });
+}
+
+/**
  * Types the columns of one or more text tables with the same columns, one below the other.
  *
  * @param options `text`: columns whose texts are kept although they are numeric (labels, entities).
@@ -104,16 +126,7 @@ export function tableFromTexts(parts: readonly TextTable[], { text = [] }: { tex
         repair: "rename one of them",
       });
     }
-    const odd = names.find((name) => !first.names.includes(name)) ?? first.names.find((name) => !names.includes(name));
-    if (odd !== undefined) {
-      throw new OstinatoError("OST_COLUMN", {
-        what: "the files have different columns",
-        expected: `the columns of ${first.source}: ${first.names.join(", ")}`,
-        got: `${names.join(", ")} ("${odd}" is in one only)`,
-        where: source,
-        repair: "bring the files to the same columns",
-      });
-    }
+    wantSameColumns(first, { source, names });
   }
   const columns = first.names.map((name) => {
     const cells =

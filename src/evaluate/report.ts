@@ -1,4 +1,5 @@
 /** @file The report as plain JSON, as terminal text and as one self-contained page without scripts. */
+import { escapeHtml } from "../core/html.js";
 import type { Comparison } from "./bootstrap.js";
 import { type DecisionResult, describeDecision } from "./decision.js";
 import type { LengthShift } from "./length-shift.js";
@@ -195,15 +196,6 @@ function htmlTable(head: string[], body: string[][]): string {
   const row = (tag: string, values: string[]) =>
     `<tr>${values.map((value) => `<${tag}>${escapeHtml(value)}</${tag}>`).join("")}</tr>`;
   return `<table><thead>${row("th", head)}</thead><tbody>${body.map((values) => row("td", values)).join("")}</tbody></table>`;
-}
-
-function escapeHtml(text: string): string {
-  return text
-    .replaceAll("&", "&amp;")
-    .replaceAll("<", "&lt;")
-    .replaceAll(">", "&gt;")
-    .replaceAll('"', "&quot;")
-    .replaceAll("'", "&#39;");
 }
 
 const STYLE = `

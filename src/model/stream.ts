@@ -9,7 +9,7 @@
 import type { Batch } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
 import { sessionKey } from "../data/events/index.js";
-import { normalizeWindow, type Preprocessing, type RawRecord, recordToRow, type Step } from "../data/index.js";
+import { normalizeWindow, type Preprocessing, type RawRecord, recordToRow, type Step, sessionEnds } from "../data/index.js";
 import { flattenState, stepperOf } from "../nn/index.js";
 import { inference } from "../tensor/index.js";
 import type { LoadedModel } from "./load.js";
@@ -106,11 +106,9 @@ function cellOf(value: RawRecord[string], column: string): string {
   });
 }
 
-/** Whether a record at that time begins a new session of the data: the rule of `Sessionizer`. */
-function beginsSession({ derived }: Preprocessing, time: number, { steps, preprocessing }: StreamState): boolean {
-  if (!derived.sessions || steps === 0) return false;
-  const { idleMs = null, maxSteps = null } = derived.sessions;
-  return (maxSteps !== null && steps >= maxSteps) || (idleMs !== null && time - preprocessing[0] > idleMs);
+/** Whether a record at that time begins a new session of the data. */
+function beginsSession({ derived: { sessions } }: Preprocessing, time: number, { steps, preprocessing }: StreamState): boolean {
+  return sessions !== null && steps > 0 && sessionEnds(sessions, { steps, sinceMs: time - preprocessing[0] });
 }
 
 /** The last step's outputs and the state after it. */

@@ -1,5 +1,7 @@
 /** @file The audit as one HTML page: no scripts, no other files, every text escaped; it prints well. */
+
 import { PARTS, type Part } from "../../core/batch.js";
+import { escapeHtml } from "../../core/html.js";
 import { timeName } from "../cell.js";
 import { runsOf } from "../split.js";
 import { AuditContext } from "./context.js";
@@ -38,11 +40,11 @@ export function renderAuditHtml(report: AuditReport, subject: AuditSubject, { ti
   return [
     "<!doctype html>",
     `<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">`,
-    `<title>${escaped(title)}</title>`,
+    `<title>${escapeHtml(title)}</title>`,
     `<style>${STYLE}</style></head><body>`,
-    `<h1>${escaped(title)}</h1>`,
-    `<p class="verdict ${verdict}"><b>${escaped(verdict === "leak" ? "Leak" : verdict)}</b> ${escaped(VERDICTS[verdict])}</p>`,
-    `<p>${escaped(`${facts.source}: ${thousands(facts.rows)} rows in ${thousands(facts.series)} series, ${facts.features.length} features, predicting ${facts.target.join(", ")}; split by ${facts.splitBy}.`)}</p>`,
+    `<h1>${escapeHtml(title)}</h1>`,
+    `<p class="verdict ${verdict}"><b>${escapeHtml(verdict === "leak" ? "Leak" : verdict)}</b> ${escapeHtml(VERDICTS[verdict])}</p>`,
+    `<p>${escapeHtml(`${facts.source}: ${thousands(facts.rows)} rows in ${thousands(facts.series)} series, ${facts.features.length} features, predicting ${facts.target.join(", ")}; split by ${facts.splitBy}.`)}</p>`,
     partsTable(report),
     ...grave.map(findingHtml),
     rest.length > 0
@@ -58,7 +60,7 @@ export function renderAuditHtml(report: AuditReport, subject: AuditSubject, { ti
 }
 
 function section(title: string, body: string): string {
-  return body === "" ? "" : `<section><h2>${escaped(title)}</h2>${body}</section>`;
+  return body === "" ? "" : `<section><h2>${escapeHtml(title)}</h2>${body}</section>`;
 }
 
 function partsTable({ facts }: AuditReport): string {
@@ -74,11 +76,11 @@ function findingHtml({ check, title, status, detail, evidence, example, repair }
     ([name, value]) => `${spaced(name)} ${typeof value === "number" ? figure(value) : value}`,
   );
   return [
-    `<article class="${status}"><h3><span class="status">${WORDS[status]}</span> ${escaped(title)}</h3>`,
-    detail ? `<p>${escaped(detail)}</p>` : "",
-    example ? `<p class="example">${escaped(example)}</p>` : "",
-    repair ? `<p class="repair">Repair: ${escaped(repair)}</p>` : "",
-    facts.length > 0 ? `<p class="facts">${escaped(`${check}: ${facts.join(", ")}`)}</p>` : "",
+    `<article class="${status}"><h3><span class="status">${WORDS[status]}</span> ${escapeHtml(title)}</h3>`,
+    detail ? `<p>${escapeHtml(detail)}</p>` : "",
+    example ? `<p class="example">${escapeHtml(example)}</p>` : "",
+    repair ? `<p class="repair">Repair: ${escapeHtml(repair)}</p>` : "",
+    facts.length > 0 ? `<p class="facts">${escapeHtml(`${check}: ${facts.join(", ")}`)}</p>` : "",
     "</article>",
   ].join("");
 }
@@ -102,12 +104,12 @@ function timelines({ series, parts }: AuditSubject): string {
           return `<rect x="${x.toFixed(1)}" y="${y + 2}" width="${width.toFixed(1)}" height="11" class="${code === 0 ? "none" : PARTS[code - 1]}"/>`;
         }),
     );
-    return `<text x="0" y="${y + 12}">${escaped(cut(series[s].entity, 20))}</text>${runs.join("")}`;
+    return `<text x="0" y="${y + 12}">${escapeHtml(cut(series[s].entity, 20))}</text>${runs.join("")}`;
   });
   const time = series[shown[0]].time;
   const span =
     series.length === 1 && time && time.length > 0 ? ` from ${timeName(time[0])} to ${timeName(time[time.length - 1])}` : "";
-  return `${svg(WIDTH, shown.length * 16 + 4, bars.join(""), "parts of each series")}<p class="facts">${escaped(`${shown.length} of ${thousands(series.length)} series${span}; grey rows belong to no part`)}</p>`;
+  return `${svg(WIDTH, shown.length * 16 + 4, bars.join(""), "parts of each series")}<p class="facts">${escapeHtml(`${shown.length} of ${thousands(series.length)} series${span}; grey rows belong to no part`)}</p>`;
 }
 
 /** Histograms of the lengths of series, one line per class (at most eight) or part. */
@@ -141,7 +143,7 @@ function lengths(context: AuditContext): string {
       const width = (WIDTH - 220) / bins;
       return `<rect x="${(150 + b * width).toFixed(1)}" y="${(y + 28 - height).toFixed(1)}" width="${Math.max(0.5, width - 1).toFixed(1)}" height="${height.toFixed(1)}" class="${PARTS.includes(name as Part) && k < byPart.length ? name : "bar"}"/>`;
     });
-    return `<text x="0" y="${y + 24}">${escaped(cut(name, 20))}</text>${drawn.join("")}<text x="${WIDTH - 62}" y="${y + 24}">${thousands(values.length)}</text>`;
+    return `<text x="0" y="${y + 24}">${escapeHtml(cut(name, 20))}</text>${drawn.join("")}<text x="${WIDTH - 62}" y="${y + 24}">${thousands(values.length)}</text>`;
   });
   return `${svg(WIDTH, lines.length * 34 + 18, `${bars.join("")}<text x="150" y="${lines.length * 34 + 14}">${thousands(least)}</text><text x="${WIDTH - 110}" y="${lines.length * 34 + 14}">${thousands(most)} rows</text>`, "lengths by part and class")}<p class="facts">Each line is scaled to its own highest bar; at the right how many series it holds.</p>`;
 }
@@ -177,7 +179,7 @@ function missingness({ series, roles }: AuditSubject): string {
       return `<rect x="${(150 + b * size).toFixed(1)}" y="${k * 14 + 1}" width="${size.toFixed(1)}" height="12" class="missing" fill-opacity="${Math.max(0.08, share).toFixed(2)}"/>`;
     });
     const sum = missing[k].reduce((a, b) => a + b, 0);
-    return `<text x="0" y="${k * 14 + 11}">${escaped(cut(roles.features[c], 20))}</text><rect x="150" y="${k * 14 + 1}" width="${WIDTH - 220}" height="12" class="frame"/>${drawn.join("")}<text x="${WIDTH - 62}" y="${k * 14 + 11}">${((100 * sum) / total).toFixed(1)} %</text>`;
+    return `<text x="0" y="${k * 14 + 11}">${escapeHtml(cut(roles.features[c], 20))}</text><rect x="150" y="${k * 14 + 1}" width="${WIDTH - 220}" height="12" class="frame"/>${drawn.join("")}<text x="${WIDTH - 62}" y="${k * 14 + 11}">${((100 * sum) / total).toFixed(1)} %</text>`;
   });
   return `${svg(WIDTH, shown.length * 14 + 4, cells.join(""), "missing values by feature and place")}<p class="facts">From the first row of the file to the last; ${shown.length} of ${width} features.</p>`;
 }
@@ -216,14 +218,14 @@ function windowSvg(context: AuditContext, { part, series: s, input, target }: Wi
       if (Number.isNaN(value)) continue;
       points.push(`${x(i).toFixed(1)},${(k * 30 + 24 - (20 * (value - low)) / (high - low || 1)).toFixed(1)}`);
     }
-    return `<text x="0" y="${k * 30 + 18}">${escaped(cut(subject.roles.features[c], 20))}</text><polyline points="${points.join(" ")}"/>`;
+    return `<text x="0" y="${k * 30 + 18}">${escapeHtml(cut(subject.roles.features[c], 20))}</text><polyline points="${points.join(" ")}"/>`;
   });
   const shade =
     target[1] > target[0]
       ? `<rect x="${x(target[0]).toFixed(1)}" y="0" width="${Math.max(1, x(Math.min(rows, target[1]) - 1) - x(target[0])).toFixed(1)}" height="${shown.length * 30}" class="target"/>`
       : "";
   const answer = labels ? `, label "${labels[Math.max(0, Math.min(rows, input[1]) - 1)]}"` : "";
-  return `<figure>${svg(WIDTH, shown.length * 30 + 4, shade + lines.join(""), `a window of ${part}`)}<figcaption>${escaped(`${part}: ${context.range(s, input[0], input[1])}${answer}`)}</figcaption></figure>`;
+  return `<figure>${svg(WIDTH, shown.length * 30 + 4, shade + lines.join(""), `a window of ${part}`)}<figcaption>${escapeHtml(`${part}: ${context.range(s, input[0], input[1])}${answer}`)}</figcaption></figure>`;
 }
 
 /** At most `count` of n indices, evenly spaced, the first among them. */
@@ -234,7 +236,7 @@ function evenly(n: number, count: number): number[] {
 }
 
 function svg(width: number, height: number, body: string, label: string): string {
-  return `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${escaped(label)}">${body}</svg>`;
+  return `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${escapeHtml(label)}">${body}</svg>`;
 }
 
 function cut(text: string, most: number): string {
@@ -251,15 +253,6 @@ function figure(value: number): string {
 
 function thousands(value: number): string {
   return String(value).replace(/\B(?=(\d{3})+$)/g, ",");
-}
-
-function escaped(text: string): string {
-  return text
-    .replaceAll("&", "&amp;")
-    .replaceAll("<", "&lt;")
-    .replaceAll(">", "&gt;")
-    .replaceAll('"', "&quot;")
-    .replaceAll("'", "&#39;");
 }
 
 const STYLE = `

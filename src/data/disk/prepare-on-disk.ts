@@ -10,7 +10,6 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { OstinatoError } from "../../core/errors.js";
-import { timeName } from "../cell.js";
 import { refused } from "../impute.js";
 import {
   checkApart,
@@ -26,7 +25,7 @@ import {
   scaledTargets,
 } from "../prepare.js";
 import { forwardStretches, gridOf, Preprocessing } from "../preprocessing.js";
-import { type Roles, type Series, type SeriesBlocks, sliceSeries, toSeries } from "../series.js";
+import { outOfOrder, type Roles, type Series, type SeriesBlocks, sliceSeries, toSeries } from "../series.js";
 import { partCode, runsOf, type SplitSummary, splitSeries } from "../split.js";
 import { fileOfChunk, rowName, type Table, type TableChunk, tableFromChunk } from "../table.js";
 import { type ColumnType, ColumnWriter, closeColumns, digestOf, StoredColumn, type StoredColumnPlace } from "./column-file.js";
@@ -262,16 +261,8 @@ type Named = Pick<Table, "source" | "files">;
 function checkGoesOn({ entity, time, row }: Series, spool: Spool, table: Named): void {
   const last = spool.last(entity);
   if (!last || !time || time[0] > last.time) return;
-  const same = time[0] === last.time;
-  throw new OstinatoError("OST_ORDER", {
-    what: same ? `two rows of series "${entity}" have the same time` : `the times of series "${entity}" go backwards`,
-    expected: `a time after ${timeName(last.time)} (${rowName(table, last.row)})`,
-    got: timeName(time[0]),
-    where: rowName(table, row[0]),
-    repair: same
-      ? "remove one of the rows, or set data.entity to the column that tells the series apart"
-      : "sort the rows by time, or set data.entity to the column that tells the series apart",
-  });
+  const before = { time: last.time, place: rowName(table, last.row) };
+  throw outOfOrder(entity, before, { time: time[0], place: rowName(table, row[0]) });
 }
 
 function checkComplete({ rows, row, features, target, labels }: Series, roles: Roles, table: Named): void {

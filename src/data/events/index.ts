@@ -9,6 +9,7 @@ export {
   type SessionizerOptions,
   type SessionRow,
   type SessionRows,
+  sessionEnds,
   sessionize,
   sessionKey,
 } from "./sessionizer.js";

@@ -37,6 +37,18 @@ interface OpenSession {
   time: number;
 }
 
+/**
+ * Whether a session is over before a row that comes `sinceMs` after its latest one, in files and streams alike.
+ *
+ * @param session its rows so far, and the time since the latest; NaN where rows have no time.
+ */
+export function sessionEnds(
+  { idleMs, maxSteps }: Pick<SessionizerOptions, "idleMs" | "maxSteps">,
+  { steps, sinceMs }: { steps: number; sinceMs: number },
+): boolean {
+  return (typeof maxSteps === "number" && steps >= maxSteps) || (typeof idleMs === "number" && sinceMs > idleMs);
+}
+
 const DEFAULT_KEYS = 1_000_000;
 const MOST_KEYS = 10_000_000;
 
@@ -93,7 +105,7 @@ export class Sessionizer {
       });
     }
     let open = this.#open.get(key);
-    const starts = !open || this.#ends(open, timeMs);
+    const starts = !open || sessionEnds(this, { steps: open.steps, sinceMs: timeMs - open.time });
     if (!open) {
       open = { number: this.#firstNumber, steps: 0, time: Number.NEGATIVE_INFINITY };
     } else {
@@ -105,10 +117,6 @@ export class Sessionizer {
     this.#open.set(key, open);
     if (this.#open.size > this.maxKeys) this.#forget();
     return { session: `${key}#${open.number}`, starts };
-  }
-
-  #ends({ steps, time }: OpenSession, now: number): boolean {
-    return (this.maxSteps !== null && steps >= this.maxSteps) || (this.idleMs !== null && now - time > this.idleMs);
   }
 
   #forget(): void {

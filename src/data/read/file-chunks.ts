@@ -1,9 +1,8 @@
 /**
  * @file Reads files chunk by chunk and puts chunks together: the reader of each format, the folders and parts of a source, progress.
  */
-import { OstinatoError } from "../../core/errors.js";
 import { numberReader } from "../number-format.js";
-import type { Table, TableChunk } from "../table.js";
+import { type Table, type TableChunk, wantSameColumns } from "../table.js";
 import { readBytes } from "./bytes.js";
 import { conllReader } from "./conll.js";
 import { csvReader } from "./csv.js";
@@ -92,12 +91,12 @@ export async function* readFileChunks(files: DataFiles, options: ReadChunksOptio
       bytes,
     )) {
       signal?.throwIfAborted();
-      if (first && chunk.rows > 0) checkColumns(first, sheet.names, file.name, false);
+      if (first && chunk.rows > 0) wantSameColumns(first, { source: file.name, names: sheet.names }, { whole: false });
       meter.addRows(chunk.rows);
       yield chunk;
     }
     if (sheet.width === 0) continue;
-    if (first) checkColumns(first, sheet.names, file.name, true);
+    if (first) wantSameColumns(first, { source: file.name, names: sheet.names }, { whole: true });
     else first = { source: file.name, names: sheet.names };
   }
   meter.end();
@@ -162,23 +161,4 @@ function prefixOf(file: SourceFile, found: readonly SourceFile[]): string {
   if (found.length === 1) return "";
   const alone = found.filter(({ key }) => key === file.key).length === 1;
   return alone ? file.key : file.name;
-}
-
-/** @throws OST_COLUMN if a file has a column more than the first, or at its end one less. */
-function checkColumns(
-  first: { source: string; names: string[] },
-  names: readonly string[],
-  source: string,
-  ended: boolean,
-): void {
-  const odd =
-    names.find((name) => !first.names.includes(name)) ?? (ended ? first.names.find((name) => !names.includes(name)) : undefined);
-  if (odd === undefined) return;
-  throw new OstinatoError("OST_COLUMN", {
-    what: "the files have different columns",
-    expected: `the columns of ${first.source}: ${first.names.join(", ")}`,
-    got: `${names.join(", ")} ("${odd}" is in one only)`,
-    where: source,
-    repair: "bring the files to the same columns",
-  });
 }
