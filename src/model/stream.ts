@@ -9,7 +9,7 @@
 import type { Batch } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
 import { sessionKey } from "../data/events/index.js";
-import { normalizeWindow, type Preprocessing, type RawRecord, recordToRow, type Step, sessionEnds } from "../data/index.js";
+import { normalizeWindow, type Preprocessing, type RawRecord, type Row, recordToRow, type Step, sessionEnds } from "../data/index.js";
 import { flattenState, stepperOf } from "../nn/index.js";
 import { inference } from "../tensor/index.js";
 import type { LoadedModel } from "./load.js";
@@ -47,6 +47,41 @@ export interface PushResult {
   predictions: Prediction[];
 }
 
+/** One row for one session, on its way through the model. */
+export interface StreamItem {
+  row: Row;
+  state: StreamState;
+}
+
+/** A prediction as numbers; `describePrediction` names them. */
+export interface NumericPrediction {
+  /** ms since 1970; NaN without a time. */
+  time: number;
+  /** [outputSize] Probabilities by class, or per target its next `horizon` values in original units. */
+  values: Float64Array;
+}
+
+/** Why a row met a fresh state: a rule of the model file. */
+export type BoundaryReason = "time_gap" | "marker" | "changed_column" | "length";
+
+/** What one row did to one session. */
+export interface Advance {
+  state: StreamState;
+  predictions: NumericPrediction[];
+  /** The state before this row was put back to the initial one, by a rule of the model file; null if it went on. */
+  boundary: BoundaryReason | null;
+  /** ms between this row and the one before in the session; NaN without times or before the second row. */
+  gapMs: number;
+}
+
+/** Rules by which a stream begins afresh, as its training data did. */
+export interface BoundaryRules {
+  timeGapMs: number | null;
+  marker: { column: string; value: string } | null;
+  changed: readonly string[];
+  maxSteps: number | null;
+}
+
 export interface StreamModel {
   readonly name: string;
   /** sha256 of the model file, hex: snapshots are bound to it. */
@@ -64,7 +99,28 @@ export interface StreamModel {
   readonly horizon: number;
   /** Names of the model's input features after preprocessing. */
   readonly features: readonly string[];
+  /** The categories among `columns`: texts, which rows of numbers cannot hold. */
+  readonly textColumns: readonly string[];
+  /** Numbers of one prediction. */
+  readonly outputSize: number;
+  /** sha256 (hex) of what a state is made of: preprocessing, architecture, window. Two models with the same one can go on from each other's states. */
+  readonly stateSchema: string;
+  /** Numbers of a state. */
+  readonly stateSize: { readonly preprocessing: number; readonly model: number };
+  readonly boundaries: BoundaryRules;
   initialState(): StreamState;
+  /** @throws OST_RECORD, OST_VALUE as `push` does. */
+  readRecord(record: RawRecord): Row;
+  /**
+   * The row of numbers in the order of `columns`, NaN = missing, from `offset` on.
+   * @throws OST_RECORD if the model has text columns, or a value is infinite.
+   */
+  readValues(values: ArrayLike<number>, offset?: number): Row;
+  /**
+   * One row each for many sessions: `advance(items)[i]` is what `advance([items[i]])[0]` is, bit for bit, whatever the others are. What a
+   * row is refused for stands in its place, and its state stays valid.
+   */
+  advance(items: readonly StreamItem[]): (Advance | OstinatoError)[];
   /** @throws OST_RECORD, OST_VALUE, OST_MISSING for a record it cannot take; OST_NAN if the new state is not finite. The given state stays valid. */
   push(record: RawRecord, state: StreamState): PushResult;
   /** The hidden vector of the model in a state, for display: the last layer's h, or the newest window row. */

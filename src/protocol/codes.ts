@@ -13,11 +13,18 @@ import { type ErrorCode, type ErrorDetail, OstinatoError } from "../core/errors.
  */
 export const HTTP_STATUS: Partial<Record<ErrorCode, number>> = {
   OST_REQUEST: 400,
+  OST_START: 400,
   OST_OWNER: 401,
+  OST_CREDENTIAL: 401,
+  OST_SCOPE: 403,
   OST_MODEL: 404,
   OST_SESSION: 404,
+  OST_STATE_LOST: 404,
   OST_EXISTS: 409,
-  OST_SEQUENCE: 409,
+  OST_STALE: 409,
+  OST_GAP: 409,
+  OST_QUARANTINE: 409,
+  OST_VERSION: 409,
   OST_SNAPSHOT: 409,
   OST_CAUSAL: 409,
   OST_COLUMN: 422,
@@ -27,7 +34,11 @@ export const HTTP_STATUS: Partial<Record<ErrorCode, number>> = {
   OST_RECORD: 422,
   OST_RANGE: 422,
   OST_NAN: 422,
+  OST_CONFLICT: 422,
+  OST_RATE: 429,
   OST_CAPACITY: 503,
+  OST_DEADLINE: 504,
+  OST_STORE: 507,
 };
 
 export function httpStatus(code: ErrorCode): number {
