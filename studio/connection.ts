@@ -29,6 +29,8 @@ class Refusal extends Error {}
 
 export class Connection {
   readonly #session: string;
+  /** Null: the first that is served. */
+  #model: string | null;
   readonly #key: string;
   readonly #handlers: ConnectionHandlers;
   #stopped = false;
@@ -36,8 +38,9 @@ export class Connection {
   #wake: () => void = () => {};
   #lastHeard = Date.now();
 
-  constructor(session: string, key: string, handlers: ConnectionHandlers) {
+  constructor({ session, model }: { session: string; model: string | null }, key: string, handlers: ConnectionHandlers) {
     this.#session = session;
+    this.#model = model;
     this.#key = key;
     this.#handlers = handlers;
   }
@@ -75,15 +78,21 @@ export class Connection {
   }
 
   async reset(): Promise<void> {
-    await this.#request(`v1/sessions/${encodeURIComponent(this.#session)}/reset`, { method: "POST" });
+    await this.#request(`${this.#path}/reset`, { method: "POST" });
+  }
+
+  get #path(): string {
+    return `v1/models/${encodeURIComponent(this.#model ?? "")}/sessions/${encodeURIComponent(this.#session)}`;
   }
 
   async #follow(connected: () => void): Promise<void> {
     this.#abort = new AbortController();
-    const path = `v1/sessions/${encodeURIComponent(this.#session)}`;
-    const session = (await (await this.#request(path)).json()) as SessionView;
-    const model = (await (await this.#request(`v1/models/${encodeURIComponent(session.model)}`)).json()) as ModelFacts;
-    const response = await this.#request(`${path}/events`);
+    const { models } = (await (await this.#request("v1/models")).json()) as { models: ModelFacts[] };
+    const model = this.#model === null ? models[0] : models.find(({ name }) => name === this.#model);
+    if (!model) throw new Refusal(this.#model === null ? "the server has no model" : "the server has no model of that name");
+    this.#model = model.name;
+    const session = (await (await this.#request(this.#path)).json()) as SessionView;
+    const response = await this.#request(`${this.#path}/events`);
     this.#handlers.opened(session, model);
     this.#handlers.status({ kind: "live" });
     connected();

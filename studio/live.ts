@@ -1,7 +1,7 @@
 /**
  * @file The live page: what the model thinks of a session now, and the two minutes that led there.
  *
- * The address says which session: `#session=ID&key=OWNER_KEY`. The part after # stays in the browser.
+ * The address says which session: `#session=ID&key=OWNER_KEY`, and `&model=NAME` where several are served. The part after # stays in the browser.
  */
 import type { ModelFacts, SessionEvent, SessionView, StepEvent, WirePrediction } from "../src/protocol/index.js";
 import { Card } from "./card.js";
@@ -34,8 +34,8 @@ class LivePage {
   #touch: ReturnType<typeof setTimeout> | undefined;
   readonly #listening = new AbortController();
 
-  constructor(session: string, key: string) {
-    this.#connection = new Connection(session, key, {
+  constructor(at: { session: string; model: string | null }, key: string) {
+    this.#connection = new Connection(at, key, {
       opened: (facts, model) => this.#opened(facts, model),
       event: (event) => this.#event(event),
       status: (status) => this.#status(status),
@@ -53,7 +53,7 @@ class LivePage {
     const before = this.#session;
     if (before && (before.createdAt !== session.createdAt || before.model !== session.model))
       this.#history.mark("new session", this.#history.end);
-    if (!this.#model || this.#model.hash !== model.hash) this.#lay(model);
+    if (!this.#model || this.#model.version !== model.version) this.#lay(model);
     this.#model = model;
     this.#session = session;
     this.#steps = session.steps;
@@ -253,7 +253,7 @@ class LivePage {
       ["resets", String(this.#resets)],
       ["latency p50", duration(median)],
       ["p99", duration(slow)],
-      ["model", `${model.name} ${model.hash.slice(0, 8)}`],
+      ["model", `${model.name} ${model.version.slice(0, 8)}`],
       ["engine", model.engine ?? "not named"],
     ];
     element("facts").replaceChildren(
@@ -334,14 +334,19 @@ function start(): void {
   page = undefined;
   element("open").hidden = Boolean(session && key);
   element("live").hidden = !(session && key);
-  if (session && key) page = new LivePage(session, key);
+  if (session && key) page = new LivePage({ session, model: wanted.get("model") }, key);
   else if (session) element("open").querySelector<HTMLInputElement>("[name=session]")!.value = session;
 }
 
 element<HTMLFormElement>("open").addEventListener("submit", (event) => {
   event.preventDefault();
   const fields = new FormData(event.target as HTMLFormElement);
-  location.hash = new URLSearchParams({ session: String(fields.get("session")), key: String(fields.get("key")) }).toString();
+  const model = String(fields.get("model") ?? "");
+  location.hash = new URLSearchParams({
+    session: String(fields.get("session")),
+    key: String(fields.get("key")),
+    ...(model === "" ? {} : { model }),
+  }).toString();
 });
 window.addEventListener("hashchange", start);
 start();

@@ -4,11 +4,11 @@
  */
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, rmSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type ErrorCode, OstinatoError } from "../core/errors.js";
 import { telemetry } from "../data/telemetry.js";
 import { defaultEngine, describeEngine } from "../kernels/index.js";
-import { toStream } from "../model/index.js";
 import { loadModel } from "../model/load-file.js";
 import type { SessionFacts, StepAnswer, WirePrediction } from "../protocol/index.js";
 import { createServer, type Server } from "../serve/index.js";
@@ -103,13 +103,15 @@ async function trainDemo(
 }
 
 async function serveDemo(terminal: Terminal, path: string, port: number): Promise<{ server: Server; url: string }> {
-  const model = toStream(await loadModel(path));
-  const engine = describeEngine(defaultEngine());
+  const bytes = await readFile(path);
+  const { name } = (await loadModel(path)).header;
+  const engineName = describeEngine(defaultEngine());
   for (let tried = 0; ; tried++) {
     const wanted = port === 0 || tried === PORTS_TRIED ? 0 : port + tried;
-    const server = createServer({ models: new Map([[model.name, model]]), port: wanted > 65535 ? 0 : wanted, engine });
+    const models = new Map([[name, new Uint8Array(bytes)]]);
+    const server = await createServer({ models, port: wanted > 65535 ? 0 : wanted, engineName, logger: { level: "error" } });
     try {
-      return { server, url: await server.listen() };
+      return { server, url: (await server.listen()).http };
     } catch (error) {
       await server.close();
       if (!(error instanceof OstinatoError) || error.code !== "OST_PORT" || wanted === 0) throw error;
@@ -136,14 +138,15 @@ async function streamThisMachine(
   const live: LiveSteps = { secondsToFirstPrediction: null, predictions: [] };
   try {
     const { models } = await client.ask<{ models: { name: string }[] }>("GET", "/v1/models");
-    await client.ask<SessionFacts>("POST", `/v1/models/${encodeURIComponent(models[0].name)}/sessions`, { id: SESSION });
+    const sessions = `/v1/models/${encodeURIComponent(models[0].name)}/sessions`;
+    await client.ask<SessionFacts>("POST", sessions, { id: SESSION });
     terminal.print(`${" ".repeat(14)}${terminal.color.bold(url)} · session "${SESSION}" · streaming your machine now`);
     terminal.print(
       `${" ".repeat(14)}watch it: ${terminal.color.underline(`${url}/#${new URLSearchParams({ session: SESSION, key })}`)}\n`,
     );
     let shown = { label: "", at: 0 };
     for await (const record of telemetry({ intervalMs: INTERVAL_MS, signal })) {
-      const answer = await client.ask<StepAnswer>("POST", `/v1/sessions/${SESSION}/steps`, { record });
+      const answer = await client.ask<StepAnswer>("POST", `${sessions}/${SESSION}/steps`, { record });
       for (const prediction of answer.predictions) {
         if (live.secondsToFirstPrediction === null) {
           live.secondsToFirstPrediction = Number(process.uptime().toFixed(1));

@@ -176,15 +176,37 @@ function makeProgram(done: (outcome: Outcome) => void): Command {
 
   command(
     "serve <models...>",
-    "serve model files, given as FILE or NAME=FILE, as stateful sessions over HTTP",
+    "serve model files, given as FILE or NAME=FILE, as stateful sessions over HTTP, WebSocket and gRPC",
     "ostinato serve runs/load-1/model.safetensors --port 8787",
   )
     .option("--host <address>", "the address to listen on", "127.0.0.1")
     .option("--port <n>", "the port; 0 takes a free one", number("--port", { least: 0, most: 65535, whole: true }), 8787)
-    .option("--allow-public", "permit an address that other machines reach; put TLS in front")
+    .option("--grpc-port <n>", "serve gRPC on this port too", number("--grpc-port", { least: 0, most: 65535, whole: true }))
+    .option("--admin <where>", "the admin interface: a port on 127.0.0.1, or the path of a Unix socket")
+    .option("--data <folder>", "keep sessions here, through restarts and crashes; default in memory")
+    .addOption(
+      new Option("--durability <level>", "what an acknowledged step outlives; default durable with --data").choices([
+        "none",
+        "interval",
+        "process",
+        "durable",
+      ]),
+    )
+    .option("--keys <file>", "let in only these API keys: see ostinato key")
+    .option("--auth <file>", "tokens and client certificates to let in, as YAML or JSON")
+    .option("--tls-cert <file>", "speak TLS with this certificate")
+    .option("--tls-key <file>", "and this key")
+    .option("--tls-client-ca <file>", "want client certificates of these authorities")
+    .option("--insecure", "permit an address that others reach without TLS or without known callers")
+    .option("--limits <file>", "rates and live sessions by tenant, as YAML or JSON")
     .option("--ttl <seconds>", "end sessions not used for so long; default never", number("--ttl", { above: 0 }))
     .option(...WEIGHTS_OPTION)
-    .option("--max-sessions <n>", "live sessions at most; default 10000", number("--max-sessions", { least: 1, whole: true }))
+    .option("--max-sessions <n>", "live sessions at most; default 10000000", number("--max-sessions", { least: 1, whole: true }))
+    .addOption(
+      new Option("--sentinel <state>", "hidden sessions that watch for leaks between sessions")
+        .choices(["on", "off"])
+        .default("on"),
+    )
     .option(...THREADS_OPTION)
     .action(lazily(async () => (await import("./serve.js")).serveCommand));
 

@@ -1,9 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { parseTime } from "./cell.js";
-import { aheadName, type DerivedColumns, deriveColumns, derivedFromJSON, SESSION } from "./derive.js";
-import { Sessionizer, sessionKey } from "./events/index.js";
+import { aheadName, type DerivedColumns, deriveColumns, derivedFromJSON, SESSION, sessionColumns } from "./derive.js";
+import { boundaryTexts, Sessionizer, sessionKey } from "./events/index.js";
 import { applyPreprocessing, type DataOptions, prepare } from "./prepare.js";
+import { Preprocessing } from "./preprocessing.js";
 import { columnOf, numbersOf, tableFromRecords } from "./table.js";
 
 const rows = fc.array(
@@ -19,6 +20,8 @@ const sessions = fc.record({
   by: fc.constantFrom(["user"], ["user", "site"], ["site"], []),
   idleMs: fc.constantFrom(null, 0, 5000, 10_000),
   maxSteps: fc.constantFrom(null, 1, 3),
+  marker: fc.constantFrom(null, { column: "plan", value: "1" }, { column: "site", value: "b|x" }),
+  changed: fc.constantFrom([], ["plan"], ["site", "plan"]),
 });
 
 function tableOf(drawn: readonly { gap: number; user: string; site: string; plan: number | null }[]) {
@@ -38,7 +41,8 @@ describe("sessions in a file", () => {
         const sessionizer = new Sessionizer(options);
         const wanted = records.map((record) => {
           const cells = options.by.map((name) => record[name as "user"].trim());
-          return sessionizer.push(cells.length === 0 ? "all" : sessionKey(cells), parseTime(record.time) as number).session;
+          const key = cells.length === 0 ? "all" : sessionKey(cells);
+          return sessionizer.push(key, parseTime(record.time) as number, boundaryTexts(options, record)).session;
         });
         expect(columnOf(derived, SESSION).texts).toEqual(wanted);
         expect(sessionizer.forgotten).toBe(0);
@@ -132,10 +136,23 @@ it("what is derived comes back from its JSON, and nothing else does", () => {
   const ahead = { columns: ["plan"], steps: 3 };
   for (const one of [
     UNTOUCHED,
-    { sessions: { by: ["u"], idleMs: 5, maxSteps: null }, ahead },
-    { sessions: { by: null, idleMs: null, maxSteps: 2 }, ahead: null },
+    { sessions: { by: ["u"], idleMs: 5, maxSteps: null, marker: null, changed: ["car", "driver"] }, ahead },
+    { sessions: { by: null, idleMs: null, maxSteps: 2, marker: { column: "ignition", value: "on" }, changed: [] }, ahead: null },
   ]) {
     expect(derivedFromJSON(JSON.parse(JSON.stringify(one)), "d")).toEqual(one);
+  }
+  const old = { sessions: { by: ["u"], idleMs: 5, maxSteps: null }, ahead: null };
+  expect(derivedFromJSON(old, "d").sessions).toEqual({ ...old.sessions, marker: null, changed: [] });
+  for (const wrong of [
+    { marker: "on" },
+    { marker: { column: "a" } },
+    { marker: { column: "a", value: "" } },
+    { changed: "a" },
+    { changed: ["a", "a"] },
+  ]) {
+    expect(() => derivedFromJSON({ ...old, sessions: { ...old.sessions, ...wrong } }, "d"), JSON.stringify(wrong)).toThrow(
+      /OST_MODEL_FILE/,
+    );
   }
   expect(derivedFromJSON(undefined, "d")).toEqual(UNTOUCHED);
   for (const wrong of [null, [], { sessions: 3, ahead: null }, { sessions: null, ahead: { columns: [1], steps: 1 } }]) {
@@ -144,6 +161,68 @@ it("what is derived comes back from its JSON, and nothing else does", () => {
   const steps = [0, -1, "2", 1e9, null];
   for (const one of steps)
     expect(() => derivedFromJSON({ sessions: null, ahead: { ...ahead, steps: one } }, "d")).toThrow(/OST_MODEL_FILE/);
+});
+
+describe("columns that cut sessions", () => {
+  const trips = ["off", "on", "on", "off", "on", null, "off"].map((ignition, i) => ({
+    time: i + 1,
+    car: 1,
+    ignition,
+    load: i,
+    door: "in",
+  }));
+
+  it("begin one where a marker stands, and where they change, whether they are inputs or not", () => {
+    const cut = (options: NonNullable<DerivedColumns["sessions"]>) =>
+      columnOf(
+        deriveColumns(tableFromRecords(trips), { time: "time", entity: "car" }, { ...UNTOUCHED, sessions: options }),
+        SESSION,
+      ).texts;
+    const names = (...numbers: number[]) => numbers.map((n) => `1#${n}`);
+    expect(cut({ marker: { column: "ignition", value: "on" } })).toEqual(names(0, 1, 2, 2, 3, 3, 3));
+    expect(cut({ changed: ["ignition"] })).toEqual(names(0, 1, 1, 2, 3, 3, 4));
+    expect(cut({ changed: ["load"], maxSteps: 3 })).toEqual(names(0, 1, 2, 3, 4, 5, 6));
+    expect(() => cut({ changed: ["ignitoin"] })).toThrow(/OST_COLUMN.*"ignitoin".*\n.*"ignition"/);
+    expect(() => cut({ marker: { column: "ignition", value: "NA" } })).toThrow(/OST_RANGE/);
+    expect(sessionColumns({ by: ["car"], marker: { column: "ignition", value: "on" }, changed: ["driver", "car"] })).toEqual([
+      "car",
+      "driver",
+      "ignition",
+    ]);
+  });
+
+  it("are kept with the preprocessing, and never the label", () => {
+    const options: DataOptions = {
+      targetKind: "tags",
+      time: "time",
+      entity: "car",
+      features: ["load"],
+      target: "door",
+      sessions: { marker: { column: "ignition", value: " on " } },
+      split: { by: "time", train: 0.6, validation: 0.2, test: 0.2 },
+    };
+    const records = [...trips, ...trips.map((trip) => ({ ...trip, time: trip.time + 7, door: "out" }))];
+    const kinds = { ...options, targetKind: "values", target: "load", scale: "none" } as const;
+    const { preprocessing, series } = prepare(tableFromRecords(records), {
+      ...kinds,
+      split: { by: "entity", train: 0.6, validation: 0.2, test: 0.2 },
+    });
+    expect(preprocessing.derived.sessions).toEqual({
+      by: ["car"],
+      idleMs: null,
+      maxSteps: null,
+      marker: { column: "ignition", value: "on" },
+      changed: [],
+    });
+    const again = Preprocessing.fromJSON(JSON.parse(JSON.stringify(preprocessing.toJSON())));
+    expect(applyPreprocessing(tableFromRecords(records), again).series.map(({ entity, length }) => [entity, length])).toEqual(
+      series.map(({ entity, length }) => [entity, length]),
+    );
+    expect(series.map(({ length }) => length)).toEqual([1, 1, 2, 4, 1, 2, 3]);
+    expect(() => prepare(tableFromRecords(records), { ...options, sessions: { changed: ["door"] } })).toThrow(
+      /OST_TARGET.*label/,
+    );
+  });
 });
 
 describe("options that do not go together", () => {

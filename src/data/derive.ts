@@ -6,22 +6,24 @@
  * series that nothing lies so far ahead hold its last value: no target of theirs is there to be predicted.
  */
 import { OstinatoError } from "../core/errors.js";
-import { sessionize } from "./events/index.js";
-import { numbersOf, rowName, type Table, textsOf, timesOf } from "./table.js";
+import { boundaryColumns, rulesFromJSON, type SessionRules, sessionize } from "./events/index.js";
+import { cellsOf, numbersOf, rowName, type Table, textsOf, timesOf } from "./table.js";
 import { frozen } from "./transform.js";
 
-export interface SessionOptions {
+/** How rows are cut into sessions. `idleMs` needs a time column. */
+export interface SessionOptions extends SessionRules {
   /** Columns that tell users or devices apart; default the entity column. */
   by?: readonly string[] | null;
-  /** Silence in ms that ends a session; needs a time column. Default null: none does. */
-  idleMs?: number | null;
-  /** Most rows of a session; default null: no limit. */
-  maxSteps?: number | null;
 }
 
 export interface DerivedColumns {
   sessions: SessionOptions | null;
   ahead: { columns: readonly string[]; steps: number } | null;
+}
+
+/** The raw columns that sessions are cut by, beside the time: keys, and what marks or changes. */
+export function sessionColumns(sessions: SessionOptions | null | undefined): string[] {
+  return sessions ? [...new Set([...(sessions.by ?? []), ...boundaryColumns(sessions)])] : [];
 }
 
 export const NOTHING_DERIVED: DerivedColumns = { sessions: null, ahead: null };
@@ -54,7 +56,7 @@ export function deriveColumns(
 
 function withSessions(
   table: Table,
-  { by, idleMs = null, maxSteps = null }: SessionOptions,
+  { by, ...rules }: SessionOptions,
   { time, entity }: { time: string | null; entity: string | null },
 ): Table {
   const keys = by ?? (entity === null ? [] : [entity]);
@@ -63,8 +65,9 @@ function withSessions(
       rows: table.rows,
       keys: keys.map((name) => textsOf(table, name, "session")),
       time: time === null ? null : timesOf(table, time),
+      cells: boundaryColumns(rules).map((name) => cellsOf(table, name, "session")),
     },
-    { idleMs, maxSteps, maxKeys: Math.min(Math.max(table.rows, 1), MOST_KEYS) },
+    { ...rules, maxKeys: Math.min(Math.max(table.rows, 1), MOST_KEYS) },
     (i) => rowName(table, i + 1),
   );
   return withColumn(table, { name: SESSION, numbers: null, texts: session });
@@ -114,14 +117,9 @@ function withColumn(table: Table, column: Table["columns"][number]): Table {
 export function derivedFromJSON(json: unknown, where: string): DerivedColumns {
   if (json === undefined) return NOTHING_DERIVED;
   const { sessions, ahead } = frozen.object(json, where);
-  const orNull = (value: unknown, at: string, min = 0) => (value === null ? null : frozen.number(value, at, { min }));
   const readSessions = (value: unknown): SessionOptions => {
-    const { by, idleMs, maxSteps } = frozen.object(value, `${where}.sessions`);
-    return {
-      by: by === null ? null : frozen.texts(by, `${where}.sessions.by`),
-      idleMs: orNull(idleMs, `${where}.sessions.idleMs`),
-      maxSteps: orNull(maxSteps, `${where}.sessions.maxSteps`, 1),
-    };
+    const { by } = frozen.object(value, `${where}.sessions`);
+    return { by: by === null ? null : frozen.texts(by, `${where}.sessions.by`), ...rulesFromJSON(value, `${where}.sessions`) };
   };
   const readAhead = (value: unknown) => {
     const { columns, steps } = frozen.object(value, `${where}.ahead`);

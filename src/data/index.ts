@@ -8,8 +8,9 @@ export { CALENDAR_PARTS, Calendar, type CalendarOptions, type CalendarPart } fro
 export { type CategoryOptions, type CodebookOptions, ENCODINGS } from "./category.js";
 export { parseNumber, parseTime } from "./cell.js";
 export type { Codebook } from "./codebook.js";
-export { aheadName } from "./derive.js";
+export { aheadName, sessionColumns } from "./derive.js";
 export { Difference } from "./difference.js";
+export { type Distribution, distributionOf, QUANTILE_BINS } from "./distribution.js";
 export * from "./events/index.js";
 export { type Example, Examples, RunList } from "./examples.js";
 export { type KFoldOptions, kFold, type RollingOriginOptions, rollingOrigin } from "./folds.js";
@@ -28,6 +29,7 @@ export {
 } from "./prefetch.js";
 export { applyPreprocessing, type DataOptions, type PreparedData, type PreparedSeries, prepare } from "./prepare.js";
 export { Preprocessing, type PreprocessingOptions, type PreprocessingRoles, type Step } from "./preprocessing.js";
+export { type FeatureProfile, PROFILED_FEATURES, type RawProfile, RawProfiler } from "./raw-profile.js";
 export { type RawRecord, type Row, recordToRow } from "./record.js";
 export { AGGREGATES, type Aggregate, Resample, type ResampleOptions } from "./resample.js";
 export { SCALES, Scale, type ScaleKind, Scaler } from "./scale.js";

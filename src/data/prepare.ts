@@ -4,9 +4,11 @@
 import { PARTS, type TargetKind } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
 import { aheadName, type DerivedColumns, deriveColumns, SESSION, type SessionOptions } from "./derive.js";
+import { boundaryColumns, checkedRules } from "./events/index.js";
 import { type HiddenGroups, hiddenCopies } from "./hide.js";
 import { refused } from "./impute.js";
 import { gridOf, Preprocessing, type PreprocessingOptions } from "./preprocessing.js";
+import { partsOfRows, type RawProfile, RawProfiler } from "./raw-profile.js";
 import { type Roles, type Series, toSeries } from "./series.js";
 import type { Slices } from "./slices.js";
 import { partCode, type SplitOptions, type SplitSummary, splitColumn, splitSeries } from "./split.js";
@@ -74,6 +76,8 @@ export interface PreparedData<S extends PreparedSeries = PreparedSeries> {
   skipped?: Table["skipped"];
   /** Series that were left out because they have no step, being shorter than an interval of the grid; absent if there were none. */
   empty?: EmptySeries;
+  /** What the training rows held before preprocessing; absent where nothing was fitted. */
+  profile?: RawProfile;
 }
 
 export interface EmptySeries {
@@ -136,8 +140,26 @@ export function prepare(source: Table, options: DataOptions): PreparedData<Memor
     }),
     preprocessing,
     split: summary,
+    profile: rawProfile(raw, grids, part, roles.features),
     ...empty,
   };
+}
+
+/** @param grids those of the series that have a step, in the same order; the series themselves where there is no grid. */
+function rawProfile(
+  raw: readonly Series[],
+  grids: readonly Series[],
+  part: readonly Uint8Array[],
+  features: readonly string[],
+): RawProfile {
+  const profiler = new RawProfiler(features);
+  const originals = new Map(raw.map((series) => [series.entity, series]));
+  grids.forEach((grid, s) => {
+    const series = originals.get(grid.entity) ?? grid;
+    profiler.begin();
+    profiler.add(series, series === grid ? part[s] : partsOfRows(series.row, grid.row, part[s]));
+  });
+  return profiler.finish();
 }
 
 /**
@@ -220,14 +242,25 @@ export function rolesOf({
   };
 }
 
-/** What {@link deriveColumns} adds; a session's keys are named, whatever the entity column was. */
-export function derivedOf({ entity = null, sessions = null, known }: DataOptions): DerivedColumns {
+/**
+ * What {@link deriveColumns} adds; a session's keys are named, whatever the entity column was.
+ *
+ * @throws OST_TARGET if the label cuts sessions. @throws OST_RANGE for rules that cannot be followed.
+ */
+export function derivedOf({ entity = null, sessions = null, known, target, targetKind }: DataOptions): DerivedColumns {
+  const label = targetKind === "values" ? [] : [target].flat();
+  const told = sessions && boundaryColumns(sessions).find((column) => label.includes(column));
+  if (told) {
+    throw new OstinatoError("OST_TARGET", {
+      what: "sessions are cut by the label, so the model would be told where it changes",
+      expected: "data.sessions.marker and data.sessions.changed without the target",
+      got: `"${told}" in both`,
+      where: "data.sessions",
+      repair: `remove "${told}" from data.sessions`,
+    });
+  }
   return {
-    sessions: sessions && {
-      by: sessions.by ?? (entity === null ? [] : [entity]),
-      idleMs: sessions.idleMs ?? null,
-      maxSteps: sessions.maxSteps ?? null,
-    },
+    sessions: sessions && { by: sessions.by ?? (entity === null ? [] : [entity]), ...checkedRules(sessions) },
     ahead: known && known.columns.length > 0 ? known : null,
   };
 }

@@ -361,8 +361,8 @@ describe("a stream", () => {
     preprocessing.push({ t: 5, a: 1 }, state);
     const before = state.slice();
     for (const [record, code] of [
-      [{ t: 5, a: 2 }, /OST_RECORD.*does not come after/],
-      [{ t: 4, a: 2 }, /OST_RECORD.*does not come after/],
+      [{ t: 5, a: 2 }, /OST_ORDER.*does not come after/],
+      [{ t: 4, a: 2 }, /OST_ORDER.*does not come after/],
       [{ t: 6 }, /OST_RECORD/],
       [{ t: 6, a: null }, /OST_MISSING/],
       [{ t: 6, a: 1e300 }, /OST_RECORD.*"a" is not a number/],
@@ -372,7 +372,7 @@ describe("a stream", () => {
     }
     expect(() => preprocessing.push({ t: 6, a: 1 }, new Float64Array(1))).toThrow(/OST_SHAPE/);
     const row = { time: Number.NaN, values: Float64Array.of(1) };
-    expect(() => preprocessing.pushRow(row, preprocessing.initialState())).toThrow(/OST_RECORD.*got NaN/);
+    expect(() => preprocessing.pushRow(row, preprocessing.initialState())).toThrow(/OST_ORDER.*got NaN/);
   });
 
   it("cannot be disturbed by its neighbour: two interleaved states equal two streams", () => {

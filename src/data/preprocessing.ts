@@ -124,6 +124,8 @@ export class Preprocessing {
   readonly refuses: boolean;
   /** Where in the state each transform's slice begins. The clock is at 0: time of the last row, or the number of rows. */
   readonly #at: readonly number[];
+  /** What `advance` works on. */
+  readonly #values: Float64Array;
 
   constructor({ roles, targetKind, derived = NOTHING_DERIVED, categories, transforms, targetScaler, classes }: Frozen) {
     this.roles = roles;
@@ -138,6 +140,7 @@ export class Preprocessing {
       .filter(({ as }) => as === "embedding")
       .map(({ column, width, codebook }) => ({ column: this.featureNames.indexOf(column), size: codebook.size, width }));
     this.valueFeatures = roles.features.length;
+    this.#values = new Float64Array(roles.features.length);
     this.lookAhead = Math.max(0, ...transforms.map(({ lookAhead }) => lookAhead));
     this.refuses = transforms.some((transform) => transform instanceof Impute && transform.policy === "refuse");
     let at = 1;
@@ -278,7 +281,8 @@ export class Preprocessing {
    * Takes one raw record and returns the steps that are complete now: exactly one, but with `resample` none or several, with a tokenizer one or several.
    *
    * @param state changed in place; left as it was if an error is thrown.
-   * @throws OST_RECORD  if a field is absent or of the wrong type, or the time does not come after the one before.
+   * @throws OST_RECORD  if a field is absent or of the wrong type.
+   * @throws OST_ORDER   if the time does not come after the one before.
    * @throws OST_MISSING if a value is missing and the policy is to refuse.
    * @throws OST_VALUE   if a value is too large for float32 once scaled.
    * @throws OST_CAUSAL  if a transform looks ahead.
@@ -289,6 +293,18 @@ export class Preprocessing {
 
   /** As {@link push}, for a row that is read already. */
   pushRow(row: Row, state: Float64Array): Step[] {
+    const next = state.slice();
+    const steps = this.advance(row, next);
+    state.set(next);
+    return steps;
+  }
+
+  /**
+   * As {@link pushRow}, but the state is spoilt if an error is thrown: for one that works on a copy of its own.
+   *
+   * @param row stays as it is.
+   */
+  advance(row: Row, state: Float64Array): Step[] {
     if (state.length !== this.stateSize) {
       throw new OstinatoError("OST_SHAPE", {
         what: "this is not a state of this preprocessing",
@@ -299,39 +315,46 @@ export class Preprocessing {
       });
     }
     if (this.lookAhead > 0) throw looksAhead(this.transforms);
-    const before = state.slice();
-    try {
-      const timed = this.roles.time !== null;
-      const time = this.#tick(row.time, state);
-      const gap = row.values.findIndex(Number.isNaN);
-      if (gap >= 0 && this.refuses) throw refused(this.roles.features[gap]);
-      let rows: Row[] = encodeRow({ ...row, time }, this.categories);
-      for (let i = 0; i < this.transforms.length; i++) {
-        const transform = this.transforms[i];
-        rows =
-          rows.length === 1
-            ? transform.push(rows[0], state, this.#at[i])
-            : rows.flatMap((one) => transform.push(one, state, this.#at[i]));
-      }
-      return rows.map(({ time: at, values }) => {
-        const x = new Float32Array(values);
-        checkFinite(x, this.featureNames);
-        return { x, time: timed ? at : Number.NaN };
-      });
-    } catch (error) {
-      state.set(before);
-      throw error;
+    const timed = this.roles.time !== null;
+    const time = this.#tick(row.time, state);
+    if (this.refuses) this.#refuseGaps(row.values);
+    let rows = this.categories.length === 0 ? [this.#taken(row, time)] : encodeRow({ ...row, time }, this.categories);
+    for (let i = 0; i < this.transforms.length; i++) {
+      const transform = this.transforms[i];
+      rows =
+        rows.length === 1
+          ? transform.push(rows[0], state, this.#at[i])
+          : rows.flatMap((one) => transform.push(one, state, this.#at[i]));
     }
+    const steps = new Array<Step>(rows.length);
+    for (let i = 0; i < rows.length; i++) {
+      const x = new Float32Array(rows[i].values);
+      checkFinite(x, this.featureNames);
+      steps[i] = { x, time: timed ? rows[i].time : Number.NaN };
+    }
+    return steps;
+  }
+
+  /** The row with values that transforms may change: one array serves all rows, for none of them outlives its `advance`. */
+  #taken({ values, entity }: Row, time: number): Row {
+    this.#values.set(values);
+    return { time, values: this.#values, entity };
+  }
+
+  #refuseGaps(values: Float64Array): void {
+    for (let c = 0; c < values.length; c++) if (Number.isNaN(values[c])) throw refused(this.roles.features[c]);
   }
 
   #tick(time: number, state: Float64Array): number {
     if (this.roles.time === null) return state[0]++ * STEP_MS;
     if (!(time > state[0])) {
-      throw new OstinatoError("OST_RECORD", {
+      throw new OstinatoError("OST_ORDER", {
         what: "the time does not come after the one before",
         expected: `a time after ${timeName(state[0])}`,
         got: timeName(time),
-        repair: "push records in the order of their times, each once; start another session for another series",
+        repair:
+          "push records in the order of their times, each once; start another session for another series. If the time before was wrong, " +
+          "as of a clock that ran ahead, reset the session: until then it refuses every record before that time",
       });
     }
     state[0] = time;

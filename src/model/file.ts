@@ -40,6 +40,8 @@ export interface ModelHeader {
   preprocessing: unknown;
   /** Metrics of model and baselines, comparisons and verdict, as `evaluate` reports them; null before the first evaluation. */
   report: unknown;
+  /** The reference profile of the training rows, as `ostinato/monitor` writes and reads it; absent in files without one. */
+  profile?: unknown;
   provenance: Provenance;
 }
 
@@ -105,6 +107,7 @@ function checkHeader(text: string | undefined): ModelHeader {
   at.oneOf("normalize", ["none", "last", "meanStd"]);
   at.object("preprocessing");
   at.object("provenance");
+  if (at.has("profile")) at.object("profile");
   const spec = at.object("spec");
   for (const key of ["features", "targets", "classes"]) spec.texts(key);
   spec.oneOf("targetKind", [{ forecast: "values", classify: "class", tag: "tags" }[task as TaskName]]);

@@ -1,4 +1,5 @@
 export { type Architecture, buildNetwork, countParameters, describeArchitecture, recurrentSpec } from "./architecture.js";
+export { type BatchInvarianceOptions, checkBatchInvariance, type RowSampler } from "./batch-invariance.js";
 export {
   type BaselineArchitecture,
   decodeModel,
@@ -14,7 +15,25 @@ export {
 export { type LoadedModel, type OpenModelOptions, openModel, saveNetwork } from "./load.js";
 export { NetworkSession } from "./network-session.js";
 export type { SessionOptions } from "./owner.js";
+export {
+  describePrediction,
+  type NumericPrediction,
+  type Prediction,
+  type PredictionFacts,
+} from "./prediction.js";
 export { forwardBatch, networkPredictor, type Predictor, probabilities } from "./predictor.js";
+export { ProbeModel, probeReference } from "./probe.js";
 export { readSafetensors, type SafetensorsFile, type SafetensorsTensor, writeSafetensors } from "./safetensors.js";
 export { openSession, StreamSession } from "./session.js";
-export { type Prediction, type PushResult, type RawRecord, type StreamModel, type StreamState, toStream } from "./stream.js";
+export {
+  type Advance,
+  type BoundaryReason,
+  type BoundaryRules,
+  NO_BOUNDARIES,
+  type PushResult,
+  type RawRecord,
+  type StreamItem,
+  type StreamModel,
+  type StreamState,
+  toStream,
+} from "./stream.js";

@@ -69,7 +69,12 @@ function denormalize(
 export function probabilities(logits: ArrayLike<number>, start: number, count: number): number[] {
   let top = Number.NEGATIVE_INFINITY;
   for (let c = 0; c < count; c++) top = Math.max(top, logits[start + c]);
-  const weights = Array.from({ length: count }, (_, c) => Math.exp(logits[start + c] - top));
-  const total = weights.reduce((a, b) => a + b, 0);
-  return weights.map((weight) => weight / total);
+  const shares = new Array<number>(count);
+  let total = 0;
+  for (let c = 0; c < count; c++) {
+    shares[c] = Math.exp(logits[start + c] - top);
+    total += shares[c];
+  }
+  for (let c = 0; c < count; c++) shares[c] /= total;
+  return shares;
 }

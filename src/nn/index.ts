@@ -23,6 +23,6 @@ export {
   unflattenState,
   zeroState,
 } from "./state.js";
-export { type Stepper, stepperOf } from "./stepper.js";
+export { type SteppedRow, type Stepper, type StepRow, stepperOf } from "./stepper.js";
 export { useWeights } from "./weights.js";
 export { WindowMLP, type WindowMLPSpec } from "./window-mlp.js";

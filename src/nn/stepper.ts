@@ -1,12 +1,12 @@
 /**
- * @file One time step of one row, outside autograd: what a session runs for every record.
+ * @file One time step, outside autograd, of one row or of many that know nothing of each other: what sessions run for every record.
  *
  * A recurrent layer, alone or with a linear head, runs as one recorded program of kernel calls over one set of blocks in the engine's
  * memory, which all sessions of the network share, as they share its packed weights: a session's own part is its state, which goes in before
- * the program and comes out behind it. Any other network runs through its `forward`.
+ * the program and comes out behind it. Any other network runs through its `forward`, row by row.
  *
  * Laws: stepping through a sequence gives, bit for bit, what `forward` gives on the whole of it; sessions interleaved in any order give what
- * each gives alone.
+ * each gives alone; and so do sessions stepped together, in any number, place and company.
  */
 import { OstinatoError } from "../core/errors.js";
 import { type FloatArray, type Kernels, NULL, type Pointer, type Program } from "../kernels/index.js";
@@ -19,6 +19,21 @@ import { RecurrentNetwork } from "./network.js";
 import { RecurrentLayer } from "./recurrent-layer.js";
 import { flattenState, stateWidth, unflattenState } from "./state.js";
 
+/** One row on its way through one step. */
+export interface StepRow {
+  /** One time step, [inputSize] */
+  readonly x: ArrayLike<number>;
+  /** Laid out as by `flattenState`, [stateWidth] */
+  readonly state: Float32Array;
+}
+
+export interface SteppedRow {
+  /** [outputSize], an array of its own. */
+  output: Float32Array;
+  /** [stateWidth], an array of its own. */
+  state: Float32Array;
+}
+
 export interface Stepper {
   /**
    * @param x     one time step, [inputSize]
@@ -27,6 +42,14 @@ export interface Stepper {
    * @throws OST_SHAPE if x has another width, OST_RANGE if a code is no row of its table; `state` is as before.
    */
   step(x: ArrayLike<number>, state: Float32Array): Float32Array | null;
+
+  /**
+   * One step each of rows that are independent: row i's result is that of `step` alone, bit for bit, whatever the others hold.
+   *
+   * @param rows stay as they are, their states too.
+   * @returns per row what it gave; null if its x, output or new state is not finite; the error `step` would throw for it.
+   */
+  stepMany(rows: readonly StepRow[]): (SteppedRow | OstinatoError | null)[];
 }
 
 const steppers = new WeakMap<SequenceModel, Stepper>();
@@ -48,34 +71,52 @@ export function stepperOf(network: SequenceModel): Stepper {
 }
 
 /** Frees the programs of steppers that are gone. */
-const programs = new FinalizationRegistry<Program>((program) => program.free());
+const collected = new FinalizationRegistry<Map<number, StepProgram>>((programs) => {
+  for (const { program } of programs.values()) program.free();
+});
 
 /** Floats between two arrays that kernels read or write: what a cache line and the widest vector hold. */
 const ALIGNMENT = 16;
+
+/** Rows of one program; more run in slices. The blocks grow to hold as many as were ever asked for at once. */
+const MOST_ROWS = 128;
+
+/** The kernel calls of one step of so many rows. */
+interface StepProgram {
+  program: Program;
+  /**
+   * Places of the arrays, in floats behind the storage's beginning, each [rows, width]. What must be finite lies at the front: x at 0, the
+   * new states, the output.
+   */
+  places: { output: number; parts: readonly StatePart[] };
+}
+
+/** One tensor of the state: where it lies in a flat state, and in the blocks. */
+interface StatePart {
+  at: number;
+  width: number;
+  before: number;
+  next: number;
+}
 
 class RecurrentStepper implements Stepper {
   readonly #engine: Kernels;
   readonly #layer: RecurrentLayer;
   readonly #head: Linear | null;
   readonly #embedding: EmbeddedColumns | null;
-  readonly #storage: Storage;
-  /** Places of the arrays, in floats behind the storage's beginning. What must be finite lies at the front: x, the new state, the output. */
-  readonly #places: { next: number; output: number; state: number; hidden: number };
   readonly #stateWidth: number;
   readonly #outputSize: number;
-  /** int32s: the row's length, and whether all was finite. */
-  readonly #length: Pointer;
-  readonly #finite: Pointer;
-  #program: Program | null = null;
-  /** What the program was recorded for, layer by layer. */
+  /** Rows the storage holds: a power of two. */
+  #capacity = 0;
+  #storage!: Storage;
+  /** int32s: [capacity] each row's length, always 1, and whether all was finite. */
+  #lengths: Pointer = NULL;
+  #finite: Pointer = NULL;
+  /** By number of rows. */
+  readonly #programs = new Map<number, StepProgram>();
+  /** What the programs were recorded for, layer by layer. */
   readonly #recorded: ReturnType<RecurrentLayer["stepArgs"]>[] = [];
   #packedHead: Pointer = NULL;
-  /** The memory that the views below are of: it changes when the memory grows. */
-  #floats: FloatArray | null = null;
-  #x!: FloatArray;
-  #state!: FloatArray;
-  #next!: FloatArray;
-  #output!: FloatArray;
 
   constructor(layer: RecurrentLayer, head: Linear | null, embedding: EmbeddedColumns | null = null) {
     this.#engine = layer.engine;
@@ -84,47 +125,135 @@ class RecurrentStepper implements Stepper {
     this.#embedding = embedding;
     this.#stateWidth = stateWidth(layer.stateSpec);
     this.#outputSize = head ? head.weight.shape[0] : layer.hiddenSize;
-    const { memory } = this.#engine;
-    const next = aligned(layer.inputSize);
-    const output = next + aligned(this.#stateWidth);
-    const state = output + aligned(this.#outputSize);
-    const hidden = state + aligned(this.#stateWidth);
-    const count = hidden + layer.numLayers * aligned(layer.hiddenSize);
-    this.#places = { next, output, state, hidden };
-    this.#storage = allocate(memory, count * memory.bytesPerFloat + 8, { persistent: true });
-    // The gaps between arrays are checked with them.
-    memory.floatsAt(this.#storage.pointer, count).fill(0);
-    this.#length = this.#storage.pointer + count * memory.bytesPerFloat;
-    this.#finite = this.#length + 4;
-    memory.ints[this.#length / 4] = 1;
+    collected.register(this, this.#programs);
+    this.#reserve(1);
   }
 
   step(x: ArrayLike<number>, state: Float32Array): Float32Array | null {
-    const { inputSize } = this.#embedding?.layout ?? this.#layer;
-    if (x.length !== inputSize) {
-      throw new OstinatoError("OST_SHAPE", {
-        what: "a step wants one value per input feature",
-        expected: `${inputSize} values`,
-        got: String(x.length),
-        where: "step",
-        repair: "did the column list change after training?",
-      });
-    }
-    const program = this.#current();
-    const { memory } = this.#engine;
-    if (this.#floats !== memory.floats) this.#takeViews();
-    if (this.#embedding === null) this.#x.set(x);
-    else if (!this.#embedding.lookUp(x, this.#x)) return null;
-    this.#state.set(state);
-    program.run();
-    if (this.#floats !== memory.floats) this.#takeViews();
-    if (memory.ints[this.#finite / 4] === 0) return null;
-    state.set(this.#next);
-    return new Float32Array(this.#output);
+    this.#wantWidth(x);
+    const step = this.#programFor(1);
+    if (!this.#putIn(step, 0, x, state)) return null;
+    step.program.run();
+    const fits = this.#allFinite() || this.#rowFinite(step, 0);
+    const output = fits ? this.#takeOutput(step, 0) : null;
+    if (fits) this.#takeState(step, 0, state);
+    this.#clearIfNotFinite();
+    return output;
   }
 
-  /** The program, with the weights as they are now. */
-  #current(): Program {
+  stepMany(rows: readonly StepRow[]): (SteppedRow | OstinatoError | null)[] {
+    const results = new Array<SteppedRow | OstinatoError | null>(rows.length);
+    for (let first = 0; first < rows.length; first += MOST_ROWS) {
+      this.#stepSlice(rows, first, Math.min(MOST_ROWS, rows.length - first), results);
+    }
+    return results;
+  }
+
+  #stepSlice(rows: readonly StepRow[], first: number, count: number, results: (SteppedRow | OstinatoError | null)[]): void {
+    const step = this.#programFor(count);
+    for (let b = 0; b < count; b++) {
+      const refusal = this.#tryPutIn(step, b, rows[first + b]);
+      if (refusal === true) continue;
+      results[first + b] = refusal;
+      this.#clearInput(b);
+    }
+    step.program.run();
+    const allFinite = this.#allFinite();
+    for (let b = 0; b < count; b++) {
+      // What was refused before the run has its result.
+      if (results[first + b] !== undefined) continue;
+      if (!allFinite && !this.#rowFinite(step, b)) {
+        results[first + b] = null;
+        continue;
+      }
+      const state = new Float32Array(this.#stateWidth);
+      this.#takeState(step, b, state);
+      results[first + b] = { output: this.#takeOutput(step, b), state };
+    }
+    this.#clearIfNotFinite();
+  }
+
+  #wantWidth(x: ArrayLike<number>): void {
+    const { inputSize } = this.#embedding?.layout ?? this.#layer;
+    if (x.length === inputSize) return;
+    throw new OstinatoError("OST_SHAPE", {
+      what: "a step wants one value per input feature",
+      expected: `${inputSize} values`,
+      got: String(x.length),
+      where: "step",
+      repair: "did the column list change after training?",
+    });
+  }
+
+  /** True once row b is in the blocks; else what stands in the place of its result. */
+  #tryPutIn(step: StepProgram, b: number, { x, state }: StepRow): true | OstinatoError | null {
+    try {
+      this.#wantWidth(x);
+      return this.#putIn(step, b, x, state) || null;
+    } catch (error) {
+      if (error instanceof OstinatoError) return error;
+      throw error;
+    }
+  }
+
+  /** False, and its x is not there, where a code is not finite. */
+  #putIn({ places: { parts } }: StepProgram, b: number, x: ArrayLike<number>, state: Float32Array): boolean {
+    const { floats } = this.#engine.memory;
+    const start = this.#start;
+    const { inputSize } = this.#layer;
+    const at = start + b * inputSize;
+    if (this.#embedding === null) floats.set(x, at);
+    else if (!this.#embedding.lookUp(x, floats.subarray(at, at + inputSize))) return false;
+    for (const part of parts) copy(state, part.at, floats, start + part.before + b * part.width, part.width);
+    return true;
+  }
+
+  #clearInput(b: number): void {
+    const { inputSize } = this.#layer;
+    const at = this.#start + b * inputSize;
+    this.#engine.memory.floats.fill(0, at, at + inputSize);
+  }
+
+  #takeState({ places: { parts } }: StepProgram, b: number, state: Float32Array): void {
+    const { floats } = this.#engine.memory;
+    const start = this.#start;
+    for (const part of parts) copy(floats, start + part.next + b * part.width, state, part.at, part.width);
+  }
+
+  #takeOutput({ places }: StepProgram, b: number): Float32Array {
+    const output = new Float32Array(this.#outputSize);
+    copy(this.#engine.memory.floats, this.#start + places.output + b * output.length, output, 0, output.length);
+    return output;
+  }
+
+  /** True after a run all of whose rows are finite. After false each row is asked: something between the arrays may not have been. */
+  #allFinite(): boolean {
+    return this.#engine.memory.ints[this.#finite / 4] !== 0;
+  }
+
+  #rowFinite({ places: { output, parts } }: StepProgram, b: number): boolean {
+    const { floats } = this.#engine.memory;
+    const start = this.#start;
+    const { inputSize } = this.#layer;
+    return (
+      finiteAt(floats, start + b * inputSize, inputSize) &&
+      finiteAt(floats, start + output + b * this.#outputSize, this.#outputSize) &&
+      parts.every(({ next, width }) => finiteAt(floats, start + next + b * width, width))
+    );
+  }
+
+  /** Leaves nothing behind that would make the next run look as if it were not finite. */
+  #clearIfNotFinite(): void {
+    if (!this.#allFinite()) this.#engine.memory.floats.fill(0, this.#start, this.#start + this.#places(this.#capacity).count);
+  }
+
+  /** Where the storage begins, in floats. */
+  get #start(): number {
+    return this.#storage.pointer / this.#engine.memory.bytesPerFloat;
+  }
+
+  /** The program for so many rows, with the weights as they are now. */
+  #programFor(rows: number): StepProgram {
     const { numLayers } = this.#layer;
     let moved = false;
     for (let k = 0; k < numLayers; k++) {
@@ -134,70 +263,97 @@ class RecurrentStepper implements Stepper {
       moved = true;
     }
     const packedHead = this.#head?.packed ?? NULL;
-    if (this.#program !== null && !moved && packedHead === this.#packedHead) return this.#program;
-    this.#packedHead = packedHead;
-    return this.#record();
-  }
-
-  #record(): Program {
-    const before = this.#program;
-    this.#program = null;
-    if (before !== null) {
-      programs.unregister(this);
-      before.free();
+    if (moved || packedHead !== this.#packedHead) {
+      this.#packedHead = packedHead;
+      this.#forgetPrograms();
     }
-    const program = this.#engine.record(() => this.#calls());
-    programs.register(this, program, this);
-    this.#program = program;
-    return program;
+    if (rows > this.#capacity) this.#reserve(rows);
+    let step = this.#programs.get(rows);
+    if (step === undefined) {
+      const { places, hidden } = this.#places(rows);
+      step = { program: this.#engine.record(() => this.#calls(rows, places, hidden)), places };
+      this.#programs.set(rows, step);
+    }
+    return step;
   }
 
-  #calls(): void {
+  #forgetPrograms(): void {
+    for (const { program } of this.#programs.values()) program.free();
+    this.#programs.clear();
+  }
+
+  /** Makes room for so many rows. */
+  #reserve(rows: number): void {
+    this.#forgetPrograms();
+    let capacity = 1;
+    while (capacity < rows) capacity *= 2;
+    const { memory } = this.#engine;
+    const { count } = this.#places(capacity);
+    this.#capacity = capacity;
+    this.#storage = allocate(memory, count * memory.bytesPerFloat + 4 * (capacity + 1), { persistent: true });
+    // The gaps between arrays are checked with them.
+    memory.floatsAt(this.#storage.pointer, count).fill(0);
+    this.#lengths = this.#storage.pointer + count * memory.bytesPerFloat;
+    this.#finite = this.#lengths + 4 * capacity;
+    memory.intsAt(this.#lengths, capacity + 1).fill(1);
+  }
+
+  /** Where the arrays of so many rows lie, and all their floats. */
+  #places(rows: number): { places: StepProgram["places"]; hidden: number; count: number } {
+    const { inputSize, hiddenSize, numLayers, stateSpec } = this.#layer;
+    let end = aligned(rows * inputSize);
+    const take = (width: number) => {
+      const place = end;
+      end += aligned(rows * width);
+      return place;
+    };
+    let at = 0;
+    const widths = Object.values(stateSpec);
+    const next = widths.map(take);
+    const output = take(this.#outputSize);
+    const parts = widths.map((width, p): StatePart => {
+      at += width;
+      return { at: at - width, width, next: next[p], before: take(width) };
+    });
+    const hidden = end;
+    return { places: { output, parts }, hidden, count: hidden + numLayers * aligned(rows * hiddenSize) };
+  }
+
+  #calls(rows: number, { output, parts }: StepProgram["places"], hidden: number): void {
     const { hiddenSize, numLayers } = this.#layer;
     const engine = this.#engine;
-    const { next, output, state, hidden } = this.#places;
     const at = (place: number) => this.#storage.pointer + place * engine.memory.bytesPerFloat;
-    const perLayer = this.#stateWidth / numLayers;
+    const perLayer = parts.length / numLayers;
     let input = at(0);
     for (let k = 0; k < numLayers; k++) {
       const args = this.#recorded[k];
-      const isLstm = args.cell === "lstm";
+      const [h, c] = parts.slice(k * perLayer, (k + 1) * perLayer);
       const isLast = k === numLayers - 1;
-      const made = isLast && this.#head === null ? at(output) : at(hidden + k * aligned(hiddenSize));
+      const made = isLast && this.#head === null ? at(output) : at(hidden + k * aligned(rows * hiddenSize));
       engine.recurrentForward({
         ...args,
-        batch: 1,
+        batch: rows,
         time: 1,
         reverse: false,
-        lengths: this.#length,
+        lengths: this.#lengths,
         x: input,
-        h0: at(state + k * perLayer),
-        c0: isLstm ? at(state + k * perLayer + hiddenSize) : NULL,
+        h0: at(h.before),
+        c0: c ? at(c.before) : NULL,
         output: made,
         outputStride: hiddenSize,
-        hN: at(next + k * perLayer),
-        cN: isLstm ? at(next + k * perLayer + hiddenSize) : NULL,
+        hN: at(h.next),
+        cN: c ? at(c.next) : NULL,
         gates: NULL,
         cells: NULL,
       });
       input = made;
     }
     if (this.#head !== null) {
-      const [rows, inputs, outputs] = [1, hiddenSize, this.#outputSize];
+      const [inputs, outputs] = [hiddenSize, this.#outputSize];
       const bias = this.#head.bias?.pointer ?? NULL;
       engine.linearForward({ rows, inputs, outputs, x: input, packed: this.#packedHead, bias, y: at(output) });
     }
-    engine.allFinite(output + this.#outputSize, at(0), this.#finite);
-  }
-
-  #takeViews(): void {
-    const { memory } = this.#engine;
-    const view = (place: number, count: number) => memory.floatsAt(this.#storage.pointer + place * memory.bytesPerFloat, count);
-    this.#floats = memory.floats;
-    this.#x = view(0, this.#layer.inputSize);
-    this.#state = view(this.#places.state, this.#stateWidth);
-    this.#next = view(this.#places.next, this.#stateWidth);
-    this.#output = view(this.#places.output, this.#outputSize);
+    engine.allFinite(output + rows * this.#outputSize, at(0), this.#finite);
   }
 }
 
@@ -218,13 +374,34 @@ class ForwardStepper implements Stepper {
       return output;
     });
   }
+
+  stepMany(rows: readonly StepRow[]): (SteppedRow | OstinatoError | null)[] {
+    return rows.map(({ x, state: before }) => {
+      const state = before.slice();
+      try {
+        const output = this.step(x, state);
+        return output && { output, state };
+      } catch (error) {
+        if (error instanceof OstinatoError) return error;
+        throw error;
+      }
+    });
+  }
 }
 
 function aligned(count: number): number {
   return Math.ceil(count / ALIGNMENT) * ALIGNMENT;
 }
 
+function copy(from: FloatArray, fromAt: number, to: FloatArray, toAt: number, count: number): void {
+  for (let i = 0; i < count; i++) to[toAt + i] = from[fromAt + i];
+}
+
 function allFinite(values: Float32Array): boolean {
-  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return false;
+  return finiteAt(values, 0, values.length);
+}
+
+function finiteAt(values: FloatArray, at: number, count: number): boolean {
+  for (let i = at; i < at + count; i++) if (!Number.isFinite(values[i])) return false;
   return true;
 }

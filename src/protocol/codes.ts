@@ -1,9 +1,10 @@
 /**
- * @file Errors on the wire: the HTTP status of every code, and the one body that every refusal has.
+ * @file Errors on the wire: the HTTP status of every code, and the one body that every refusal has, whatever the protocol.
  *
- * A refused step was never applied: the session's state is the one before it, bit for bit, so a client may repair the record and send it
- * again. A status of 400 or above therefore says that nothing was applied. Of a request with several records those before the refused one
- * were applied: its answer is 200 and holds their predictions, their count, and the error with the refused record's index.
+ * A refused step was not applied: the session's state is the one before it, bit for bit, so a client may repair the record and send it
+ * again. Each refusal says so in `applied`: "no", or "unknown" where the store broke down in the middle of a commit. Of a request with
+ * several records those before the refused one were applied: its answer is 200 and holds their predictions, their count, and the error with
+ * the refused record's index.
  */
 import { type ErrorCode, type ErrorDetail, OstinatoError } from "../core/errors.js";
 
@@ -52,12 +53,30 @@ export interface ErrorFacts extends ErrorDetail {
   message: string;
 }
 
+/** Whether anything of a request changed the session. */
+export type Applied = "yes" | "no" | "unknown";
+
 /** What a refused request answers with. */
 export interface ErrorBody {
   error: ErrorFacts & {
-    /** Whether anything of the request changed the session: never. */
-    applied: false;
+    /** "unknown" only where the store would not say whether it wrote: send the request again with its seq, or look at the session. */
+    applied: Applied;
+    /** Where numbers are the matter: the one to go on from. */
+    expectedSeq?: number;
   };
+}
+
+/** An error of a session's operation, with what became of the session. */
+export class SessionError extends OstinatoError {
+  readonly applied: Applied;
+  readonly expectedSeq: number | null;
+
+  constructor(facts: ErrorFacts, { applied = "no", expectedSeq = null }: { applied?: Applied; expectedSeq?: number | null } = {}) {
+    const { code, what, expected, got, where, repair } = facts;
+    super(code, { what, expected, got, where, repair });
+    this.applied = applied;
+    this.expectedSeq = expectedSeq;
+  }
 }
 
 /** The facts of an error for the wire: never a stack, never the text of an error that is not ours. */
@@ -72,7 +91,8 @@ export function errorFacts(error: unknown): ErrorFacts {
   return { code: known.code, message: known.message, ...known.detail };
 }
 
-/** The body of a refusal that changed nothing. */
+/** The body of a refusal. */
 export function errorBody(error: unknown): ErrorBody {
-  return { error: { ...errorFacts(error), applied: false } };
+  const { applied = "no", expectedSeq } = error instanceof SessionError ? error : {};
+  return { error: { ...errorFacts(error), applied, ...(typeof expectedSeq === "number" ? { expectedSeq } : {}) } };
 }

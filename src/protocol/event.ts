@@ -26,6 +26,10 @@ export interface WirePrediction {
 /** The answer to a request of one step or several. */
 export interface StepAnswer {
   session: string;
+  /** Which of its states: it changes when the session begins afresh by a request. */
+  incarnation: number;
+  /** Hash of the model version. */
+  version: string;
   /** Number of the last record applied. */
   seq: number;
   /** Age of the state: records since the initial one. */
@@ -35,6 +39,8 @@ export interface StepAnswer {
   predictions: WirePrediction[];
   /** True where this is the stored answer to a request repeated with its `seq`: nothing was applied again. */
   repeated?: boolean;
+  /** Rules of the model file, or a swap of models, by which the state began afresh within this request. */
+  resets?: { seq: number; reason: string }[];
   /** Why the record after the last applied one was refused. `index`: its place in the request, from 0; it and those after it were not applied. */
   error?: ErrorFacts & { index: number };
 }
@@ -43,6 +49,13 @@ export interface StepAnswer {
 export interface SessionFacts {
   session: string;
   model: string;
+  /** Hash of the model version it is pinned to. */
+  version: string;
+  status: "active" | "quarantined";
+  incarnation: number;
+  /** What an acknowledged step outlives. */
+  durability: "none" | "interval" | "process" | "durable";
+  attributes: Readonly<Record<string, string>>;
   /** A fingerprint of the owner key, the same for all sessions of one owner. */
   owner: string;
   seq: number;
@@ -51,6 +64,8 @@ export interface SessionFacts {
   /** Wall-clock time of creation, ISO 8601. */
   createdAt: string;
   ageSeconds: number;
+  /** Since the state began afresh. */
+  stateAgeSeconds: number;
   idleSeconds: number;
 }
 
@@ -62,7 +77,10 @@ export interface SessionView extends SessionFacts {
 /** Facts of a loaded model. */
 export interface ModelFacts {
   name: string;
-  hash: string;
+  /** Of the present version: new sessions begin on it. */
+  version: string;
+  /** Older ones that sessions are still pinned to. */
+  otherVersions: readonly string[];
   task: "forecast" | "classify" | "tag";
   streaming: "carried" | "windowed";
   windowLength: number;
@@ -72,6 +90,14 @@ export interface ModelFacts {
   targets: readonly string[];
   horizon: number;
   features: readonly string[];
+  /** Columns of texts: they can be sent in records only, not as rows of numbers. */
+  textColumns: readonly string[];
+  /** Numbers of one prediction. */
+  outputSize: number;
+  /** Rules by which a session begins afresh by itself. */
+  resets: { timeGapMs: number | null; marker: { column: string; value: string } | null; changed: readonly string[]; maxSteps: number | null };
+  /** Whether it was checked that a session's results do not depend on what is computed beside it. */
+  batchInvariant: boolean;
   /** The compute engine, in words, where the server was told. */
   engine: string | null;
 }
@@ -102,7 +128,9 @@ export interface StepEvent {
 
 /** A change of the session other than a step. `ended`, `expired` and `closing` are the last event of their stream. */
 export interface LifecycleEvent {
-  kind: "open" | "reset" | "restored" | "ended" | "expired" | "closing";
+  kind: "open" | "created" | "reset" | "restored" | "quarantined" | "version_changed" | "lost" | "gap" | "ended" | "expired" | "closing";
+  /** Of a reset: who or what wanted it. */
+  reason?: string;
   session: string;
   seq: number;
   steps: number;

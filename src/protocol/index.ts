@@ -1,4 +1,4 @@
-export { type ErrorBody, type ErrorFacts, errorBody, errorFacts, HTTP_STATUS, httpStatus } from "./codes.js";
+export { type Applied, type ErrorBody, type ErrorFacts, errorBody, errorFacts, HTTP_STATUS, httpStatus, SessionError } from "./codes.js";
 export type {
   LifecycleEvent,
   ModelFacts,

@@ -1,12 +1,18 @@
 /** @file The seam between those who ask and the one who computes: in this thread (`SessionEngine`), or in a worker (`WorkerEngine`). */
-import type { Operation, Outcome } from "./operation.js";
+
+import type { StreamModel } from "../model/stream.js";
+import type { StepCounts } from "../monitor/index.js";
+import type { Operation, Outcome, Predictions, StepInput } from "./operation.js";
 
 /** How live sessions follow when a name is given another version. `pin`: they stay; `reset`: they begin afresh on the new one at their next
  * step; `carry`: they take their state along, which needs the same state schema. */
 export type SwapPolicy = "pin" | "reset" | "carry";
 
-/** Where a model comes from: the bytes of a model file, or the built-in probe. */
-export type ModelSource = { bytes: Uint8Array; weights?: "float32" | "bfloat16" | "int8" } | { probe: true };
+/** Where a model comes from: the bytes of a model file, the built-in probe, or an object of this process, which no other thread can run. */
+export type ModelSource =
+  | { bytes: Uint8Array; weights?: "float32" | "bfloat16" | "int8" }
+  | { probe: true }
+  | { model: StreamModel };
 
 /** Facts of a loaded version: everything that protocols need to read inputs and to name outputs, and no weights. */
 export interface ModelVersion {
@@ -30,7 +36,12 @@ export interface ModelVersion {
   stateSize: number;
   bytes: number;
   /** Rules of the model file by which its sessions begin afresh. */
-  resets: { timeGapMs: number | null; marker: { column: string; value: string } | null; changed: readonly string[]; maxSteps: number | null };
+  resets: {
+    timeGapMs: number | null;
+    marker: { column: string; value: string } | null;
+    changed: readonly string[];
+    maxSteps: number | null;
+  };
   /** Whether results were checked not to depend on the batch. */
   batchInvariant: boolean;
   /** The reference profile, as the model file has it; null without one. */
@@ -61,8 +72,12 @@ export interface Engine {
   /** Keys of live sessions that begin with a prefix, in order. */
   list(options: { prefix: string; after?: string; limit: number }): Promise<string[]>;
   status(): Promise<EngineStatus>;
-  /** Counts of what models saw, since the last call; see `statistics.ts`. */
-  statistics(): Promise<unknown>;
+  /** Whether the store can be written at present; it is tried where nothing was written lately. */
+  healthy(): Promise<boolean>;
+  /** What a version gives for records alone, from a fresh state, one at a time: touches no session. @throws what a record is refused for. */
+  replay(version: string, input: StepInput): Promise<Predictions>;
+  /** By version, what it saw and said since the last call. */
+  statistics(): Promise<Record<string, StepCounts>>;
   /** Writes what is not written yet, and expires and hibernates what is due. Called a few times a second. @returns changes of lives. */
   tend(): Promise<Outcome[]>;
   /** Writes everything, marks the end as clean, and closes the store. */

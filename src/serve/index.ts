@@ -1,9 +1,16 @@
+export type { AuthConfig } from "./auth.js";
+export type { Engine, EngineStatus, ModelSource, ModelVersion, SwapPolicy } from "./engine.js";
+export type { LimitConfiguration } from "./limits.js";
+export { ModelRegistry } from "./model-registry.js";
+export type { Observer } from "./observer.js";
+export type { Durability, LifecycleChange, Outcome, SessionStatus } from "./operation.js";
 export { type Owner, ownerOf } from "./owner.js";
-export { createServer, type Server, type ServerOptions } from "./server.js";
-export {
-  type LifecycleKind,
-  type SessionObserver,
-  SessionStore,
-  type SessionStoreOptions,
-  type StepOutcome,
-} from "./session.js";
+export { type Principal, SCOPES, type Scope } from "./principal.js";
+export { Scheduler, type SchedulerOptions } from "./scheduler.js";
+export { createServer, type ServedSource, type Server, type ServerOptions } from "./server.js";
+export { SessionEngine, type SessionEngineOptions } from "./session-engine.js";
+export type { Sessions } from "./sessions.js";
+export { LmdbStore, type LmdbStoreOptions } from "./store-lmdb.js";
+export { MemoryStore } from "./store-memory.js";
+export type { TlsConfig } from "./tls.js";
+export { WorkerEngine, type WorkerEngineOptions } from "./worker-engine.js";

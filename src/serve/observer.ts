@@ -43,7 +43,10 @@ export interface Observer {
   /** The leak sentinel compared a live answer with an isolated replay. */
   probe?(result: "ok" | "mismatch", detail?: string): void;
   /** A model was loaded, unloaded or swapped. */
-  model?(change: "loaded" | "unloaded" | "swapped", facts: { name: string; version: string; policy?: string; actor: string }): void;
+  model?(
+    change: "loaded" | "unloaded" | "swapped",
+    facts: { name: string; version: string; policy?: string; actor: string },
+  ): void;
   store?(facts: { kind: "error" | "conflict" | "recovered"; detail?: string; seconds?: number; sessions?: number }): void;
   /** A fault of the program: the one who asked hears only that there was one. */
   fault?(error: unknown, where: string): void;

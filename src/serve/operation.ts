@@ -5,7 +5,9 @@
  * stored answer and its lifecycle change are one write of one commit.
  */
 import type { RawRecord } from "../model/stream.js";
-import type { ErrorFacts } from "../protocol/codes.js";
+import type { Applied, ErrorFacts } from "../protocol/codes.js";
+
+export type { Applied };
 
 /**
  * What an acknowledged step outlives, from the least to the most:
@@ -13,9 +15,6 @@ import type { ErrorFacts } from "../protocol/codes.js";
  */
 export const DURABILITIES = ["none", "interval", "process", "durable"] as const;
 export type Durability = (typeof DURABILITIES)[number];
-
-/** Whether anything of the request changed the session. */
-export type Applied = "yes" | "no" | "unknown";
 
 /** Why a state began afresh. */
 export type ResetReason =
@@ -59,6 +58,10 @@ interface OnSession {
   incarnation?: number;
   /** Answer with the hidden vector too: somebody watches. */
   watched?: boolean;
+  /** Unique to this operation, from 1: one that is sent again because its answer was lost is recognised by it and not applied twice. */
+  operationId?: number;
+  /** Sent again: its answer was lost. */
+  retried?: boolean;
   /** Only for sessions of this creator; others answer as absent ones do. */
   creator?: string;
 }

@@ -3,30 +3,122 @@
  *
  * Unknown keys are refused with the nearest known one, so that a misspelt `seq` never turns a safe retry into a second step.
  */
+import { StringDecoder } from "node:string_decoder";
 import { nearest, OstinatoError } from "../core/errors.js";
 import type { RawRecord } from "../model/stream.js";
-
-export interface CreateRequest {
-  id?: string;
-  snapshot?: Uint8Array;
-}
+import type { ModelVersion } from "./engine.js";
+import type { StepInput } from "./operation.js";
+import { numberId, textId } from "./session-key.js";
+import type { CreateOptions } from "./sessions.js";
 
 export interface StepsRequest {
-  records: RawRecord[];
+  input: StepInput;
   seq?: number;
+  incarnation?: number;
+  end?: boolean;
 }
 
-/** The key of `Authorization: Bearer KEY`, or undefined. */
-export function bearerKey(header: string | undefined): string | undefined {
-  return header === undefined ? undefined : /^Bearer +(\S+) *$/i.exec(header)?.[1];
-}
+const MAX_LINE_BYTES = 1_048_576;
+const MAX_LIST = 1000;
 
-export function parseCreate(body: unknown): CreateRequest {
-  const { id, snapshot } = object(body ?? {}, ["id", "snapshot"]);
-  if (id !== undefined && typeof id !== "string") {
-    throw refusal("id", "a string", id, "quote it: numbers above 2^53 do not survive JSON");
+export function parseCreate(body: unknown): CreateOptions {
+  const given = object(body ?? {}, ["id", "snapshot", "durability", "ttlSeconds", "attributes"]);
+  const { id, snapshot, durability, ttlSeconds, attributes } = given;
+  if (durability !== undefined && typeof durability !== "string") throw refusal("durability", "a string", durability);
+  if (ttlSeconds !== undefined && typeof ttlSeconds !== "number") throw refusal("ttlSeconds", "a number", ttlSeconds);
+  if (
+    attributes !== undefined &&
+    !(isObject(attributes) && Object.values(attributes).every((value) => typeof value === "string"))
+  ) {
+    throw refusal("attributes", "an object of strings", attributes);
   }
-  return { id, snapshot: snapshot === undefined ? undefined : base64(snapshot) };
+  return {
+    id: id === undefined ? undefined : parseId(id),
+    durability,
+    ttlSeconds,
+    attributes: attributes as Record<string, string> | undefined,
+    snapshot: snapshot === undefined ? undefined : base64(snapshot),
+  };
+}
+
+/** A text, or `{ "number": "18446744073709551615" }`: a JSON number above 2^53 would be another one by the time it is read. */
+function parseId(id: unknown) {
+  if (typeof id === "string") return textId(id);
+  if (isObject(id) && typeof id.number === "string" && Object.keys(id).length === 1) return numberId(id.number);
+  throw refusal("id", 'a string, or { "number": "digits" }', id, "quote it: numbers above 2^53 do not survive JSON");
+}
+
+export function parseIncarnation(body: unknown): { incarnation?: number } {
+  if (body === undefined || body === null) return {};
+  const { incarnation } = isObject(body) ? body : object(body, ["incarnation"]);
+  if (incarnation === undefined) return {};
+  const value = Number(incarnation);
+  if (!(Number.isSafeInteger(value) && value >= 1)) throw refusal("incarnation", "an integer from 1", incarnation);
+  return { incarnation: value };
+}
+
+/** Where a list goes on, and how many it may hold. */
+export function parseCursor({ after, limit = "100" }: Record<string, string | undefined>): { after?: string; limit: number } {
+  const count = Number(limit);
+  if (!(Number.isInteger(count) && count >= 1 && count <= MAX_LIST)) throw refusal("limit", `1 .. ${MAX_LIST}`, limit);
+  return { after, limit: count };
+}
+
+/** The number of a step by its field, or by the header that says the same. */
+export function wantSeq(seq: number | undefined, header: string | string[] | undefined): number | undefined {
+  if (seq !== undefined || header === undefined) {
+    if (seq === undefined || (Number.isSafeInteger(seq) && seq >= 1)) return seq;
+    throw refusal("seq", "an integer from 1", seq);
+  }
+  const value = Number(String(header).replace(/^"(.*)"$/, "$1"));
+  if (Number.isSafeInteger(value) && value >= 1) return value;
+  throw refusal("header Idempotency-Key", 'the number of the first record, as "7"', String(header).slice(0, 80));
+}
+
+/** Records of NDJSON, so many at a time. @throws OST_REQUEST for a line that is no record, behind the records before it. */
+export async function* recordLines(source: AsyncIterable<Uint8Array>, most: number): AsyncGenerator<RawRecord[]> {
+  const decoder = new StringDecoder("utf8");
+  let rest = "";
+  let line = 0;
+  let records: RawRecord[] = [];
+  const take = (text: string) => {
+    line++;
+    if (text.trim() !== "") records.push(parseLine(text, line));
+  };
+  for await (const chunk of source) {
+    rest += decoder.write(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength));
+    const lines = rest.split("\n");
+    rest = lines.pop() as string;
+    if (rest.length > MAX_LINE_BYTES) throw refusal(`line ${line + lines.length + 1}`, "at most 1 MiB", "a longer line");
+    for (const text of lines) {
+      try {
+        take(text);
+      } catch (error) {
+        if (records.length > 0) yield records;
+        throw error;
+      }
+      if (records.length < most) continue;
+      yield records;
+      records = [];
+    }
+    if (records.length > 0) {
+      yield records;
+      records = [];
+    }
+  }
+  rest += decoder.end();
+  if (rest !== "") take(rest);
+  if (records.length > 0) yield records;
+}
+
+function parseLine(text: string, line: number): RawRecord {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw refusal(`line ${line}`, "one JSON object", "something else", undefined, "OST_RECORD");
+  }
+  return parseRecord(value, `line ${line}`);
 }
 
 export function parseRestore(body: unknown): { snapshot: Uint8Array } {
@@ -34,24 +126,59 @@ export function parseRestore(body: unknown): { snapshot: Uint8Array } {
   return { snapshot: base64(snapshot) };
 }
 
-export function parseSteps(body: unknown): StepsRequest {
-  const { record, records, seq } = object(body, ["record", "records", "seq"]);
-  if ((record === undefined) === (records === undefined)) {
+/** @param model names the columns of `rows`. */
+export function parseSteps(body: unknown, { columns }: ModelVersion): StepsRequest {
+  const { record, records, rows, seq, incarnation, end } = object(body, [
+    "record",
+    "records",
+    "rows",
+    "seq",
+    "incarnation",
+    "end",
+  ]);
+  const given = [record, records, rows].filter((each) => each !== undefined).length;
+  if (given !== 1) {
     throw new OstinatoError("OST_REQUEST", {
       what: "a step needs its record",
-      expected: "either record or records",
-      got: record === undefined ? "neither" : "both",
+      expected: "either record, records or rows",
+      got: given === 0 ? "none of them" : "several",
       where: "body",
       repair: '{ "record": { "column": 1.5 } }',
     });
   }
   if (records !== undefined && !Array.isArray(records)) throw refusal("records", "an array of records", records);
+  if (rows !== undefined && !Array.isArray(rows)) throw refusal("rows", "an array of arrays of numbers", rows);
   if (seq !== undefined && !(Number.isSafeInteger(seq) && (seq as number) >= 1)) throw refusal("seq", "an integer from 1", seq);
-  const list =
-    records === undefined
-      ? [parseRecord(record, "record")]
-      : (records as unknown[]).map((each, i) => parseRecord(each, `records[${i}]`));
-  return { records: list, seq: seq as number | undefined };
+  if (end !== undefined && typeof end !== "boolean") throw refusal("end", "true or false", end);
+  return { input: inputOf(), seq: seq as number | undefined, ...parseIncarnation({ incarnation }), end };
+
+  function inputOf(): StepInput {
+    if (rows !== undefined) return { rows: numbersOf(rows as unknown[], columns), count: (rows as unknown[]).length };
+    if (records === undefined) return { records: [parseRecord(record, "record")] };
+    return { records: (records as unknown[]).map((each, i) => parseRecord(each, `records[${i}]`)) };
+  }
+}
+
+/** Rows of numbers in the order of the columns, one after another; null is a missing value. */
+function numbersOf(rows: readonly unknown[], columns: readonly string[]): Float64Array {
+  const numbers = new Float64Array(rows.length * columns.length);
+  rows.forEach((row, i) => {
+    if (!Array.isArray(row) || row.length !== columns.length) {
+      const got = Array.isArray(row) ? `${row.length} values` : kind(row);
+      throw new OstinatoError("OST_RECORD", {
+        what: "a row of another width",
+        expected: `${columns.length} numbers: ${columns.join(", ").slice(0, 200)}`,
+        got,
+        where: `rows[${i}]`,
+      });
+    }
+    row.forEach((cell, c) => {
+      if (cell !== null && !(typeof cell === "number" && Number.isFinite(cell)))
+        throw refusal(`rows[${i}]: column "${columns[c]}"`, "a number or null", cell, undefined, "OST_RECORD");
+      numbers[i * columns.length + c] = cell ?? Number.NaN;
+    });
+  });
+  return numbers;
 }
 
 /** A copy without a prototype, so that a column named "toString" is missing where it is missing. */
@@ -95,7 +222,7 @@ function base64(value: unknown): Uint8Array {
     expected: "the text of the field snapshot, whole and unchanged",
     got: typeof value === "string" ? `${value.length} characters` : kind(value),
     where: "snapshot",
-    repair: "take it from GET /v1/sessions/SESSION/snapshot",
+    repair: "take it from GET /v1/models/MODEL/sessions/SESSION/snapshot",
   });
 }
 

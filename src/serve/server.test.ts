@@ -86,7 +86,7 @@ describe("the session's life over HTTP", () => {
   it("lists its models", async () => {
     const { body } = await client(url, "")("GET", "/v1/models");
     expect(body.models).toMatchObject([
-      { name: "probe", hash: probe.hash, task: "tag", columns: ["value"], engine: "probe engine" },
+      { name: "probe", hash: probe.hash, task: "forecast", columns: ["value"], engine: "probe engine" },
     ]);
     expect((await call("GET", "/v1/models/probe")).body).toEqual(body.models[0]);
     expect(await call("GET", "/v1/models/nosuch")).toMatchObject({

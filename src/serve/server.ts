@@ -1,43 +1,90 @@
 /**
- * @file The session server over HTTP: models, sessions, steps, events, health, metrics, and the page.
+ * @file The session server: engine, scheduler, models and protocols, put together.
  *
- *     GET    /v1/models                    GET    /v1/models/{m}
- *     POST   /v1/models/{m}/sessions       { id?, snapshot? }            201, opens a session
- *     POST   /v1/sessions/{s}/steps        { record | records, seq? }    the predictions; 200 where one record was applied
- *     GET    /v1/sessions/{s}              facts and hidden vector
- *     POST   /v1/sessions/{s}/reset        DELETE /v1/sessions/{s}
- *     GET    /v1/sessions/{s}/snapshot     POST   /v1/sessions/{s}/restore { snapshot }
- *     GET    /v1/sessions/{s}/events       server-sent events, one per step
- *     GET    /livez /readyz /metrics /
+ *     HTTP port    /v1 native REST, NDJSON and server-sent events      /v1/stream WebSocket `ostinato.v1`      /v2 Open Inference Protocol
+ *                  /livez /readyz /startupz /metrics /v1/openapi.json and the page
+ *     gRPC port    inference.GRPCInferenceService
+ *     admin        /admin: models, sessions, drain; on a port or a Unix socket of its own
  *
- * Every request about a session carries `Authorization: Bearer OWNER_KEY`. There are no accounts: a key is the owner, whoever holds it
- * reaches the sessions opened with it and no others, and a foreign session answers as an absent one does. A seq makes a step safe to
- * retry. A status of 400 or above says that the request changed nothing. Without `allowPublic` the server listens on a loopback address only, and answers only requests that name one of its own hosts,
- * so that a page of another site cannot reach it through a name that resolves to this machine.
+ * By default it listens on the loopback address only, and every bearer key is a tenant of its own. It refuses an address that others reach
+ * unless it has TLS and knows its callers.
  */
-import Fastify, { type FastifyInstance, type FastifyReply, type FastifyServerOptions, LogController } from "fastify";
-import { type ErrorCode, OstinatoError } from "../core/errors.js";
+import { randomBytes } from "node:crypto";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import type { FastifyInstance, FastifyRequest } from "fastify";
+import { OstinatoError } from "../core/errors.js";
+import type { WeightType } from "../kernels/index.js";
 import type { StreamModel } from "../model/stream.js";
-import { errorBody, httpStatus } from "../protocol/codes.js";
-import type { ModelFacts, SnapshotAnswer } from "../protocol/event.js";
-import { EventStream } from "./event-stream.js";
+import { serveAdmin } from "./admin.js";
+import { AuditLog, auditObserver } from "./audit-log.js";
+import { type AuthConfig, createAuthenticator, isGuarded } from "./auth.js";
+import type { Engine, ModelSource } from "./engine.js";
+import { createHttp, listen } from "./http.js";
+import { type LimitConfiguration, TenantLimits } from "./limits.js";
+import { type LogChoice, ServerLog } from "./log.js";
 import { ServerMetrics } from "./metrics.js";
-import { ownerOf } from "./owner.js";
-import { bearerKey, parseCreate, parseRestore, parseSteps } from "./request.js";
-import { SessionStore, type SessionStoreOptions, unknownModel } from "./session.js";
+import { ModelRegistry } from "./model-registry.js";
+import { openVersion } from "./model-version.js";
+import { type Observer, observeAll } from "./observer.js";
+import { createGrpcServer, type GrpcServer } from "./oip-grpc.js";
+import { oipHttp } from "./oip-http.js";
+import { InferenceStatistics } from "./oip-statistics.js";
+import type { Durability } from "./operation.js";
+import type { Principal } from "./principal.js";
+import { type RestOptions, serveRest } from "./rest.js";
+import { Scheduler, type SchedulerOptions } from "./scheduler.js";
+import { isSealed, SnapshotSeal } from "./sealed-snapshot.js";
+import { Sentinel, type SentinelOptions } from "./sentinel.js";
+import { SessionEngine, type SessionEngineOptions } from "./session-engine.js";
+import { type SnapshotSeal as Seal, SessionService, type SessionServiceOptions } from "./session-service.js";
+import type { Sessions } from "./sessions.js";
+import { LmdbStore } from "./store-lmdb.js";
+import { MemoryStore } from "./store-memory.js";
 import { readStudioFile, STUDIO_FILES, STUDIO_HEADERS } from "./studio.js";
+import { checkBind, peerOf, type TlsConfig, tlsOptions } from "./tls.js";
+import { attachWebSocket, type WebSocketLimits } from "./websocket.js";
+import { WorkerEngine } from "./worker-engine.js";
 
-export interface ServerOptions extends Omit<SessionStoreOptions, "observer" | "models" | "now"> {
-  /** Models by the name they are served under. */
-  models: ReadonlyMap<string, StreamModel>;
-  /** Default 127.0.0.1. An address that is not loopback needs `allowPublic`. */
+/** A model file's bytes, the built-in probe, or a model of this process. */
+export type ServedSource = Uint8Array | { bytes: Uint8Array; weights?: WeightType } | "probe" | StreamModel;
+
+export interface ServerOptions {
+  /** Models by the name they are served under. One that is an object of this process makes the engine run in this thread. */
+  models: ReadonlyMap<string, ServedSource>;
+  /** Folder of everything that outlives a restart: sessions, pinned models, the audit log, the key of snapshots. Default null: nothing does. */
+  data?: string | null;
+  /** What an acknowledged step outlives, at most and by default. Default "durable" with a data folder; without one it is "none". */
+  durability?: Durability;
+  /** Default 127.0.0.1. */
   host?: string;
   /** Default 8787; 0 takes a free one. */
   port?: number;
-  /** Listen beyond this machine. The server speaks plain HTTP: put TLS in front of it. Default false. */
-  allowPublic?: boolean;
-  /** Names a request's Host may hold beside the loopback ones, for a proxy on this machine. Not checked with `allowPublic`. */
+  /** Port of gRPC on the same address; default null: none. */
+  grpcPort?: number | null;
+  /** Port on the loopback address, or path of a Unix socket, of the admin interface; default null: none. */
+  admin?: number | string | null;
+  auth?: AuthConfig;
+  tls?: TlsConfig | null;
+  /** Listen beyond this machine without TLS or without known callers. Default false. */
+  insecure?: boolean;
+  /** Names a request's Host may hold beside the loopback ones, for a proxy on this machine; not checked on a public address. */
   allowedHosts?: readonly string[];
+  /** Origins of pages that may open a WebSocket beside those of this machine. */
+  allowedOrigins?: readonly string[];
+  /** Rates and live sessions by tenant. */
+  limits?: LimitConfiguration;
+  sessions?: Partial<
+    Pick<
+      SessionServiceOptions,
+      "ttlMs" | "maxSessions" | "maxTenantSessions" | "maxRecords" | "chunkRecords" | "maxReaders" | "deadlineMs" | "creatorOnly"
+    >
+  >;
+  engine?: Omit<SessionEngineOptions, "store" | "now">;
+  scheduler?: Pick<SchedulerOptions, "maxBatch" | "depth" | "maxWaitingPerSession" | "maxTenantBytes" | "maxBytes" | "gapHoldMs">;
+  webSocket?: Partial<WebSocketLimits>;
+  /** The leak sentinel; false for none. Default on. */
+  sentinel?: SentinelOptions | false;
   /** Default 8 MiB. */
   maxBodyBytes?: number;
   /** Readers of events in all. Default 256. */
@@ -46,360 +93,388 @@ export interface ServerOptions extends Omit<SessionStoreOptions, "observer" | "m
   maxReaderBufferBytes?: number;
   /** Time for requests in flight when the server closes. Default 10 s. */
   drainMs?: number;
+  /** Of this build, for metrics and `/v2`. Default "unknown". */
+  version?: string;
   /** The compute engine in words, for the page and `/v1/models`. */
-  engine?: string;
+  engineName?: string;
   /** Folder of the built page; default the one beside the compiled server. */
   studioFolder?: string;
-  /**
-   * As Fastify's option. Faults of the program are logged, the ones a client is answered 500 for; requests are not. Default one line of JSON
-   * on standard error for each; false for none.
-   */
-  logger?: FastifyServerOptions["logger"];
+  /** A pino logger, its options, or false for none. Default: JSON lines on standard error, faults and lives of sessions. */
+  logger?: LogChoice;
+  /** Hears of everything beside metrics, log and audit log. */
+  observer?: Observer;
 }
 
 export interface Server {
-  readonly sessions: SessionStore;
-  /** Starts to listen. @returns the URL. @throws OST_PORT if the port cannot be had. */
-  listen(): Promise<string>;
-  /** Takes no new requests, finishes those in flight, and closes. Safe to call twice. */
+  readonly sessions: Sessions;
+  readonly models: ModelRegistry;
+  readonly engine: Engine;
+  readonly metrics: ServerMetrics;
+  /** Starts to listen. @returns the URLs. @throws OST_PORT if a port cannot be had. */
+  listen(): Promise<{ http: string; grpc: string | null; admin: string | null }>;
+  /** Takes no new requests, finishes those in flight, writes everything, and closes. Safe to call twice. */
   close(): Promise<void>;
 }
 
-const HEARTBEAT_MS = 15_000;
-const REQUEST_TIMEOUT_MS = 30_000;
-const HEADERS_TIMEOUT_MS = 10_000;
-const MAX_HEADER_BYTES = 16_384;
-/** An id of 256 bytes, each written as %XX. */
-const MAX_PARAMETER_LENGTH = 768;
-const RETRY_AFTER_SECONDS = "1";
+const TEND_MS = 250;
+const WATCH_LOOP_MS = 500;
+const LOOP_STALL_MS = 5000;
 
 /**
- * Makes a server; `listen` starts it.
+ * Opens the store and the models; `listen` starts it.
  *
- * @throws OST_USAGE a host that is not loopback without `allowPublic`; OST_RANGE a port outside 0..65535.
+ * @throws OST_USAGE an address that others reach without TLS or known callers; OST_RANGE a port outside 0..65535; OST_STORE; OST_MODEL_FILE;
+ * OST_CONFIG.
  */
-export function createServer(options: ServerOptions): Server {
-  const { models, host = "127.0.0.1", port = 8787, allowPublic = false, drainMs = 10_000 } = options;
-  if (!allowPublic && !isLoopback(host)) {
+export async function createServer(options: ServerOptions): Promise<Server> {
+  const { models, host = "127.0.0.1", port = 8787, data = null, drainMs = 10_000, auth: authConfig = {} } = options;
+  const tls = options.tls ?? null;
+  checkPort(port);
+  if (typeof options.grpcPort === "number") checkPort(options.grpcPort);
+  checkBind({ host, auth: authConfig, tls: tls !== null, insecure: options.insecure });
+  const durability = options.durability ?? (data === null ? "none" : "durable");
+  if (data === null && durability !== "none") {
     throw new OstinatoError("OST_USAGE", {
-      what: "the server would be reachable from other machines",
-      expected: "a loopback address, such as 127.0.0.1",
-      got: host,
-      where: "host",
-      repair: "keep 127.0.0.1 behind a proxy with TLS, or allow it explicitly",
+      what: "sessions cannot outlive anything without a data folder",
+      expected: "durability none, or a data folder",
+      got: durability,
+      where: "durability",
+      repair: "give a data folder: --data FOLDER",
     });
   }
-  if (!Number.isInteger(port) || port < 0 || port > 65535) {
-    throw new OstinatoError("OST_RANGE", { what: "no such port", expected: "0 .. 65535", got: String(port), where: "port" });
-  }
+  if (data !== null) mkdirSync(data, { recursive: true, mode: 0o700 });
+
   const metrics = new ServerMetrics();
-  const app = Fastify({
-    logger: options.logger ?? { level: "error", stream: process.stderr },
-    logController: new LogController({ disableRequestLogging: true }),
-    bodyLimit: options.maxBodyBytes ?? 8 * 1024 * 1024,
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    return503OnClosing: false,
-    exposeHeadRoutes: false,
-    forceCloseConnections: "idle",
-    http: { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: 5000 },
-    routerOptions: { maxParamLength: MAX_PARAMETER_LENGTH },
-    frameworkErrors: (error, _request, reply) => {
-      answerError(reply as unknown as FastifyReply, error, metrics);
-    },
+  const log = new ServerLog(options.logger);
+  const audit = data === null ? null : await AuditLog.open(join(data, "audit.jsonl"));
+  const observer = observeAll([
+    metrics.observer,
+    log.observer,
+    ...(audit ? [auditObserver(audit)] : []),
+    ...(options.observer ? [options.observer] : []),
+  ]);
+  const authenticator = createAuthenticator(authConfig, { observer });
+  const guarded = isGuarded(authConfig);
+
+  const inThread = [...models.values()].some((source) => typeof source === "object" && "advance" in source);
+  const engine = await openEngine(options, { data, durability, inThread, observer });
+  const registry = await ModelRegistry.open({
+    engine,
+    folder: data === null ? null : join(data, "models"),
+    check: inThread ? async (source) => (await openVersion(source)).facts : undefined,
+    observer,
   });
-  const logged = new WeakSet<object>();
-  /** Once, wherever it is met first: a model's fault is told by the store and, where nothing was applied, answered too. */
-  const logFault = (error: unknown, what: string) => {
-    if (typeof error === "object" && error !== null) {
-      if (logged.has(error)) return;
-      logged.add(error);
-    }
-    app.log.error({ err: error }, what);
-  };
-  const answer = (reply: FastifyReply, error: unknown, statusOverride?: number) => {
-    const status = answerError(reply, error, metrics, statusOverride);
-    if (status >= 500 && status !== 503) logFault(error, "a request failed");
-  };
-  const sessions = new SessionStore({
-    ...options,
-    observer: { ...metrics.observer, fault: (error) => logFault(error, "a model failed") },
+  for (const [name, source] of models) await registry.load(name, sourceOf(source), { actor: "server" });
+
+  const limits = new TenantLimits({ limits: options.limits });
+  const scheduler = new Scheduler({
+    ...options.scheduler,
+    execute: (operations) => engine.execute(operations),
+    weight: (tenant) => limits.weight(tenant),
+    onBatch: (size) => observer.batch(size),
+    onReordered: () => observer.disorder("reordered", "internal"),
   });
-  metrics.watch(sessions, models.keys());
-  const streams = new Set<EventStream>();
+  const sessions = new SessionService({
+    ...options.sessions,
+    engine,
+    scheduler,
+    models: registry,
+    observer,
+    limits,
+    durability,
+    seal: sealOf(guarded, data),
+  });
+  const sentinel =
+    options.sentinel === false ? null : new Sentinel({ ...options.sentinel, scheduler, engine, registry, observer, durability });
+  metrics.watch({ engine, scheduler, models: () => registry.list(), version: options.version ?? "unknown" });
+
   let draining = false;
+  let started = false;
+  const loop = new LoopWatch();
+  const state = async () => {
+    const reasons: string[] = [];
+    if (!started) reasons.push("starting");
+    if (draining) reasons.push("draining");
+    if (registry.list().length === 0) reasons.push("no model");
+    if (sentinel && !sentinel.green) reasons.push("the leak sentinel saw a mismatch");
+    if (!(await storeAnswers(engine))) reasons.push("the store or the engine does not answer");
+    return reasons;
+  };
 
-  readJson(app);
-  const paths = new KnownPaths();
-  app.addHook("onRoute", ({ url, method }) => paths.add(url, method));
-  app.setErrorHandler((error, _request, reply) => answer(reply, error));
-  app.setNotFoundHandler((request, reply) => {
-    const allowed = paths.methodsOf(request.url);
-    if (allowed.length > 0) {
-      const wrong = new OstinatoError("OST_REQUEST", {
-        what: "this path takes another method",
-        expected: allowed.join(" or "),
-        got: request.method,
-      });
-      return answer(reply.header("allow", allowed.join(", ")), wrong, 405);
-    }
-    const missing = new OstinatoError("OST_REQUEST", {
-      what: "there is nothing at this path",
-      got: `${request.method} ${request.url.length > 100 ? `${request.url.slice(0, 97)}...` : request.url}`,
-      repair: "see the list of paths in the server's reference",
-    });
-    answer(reply, missing, 404);
+  const app = createHttp({
+    logger: log.fastify,
+    tls: tls === null ? null : tlsOptions(tls),
+    maxBodyBytes: options.maxBodyBytes ?? 8 * 1024 * 1024,
+    allowedHosts: options.insecure || !isOwnHost(host) ? null : (options.allowedHosts ?? []),
+    fault: (error, what) => observer.fault(error, what),
+    refused: () => {},
   });
-  app.addHook("onRequest", async (request) => {
-    if (!allowPublic) checkHost(request.headers.host, options.allowedHosts ?? []);
-  });
+  const authenticate = async (request: FastifyRequest): Promise<Principal> =>
+    authenticator.authenticate(request.headers, peerOf(request.raw.socket));
+  const statistics = new InferenceStatistics();
 
-  app.get("/livez", async () => ({ alive: true }));
-  app.get("/readyz", async (_request, reply) => {
-    if (draining || models.size === 0) reply.code(503);
-    return { ready: !draining && models.size > 0, draining, models: [...models.keys()], sessions: sessions.count() };
-  });
-  app.get("/metrics", async (_request, reply) => reply.type(metrics.contentType).send(await metrics.text()));
-  for (const name of Object.keys(STUDIO_FILES) as (keyof typeof STUDIO_FILES)[]) {
-    app.get(name === "index.html" ? "/" : `/studio/${name}`, async (_request, reply) => {
-      const file = readStudioFile(name, options.studioFolder);
-      if (file) return reply.headers(STUDIO_HEADERS).type(file.type).send(file.body);
-      return reply.code(404).type("text/plain; charset=utf-8").send("The page is not built. Build it with: npm run build\n");
-    });
-  }
-
-  app.get("/v1/models", async () => ({ models: [...models].map(([name, model]) => modelFacts(name, model, options.engine)) }));
-  app.get<{ Params: { model: string } }>("/v1/models/:model", async ({ params }) => {
-    const model = models.get(params.model);
-    if (!model) throw unknownModel(params.model, [...models.keys()]);
-    return modelFacts(params.model, model, options.engine);
-  });
-
+  health(app, { state, loop, engine, metrics, authenticate: guarded ? authenticate : null });
+  page(app, options.studioFolder);
+  let rest: ReturnType<typeof serveRest> | undefined;
   app.register(async (api) => {
-    /** Before the body is read, so that nobody without a key can make the server read one. */
+    // Before the body is read, so that nobody without a credential can make the server read one.
     api.addHook("onRequest", async (request) => {
-      request.owner = ownerOf(bearerKey(request.headers.authorization));
+      request.principal = await authenticate(request);
     });
-    api.post<{ Params: { model: string } }>("/v1/models/:model/sessions", async (request, reply) => {
-      const facts = sessions.create(request.owner, { model: request.params.model, ...parseCreate(request.body) });
-      return reply
-        .code(201)
-        .header("location", `/v1/sessions/${encodeURIComponent(facts.session)}`)
-        .send(facts);
-    });
-    api.post<SessionRoute>("/v1/sessions/:session/steps", async (request) => {
-      const done = await sessions.step(request.owner, request.params.session, parseSteps(request.body));
-      if (done.error) metrics.rejected(done.error.code);
-      return done;
-    });
-    api.get<SessionRoute>("/v1/sessions/:session", async ({ owner, params }) => sessions.get(owner, params.session));
-    api.post<SessionRoute>("/v1/sessions/:session/reset", async ({ owner, params }) => sessions.reset(owner, params.session));
-    api.delete<SessionRoute>("/v1/sessions/:session", async ({ owner, params }) => sessions.end(owner, params.session));
-    api.get<SessionRoute>("/v1/sessions/:session/snapshot", async ({ owner, params }): Promise<SnapshotAnswer> => {
-      const { facts, bytes } = await sessions.snapshot(owner, params.session);
-      return { session: facts.session, model: facts.model, steps: facts.steps, snapshot: Buffer.from(bytes).toString("base64") };
-    });
-    api.post<SessionRoute>("/v1/sessions/:session/restore", async ({ owner, params, body }) =>
-      sessions.restore(owner, params.session, parseRestore(body).snapshot),
-    );
-    api.get<SessionRoute>("/v1/sessions/:session/events", async (request, reply) => {
-      const limit = options.maxEventReaders ?? 256;
-      if (streams.size >= limit) {
-        throw new OstinatoError("OST_CAPACITY", {
-          what: "too many readers of events",
-          expected: `at most ${limit}`,
-          repair: "close a page",
-        });
-      }
-      let stream: EventStream | undefined;
-      const { opened, stop } = sessions.subscribe(request.owner, request.params.session, (event) => stream?.send(event));
-      reply.hijack();
-      const opening = new EventStream(reply.raw, {
-        maxBufferBytes: options.maxReaderBufferBytes ?? 1024 * 1024,
-        heartbeatMs: HEARTBEAT_MS,
-        onClose: (how) => {
-          stop();
-          streams.delete(opening);
-          metrics.readerClosed(how);
-        },
-      });
-      stream = opening;
-      streams.add(opening);
-      metrics.readerOpened();
-      opening.send(opened);
-    });
+    const restOptions: RestOptions = {
+      sessions,
+      observer,
+      engine: options.engineName ?? null,
+      maxEventReaders: options.maxEventReaders ?? 256,
+      maxReaderBufferBytes: options.maxReaderBufferBytes ?? 1024 * 1024,
+    };
+    rest = serveRest(api, restOptions);
   });
+  const ready = async () => (await state()).length === 0;
+  app.register(
+    oipHttp({
+      sessions,
+      authenticate,
+      ready,
+      statistics,
+      version: options.version,
+      fault: (error) => observer.fault(error, "oip-http"),
+    }),
+  );
+  const webSocket = attachWebSocket(app.server, {
+    sessions,
+    observer,
+    authenticate: (request) => authenticator.authenticate(request.headers, peerOf(request.socket)),
+    limits: options.webSocket,
+    allowedOrigins: options.allowedOrigins,
+  });
+  const grpc: GrpcServer | null =
+    typeof options.grpcPort === "number"
+      ? createGrpcServer({
+          sessions,
+          observer,
+          authenticate: (headers, peer) => authenticator.authenticate(headers, peer),
+          host,
+          port: options.grpcPort,
+          drainMs,
+          ...(tls === null ? {} : { tls: tlsOptions(tls) }),
+          ready,
+          statistics,
+        })
+      : null;
+  const beginDrain = () => {
+    draining = true;
+  };
+  const admin = options.admin == null ? null : serveAdmin({ registry, sessions, engine, observer, log, drain: beginDrain });
 
+  const timers: NodeJS.Timeout[] = [];
   let closing: Promise<void> | undefined;
+  const close = async () => {
+    draining = true;
+    await sentinel?.stop();
+    sessions.close();
+    rest?.closeStreams();
+    await Promise.all([webSocket.drain(drainMs), grpc?.close(), scheduler.drain(drainMs)]);
+    const deadline = setTimeout(() => app.server.closeAllConnections(), drainMs);
+    try {
+      await app.close();
+      await admin?.close();
+    } finally {
+      clearTimeout(deadline);
+    }
+    for (const timer of timers) clearInterval(timer);
+    loop.stop();
+    scheduler.close();
+    await engine.close();
+    await audit?.close();
+  };
+
   return {
     sessions,
+    models: registry,
+    engine,
+    metrics,
     async listen() {
-      try {
-        await app.listen({ host, port });
-      } catch (error) {
-        throw portError(error, host, port);
+      const http = await listen(app, { host, port, scheme: tls === null ? "http" : "https" });
+      const urls = { http, grpc: (await grpc?.listen()) ?? null, admin: null as string | null };
+      if (admin) {
+        const at = options.admin as number | string;
+        urls.admin = await listen(admin, {
+          host: typeof at === "string" ? at : "127.0.0.1",
+          port: Number(at) || 0,
+          scheme: "http",
+        });
       }
-      const address = app.server.address();
-      const bound = typeof address === "object" && address ? address.port : port;
-      return `http://${host.includes(":") ? `[${host}]` : host}:${bound}`;
+      const every = (ms: number, act: () => Promise<void>, where: string) => {
+        let busy = false;
+        timers.push(
+          setInterval(async () => {
+            if (busy) return;
+            busy = true;
+            await act().catch((error) => observer.fault(error, where));
+            busy = false;
+          }, ms).unref(),
+        );
+      };
+      every(TEND_MS, () => sessions.tend(), "tend");
+      every(10 * TEND_MS, () => registry.tend(), "models");
+      started = true;
+      sentinel?.start();
+      return urls;
     },
     close() {
-      closing ??= (async () => {
-        draining = true;
-        sessions.close();
-        for (const stream of [...streams]) stream.close();
-        const deadline = setTimeout(() => app.server.closeAllConnections(), drainMs);
-        try {
-          await app.close();
-        } finally {
-          clearTimeout(deadline);
-        }
-      })();
+      closing ??= close();
       return closing;
     },
   };
 }
 
-interface SessionRoute {
-  Params: { session: string };
-}
-
-declare module "fastify" {
-  interface FastifyRequest {
-    /** Who asks, on the paths that need to know. */
-    owner: string;
+async function openEngine(
+  { engine: tuning = {} }: ServerOptions,
+  {
+    data,
+    durability,
+    inThread,
+    observer,
+  }: { data: string | null; durability: Durability; inThread: boolean; observer: Required<Observer> },
+): Promise<Engine> {
+  const folder = data === null ? null : join(data, "sessions");
+  const level = durability === "durable" ? "durable" : "process";
+  if (inThread) {
+    const store = folder === null ? new MemoryStore() : await LmdbStore.open({ folder, durability: level });
+    return SessionEngine.open({ ...tuning, store });
   }
-}
-
-/** JSON in UTF-8 is the only body there is; other types get 415, and an empty one is as good as none. */
-function readJson(app: FastifyInstance): void {
-  const parse = app.getDefaultJsonParser("error", "error");
-  const decoder = new TextDecoder("utf-8", { fatal: true });
-  app.removeAllContentTypeParsers();
-  app.addContentTypeParser("application/json", { parseAs: "buffer" }, (request, body, done) => {
-    if (body.length === 0) return done(null, undefined);
-    let text: string;
-    try {
-      text = decoder.decode(body as Buffer);
-    } catch {
-      return done(new OstinatoError("OST_REQUEST", { what: "the body is not valid UTF-8", where: "body" }), undefined);
-    }
-    return parse(request, text, done);
+  return WorkerEngine.start({
+    ...tuning,
+    store: folder === null ? { kind: "memory" } : { kind: "lmdb", folder, durability: level },
+    onFault: (error, where) => observer.fault(error, where),
   });
 }
 
-const REQUEST_FAULTS: Record<number, { what: string; repair?: string }> = {
-  400: { what: "the request is malformed", repair: "send one JSON object with Content-Type: application/json" },
-  413: { what: "the body is too large", repair: "send fewer records in one request" },
-  414: { what: "the path is too long" },
-  415: { what: "the body is of a type the server does not read", repair: "send it with Content-Type: application/json" },
-};
-
-/** Which methods a path takes, for those it does not. */
-class KnownPaths {
-  readonly #routes = new Map<string, { pattern: RegExp; methods: Set<string> }>();
-
-  /** @param url with `:name` for a part that varies. */
-  add(url: string, method: string | readonly string[]): void {
-    const text = url.replace(/[.*+?^${}()|[\]\\]/g, "\\$&").replace(/:\w+/g, "[^/]+");
-    const route = this.#routes.get(url) ?? { pattern: new RegExp(`^${text}$`), methods: new Set() };
-    for (const one of [method].flat()) route.methods.add(one);
-    this.#routes.set(url, route);
-  }
-
-  /** None where the path is unknown. */
-  methodsOf(url: string): string[] {
-    const path = url.replace(/[?#].*$/s, "");
-    return [...this.#routes.values()].flatMap(({ pattern, methods }) => (pattern.test(path) ? [...methods] : [])).sort();
-  }
+function sourceOf(source: ServedSource): ModelSource {
+  if (source === "probe") return { probe: true };
+  if (source instanceof Uint8Array) return { bytes: source };
+  return "bytes" in source ? source : { model: source };
 }
 
-/** Every refusal has the same body. A text that is not ours never leaves the server, and no error takes it down. @returns the status. */
-function answerError(reply: FastifyReply, error: unknown, metrics: ServerMetrics, statusOverride?: number): number {
-  let known = error;
-  let status = statusOverride ?? 500;
-  if (error instanceof OstinatoError) {
-    status = statusOverride ?? httpStatus(error.code);
-  } else {
-    const { statusCode, code } = error as { statusCode?: unknown; code?: unknown };
-    if (typeof statusCode === "number" && statusCode >= 400 && statusCode < 500) {
-      status = statusCode;
-      const reason = typeof code === "string" ? REASONS[code] : undefined;
-      known = new OstinatoError("OST_REQUEST", { ...(REQUEST_FAULTS[status] ?? REQUEST_FAULTS[400]), ...reason });
-    }
+/**
+ * Where callers are known, snapshots leave sealed. Where every key is a tenant of its own they leave as `ostinato stream` writes them, bound
+ * to the model and the tenant, so that server and command take up each other's.
+ */
+function sealOf(guarded: boolean, data: string | null): Seal {
+  const seal = data === null ? null : SnapshotSeal.open(data);
+  const refuse = () =>
+    new OstinatoError("OST_SNAPSHOT", {
+      what: "the snapshot was not sealed by this server",
+      where: "snapshot",
+      repair: "restore one that it made",
+    });
+  if (!guarded) {
+    return {
+      seal: (snapshot) => snapshot,
+      unseal(snapshot, binding) {
+        if (!isSealed(snapshot)) return snapshot;
+        if (seal === null) throw refuse();
+        return seal.unseal(snapshot, binding);
+      },
+    };
   }
-  const body = errorBody(known);
-  metrics.rejected(body.error.code as ErrorCode);
-  if (status === 401) reply.header("www-authenticate", 'Bearer realm="ostinato"');
-  if (status === 503) reply.header("retry-after", RETRY_AFTER_SECONDS);
-  reply.code(status).header("cache-control", "no-store").send(body);
-  return status;
-}
-
-const REASONS: Record<string, { what: string; repair?: string }> = {
-  FST_ERR_CTP_INVALID_JSON_BODY: { what: "the body is not JSON, or holds a key that could change a prototype" },
-  FST_ERR_CTP_INVALID_CONTENT_LENGTH: {
-    what: "the body is not as long as Content-Length says",
-    repair: "send its length in bytes",
-  },
-  FST_ERR_BAD_URL: { what: "the path is not a valid URL", repair: "write a character that a URL cannot hold as %XX, in UTF-8" },
-};
-
-function modelFacts(name: string, model: StreamModel, engine: string | undefined): ModelFacts {
-  const { hash, task, streaming, windowLength, columns, time, classes, targets, horizon, features } = model;
+  const key = seal ?? new SnapshotSeal(randomBytes(32));
   return {
-    name,
-    hash,
-    task,
-    streaming,
-    windowLength,
-    columns,
-    time,
-    classes,
-    targets,
-    horizon,
-    features,
-    engine: engine ?? null,
+    seal: (snapshot, binding) => key.seal(snapshot, binding),
+    unseal(snapshot, binding) {
+      if (!isSealed(snapshot)) throw refuse();
+      return key.unseal(snapshot, binding);
+    },
   };
 }
 
-function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
-}
-
-/** A browser that was led here by another site's name sends that name. */
-function checkHost(header: string | undefined, allowed: readonly string[]): void {
-  const name = (header ?? "")
-    .replace(/:\d+$/, "")
-    .replace(/^\[(.*)\]$/, "$1")
-    .toLowerCase();
-  if (isLoopback(name) || allowed.includes(name)) return;
-  throw new OstinatoError("OST_REQUEST", {
-    what: "the request is for another host",
-    expected: "localhost or a loopback address",
-    got: name.length > 80 ? `${name.slice(0, 77)}...` : name || "none",
-    where: "header Host",
-    repair: "allow the name if a proxy of yours forwards it",
+function health(
+  app: FastifyInstance,
+  {
+    state,
+    loop,
+    engine,
+    metrics,
+    authenticate,
+  }: {
+    state(): Promise<string[]>;
+    loop: LoopWatch;
+    engine: Engine;
+    metrics: ServerMetrics;
+    authenticate: ((request: FastifyRequest) => Promise<Principal>) | null;
+  },
+): void {
+  app.get("/livez", async (_request, reply) => reply.code(loop.stalled ? 503 : 200).send({ alive: !loop.stalled }));
+  app.get("/readyz", async (_request, reply) => {
+    const reasons = await state();
+    return reply.code(reasons.length === 0 ? 200 : 503).send({ ready: reasons.length === 0, reasons });
+  });
+  app.get("/startupz", async (_request, reply) => {
+    const started = !(await state()).includes("starting");
+    const { recovered, sessions } = await engine.status();
+    return reply.code(started ? 200 : 503).send({ started, recovered, sessions: sessions.total });
+  });
+  app.get("/metrics", async (request, reply) => {
+    if (authenticate !== null) {
+      const { scopes } = await authenticate(request);
+      if (!scopes.has("metrics")) {
+        throw new OstinatoError("OST_SCOPE", { what: "the credential does not permit this", expected: "the scope metrics" });
+      }
+    }
+    return reply.type(metrics.contentType).send(await metrics.text());
   });
 }
 
-function portError(error: unknown, host: string, port: number): unknown {
-  const { code } = error as NodeJS.ErrnoException;
-  const what =
-    code === "EADDRINUSE"
-      ? "the port is in use"
-      : code === "EACCES"
-        ? "this user may not open the port"
-        : code === "EADDRNOTAVAIL" || code === "ENOTFOUND"
-          ? "this machine has no such address"
-          : undefined;
-  if (what === undefined) return error;
-  return new OstinatoError("OST_PORT", {
-    what,
-    got: `${host}:${port}`,
-    where: "listen",
-    repair:
-      code === "EADDRINUSE"
-        ? "stop the other server, or choose another port (0 takes a free one)"
-        : "choose another address or port",
+function page(app: FastifyInstance, folder: string | undefined): void {
+  for (const name of Object.keys(STUDIO_FILES) as (keyof typeof STUDIO_FILES)[]) {
+    app.get(name === "index.html" ? "/" : `/studio/${name}`, async (_request, reply) => {
+      const file = readStudioFile(name, folder);
+      if (file) return reply.headers(STUDIO_HEADERS).type(file.type).send(file.body);
+      return reply.code(404).type("text/plain; charset=utf-8").send("The page is not built. Build it with: npm run build\n");
+    });
+  }
+}
+
+/** Whether the loop of events turned lately; asked from within it, so a stall is seen once it is over. */
+class LoopWatch {
+  #last = performance.now();
+  #worst = 0;
+  readonly #timer = setInterval(() => {
+    const now = performance.now();
+    this.#worst = Math.max(this.#worst * 0.9, now - this.#last - WATCH_LOOP_MS);
+    this.#last = now;
+  }, WATCH_LOOP_MS).unref();
+
+  get stalled(): boolean {
+    return Math.max(this.#worst, performance.now() - this.#last - WATCH_LOOP_MS) > LOOP_STALL_MS;
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+}
+
+/** Whether the engine, and the store behind it, answer soon. */
+async function storeAnswers(engine: Engine): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), 2000);
   });
+  try {
+    return await Promise.race([engine.healthy(), late]);
+  } catch {
+    return false;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function isOwnHost(host: string): boolean {
+  return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host) || host.startsWith("/");
+}
+
+function checkPort(port: number): void {
+  if (Number.isInteger(port) && port >= 0 && port <= 65535) return;
+  throw new OstinatoError("OST_RANGE", { what: "no such port", expected: "0 .. 65535", got: String(port), where: "port" });
 }

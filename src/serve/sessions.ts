@@ -90,7 +90,11 @@ export interface Sessions {
   restore(request: Request, at: SessionReference, snapshot: Uint8Array): Promise<SessionStatus>;
   hibernate(request: Request, at: SessionReference): Promise<SessionStatus>;
   /** Stored answers after a number, oldest first. `complete` false: answers between are gone. */
-  answers(request: Request, at: SessionReference, after: number): Promise<{ session: SessionStatus; predictions: Predictions; complete: boolean }>;
+  answers(
+    request: Request,
+    at: SessionReference,
+    after: number,
+  ): Promise<{ session: SessionStatus; predictions: Predictions; complete: boolean }>;
   list(request: Request, options: { model: string; after?: string; limit: number }): Promise<SessionId[]>;
   /** Hears of every later change. @returns what stops it. @throws OST_SESSION, OST_CAPACITY. */
   subscribe(request: Request, at: SessionReference, reader: (news: SessionNews) => void): Promise<() => void>;

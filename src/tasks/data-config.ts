@@ -179,6 +179,12 @@ export const dataSchema = z.strictObject({
       by: names.nullable().default(null).describe("columns that tell users or devices apart; default data.entity"),
       idleMs: z.number().min(0).nullable().default(null).describe("silence that ends a session"),
       maxSteps: count.nullable().default(null),
+      marker: z
+        .strictObject({ column: name, value: z.union([name, z.number(), z.boolean()]) })
+        .nullable()
+        .default(null)
+        .describe("a row whose column holds this value begins a session"),
+      changed: z.array(name).default([]).describe("columns whose change begins a session"),
     })
     .nullable()
     .default(null)

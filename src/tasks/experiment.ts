@@ -30,7 +30,9 @@ import {
   saveNetwork,
   type TaskName,
 } from "../model/index.js";
+import { referenceProfile } from "../monitor/index.js";
 import type { TrainProgress, TrainResult } from "../train/index.js";
+import { ConfidenceCount } from "./confidence-count.js";
 import type { ExperimentConfig } from "./config.js";
 import { evaluationBatches, type FitOptions, fitNetwork, trainingPadding } from "./fit-network.js";
 import { type Entrant, type ExperimentData, judgeEntrants, splitNotes, trainingScales, turn } from "./judgement.js";
@@ -101,8 +103,10 @@ export function dataOptions(config: ExperimentConfig, tokenizers: Tokenizers = {
     tagScheme: _tagScheme,
     known,
     categories,
+    sessions,
     ...options
   } = config.data;
+  const { marker = null } = sessions ?? {};
   const { targetKind } = taskOf(config);
   const loaded = Object.entries(categories).map(([column, category]): [string, CategoryOptions] => {
     if (category.kind !== "tokenizerJson") return [column, category];
@@ -112,6 +116,7 @@ export function dataOptions(config: ExperimentConfig, tokenizers: Tokenizers = {
   return {
     ...options,
     categories: Object.fromEntries(loaded),
+    sessions: sessions && { ...sessions, marker: marker && { column: marker.column, value: String(marker.value) } },
     known: { columns: known, steps: config.window.horizon },
     mode: config.mode,
     targetKind,
@@ -240,10 +245,19 @@ export async function runExperiment(
     }
   }
   onEvent({ kind: "judge" });
-  const judged = await judgeEntrants(config, { prepared, spec }, entrants, { signal, notes: leftOut });
+  const confidences = new Map(entrants.map((entrant) => [entrant.name, new ConfidenceCount(spec)]));
+  const judged = await judgeEntrants(config, { prepared, spec }, entrants, {
+    signal,
+    notes: leftOut,
+    onValidation: (entrant, batch, prediction) => confidences.get(entrant.name)?.add(batch, prediction),
+  });
   if (!judged) return null;
   const { report, model, rivals } = judged;
   const name = config.name ?? model.name;
+  const profileOf = (entrant: SavedEntrant): Pick<ModelHeader, "profile"> => {
+    if (!prepared.profile) return {};
+    return { profile: referenceProfile(prepared.profile, { confidence: confidences.get(entrant.name)?.counts }) };
+  };
   const header: ModelHeader = {
     name,
     task: config.task,
@@ -266,11 +280,12 @@ export async function runExperiment(
   };
   const [first, ...others] = entrants;
   const rivalHeader = (entrant: SavedEntrant): ModelHeader => {
-    if (!entrant.baseline) return { ...header, name: entrant.name };
+    const own = { ...header, name: entrant.name, ...profileOf(entrant) };
+    if (!entrant.baseline) return own;
     // A forecast begins when a whole window was read, so that stream and file agree on the first row.
     const whole = windowLength(config, prepared);
     const keeps = config.task === "forecast" ? whole : Math.min(entrant.baseline.history, whole);
-    return { ...header, name: entrant.name, streaming: header.streaming && "windowed", windowLength: Math.max(1, keeps) };
+    return { ...own, streaming: header.streaming && "windowed", windowLength: Math.max(1, keeps) };
   };
   return {
     name,
@@ -281,7 +296,7 @@ export async function runExperiment(
     baselines: Object.fromEntries(rivals.map((rival) => [rival.name, rival.test.metrics])),
     report,
     split,
-    file: first.save(header),
+    file: first.save({ ...header, ...profileOf(first) }),
     rivalFiles: new Map(others.map((entrant) => [entrant.name, entrant.save(rivalHeader(entrant))])),
   };
 }

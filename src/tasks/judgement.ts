@@ -35,6 +35,14 @@ export interface Judgement {
   rivals: Contender[];
 }
 
+export interface JudgementOptions {
+  signal?: AbortSignal;
+  /** What the report must also say. */
+  notes?: readonly string[];
+  /** Sees every prediction on the validation part. */
+  onValidation?: (entrant: Entrant, batch: Batch, prediction: Float32Array) => void;
+}
+
 /**
  * Scores predictors on the test part, and on the validation part where there is one, and judges the first against the others.
  * Null when `signal` ended it.
@@ -43,16 +51,22 @@ export async function judgeEntrants(
   config: ExperimentConfig,
   { prepared, spec }: ExperimentData,
   entrants: readonly Entrant[],
-  { signal, notes = [] }: { signal?: AbortSignal; notes?: readonly string[] } = {},
+  { signal, notes = [], onValidation = () => {} }: JudgementOptions = {},
 ): Promise<Judgement | null> {
   const scoring = scoringOptions(config, prepared);
   const contenders: Contender[] = [];
-  for (const { name, kind, cheaper, predictor } of entrants) {
+  for (const entrant of entrants) {
+    const { name, kind, cheaper, predictor } = entrant;
     await turn();
     if (signal?.aborted) return null;
     const score = (part: Part, predict = (batch: Batch): Float32Array => predictor.predict(batch)) =>
       evaluate(predict, evaluationBatches(config, prepared, part), spec, scoring);
-    const validation = prepared.split.validation > 0 ? score("validation") : undefined;
+    const watched = (batch: Batch) => {
+      const prediction = predictor.predict(batch);
+      onValidation(entrant, batch, prediction);
+      return prediction;
+    };
+    const validation = prepared.split.validation > 0 ? score("validation", watched) : undefined;
     let steps = 0;
     let milliseconds = 0;
     const timed = (batch: Batch) => {

@@ -4,6 +4,8 @@ import { seed } from "../../src/core/rng.js";
 import { applyPreprocessing, tableFromRecords } from "../../src/data/index.js";
 import { decodeModel } from "../../src/model/file.js";
 import {
+  type Advance,
+  checkBatchInvariance,
   encodeModel,
   type LoadedModel,
   openModel,
@@ -160,6 +162,22 @@ describe.each(Object.entries(CASES))("a %s on embedded events", async (_, more) 
     expect(stream.snapshot(state, "o")).toEqual(before);
   });
 
+  it("advances many as it advances each, and does not feel their number", () => {
+    const stream = toStream(loaded);
+    expect(checkBatchInvariance(stream)).toBe(true);
+    const records = events(5, 40, 17);
+    const runs = ["u0", "u1", "u2", "u3", "u4"].map((user) => records.filter((row) => row.user === user));
+    let [together, alone] = [0, 1].map(() => runs.map(() => stream.initialState()));
+    for (let t = 0; t < 40; t++) {
+      const many = stream.advance(together.map((state, k) => ({ row: stream.readRecord(runs[k][t]), state })));
+      const each = alone.map((state, k) => stream.advance([{ row: stream.readRecord(runs[k][t]), state }])[0]);
+      expect(many).toEqual(each);
+      [together, alone] = [many, each].map((results) => results.map((advance) => (advance as Advance).state));
+    }
+    expect(() => stream.readValues([0, 1, 2])).toThrow(/OST_RECORD.*"event"/);
+    expect(stream.textColumns).toEqual(["event"]);
+  });
+
   it("refuses numbers for keys where several ids have the same", () => {
     const stream = toStream(loaded);
     const [record] = events(1, 1);
@@ -198,6 +216,86 @@ describe.each(Object.entries(CASES))("a %s on embedded events", async (_, more) 
       const said = records.flatMap((record) => session.push(record));
       expect(said.length, rival.header.name).toBeGreaterThan(30);
     }
+  });
+});
+
+describe("a stream of a model whose sessions are cut by every rule", async () => {
+  const [base] = Object.values(CASES);
+  const config = parseConfig({
+    ...configOf(base),
+    data: {
+      ...configOf(base).data,
+      sessions: {
+        by: ["user"],
+        idleMs: IDLE_MS,
+        maxSteps: MOST_STEPS,
+        marker: { column: "event", value: "enter" },
+        changed: ["site", "firmware"],
+      },
+    },
+    train: { ...base.train, epochs: 1 },
+    evaluation: { rivals: false, resamples: 100 },
+  } as ExperimentConfigInput);
+  /** Now and then the site changes, and the firmware, which is not always said. */
+  const marked = (users: number, length: number, value: number): RawRecord[] =>
+    events(users, length, value).map((record, i) => ({
+      ...record,
+      event: i % 40 === 7 || record.event !== "enter" ? record.event : "walk",
+      site: Math.floor((i % length) / 67),
+      firmware: i % 3 === 0 ? null : `v${Math.floor((i % length) / 91)}`,
+    }));
+  const result = await runExperiment(config, tableOf(marked(12, 100, 5)));
+  if (result === null) throw new Error("aborted");
+  const loaded = await openModel(result.file);
+  const stream = toStream(loaded);
+
+  it("begins afresh where the file's sessions begin, and says by which rule", () => {
+    const fresh = marked(3, 200, 11);
+    const { found, sessions } = batchPredictions(config, loaded, fresh);
+    const reasons = new Map<string | null, number>();
+    let compared = 0;
+    for (const user of ["u0", "u1", "u2"]) {
+      let state = stream.initialState();
+      let last = Number.NaN;
+      for (const record of fresh.filter((row) => row.user === user)) {
+        if (compared % 7 === 3) state = stream.restore(stream.snapshot(state, user), user);
+        const row = stream.readRecord(record);
+        const [advance] = stream.advance([{ row, state }]) as Advance[];
+        expect(advance.gapMs).toBe(row.time - last);
+        expect(advance.state.steps).toBe(advance.boundary === null ? state.steps + 1 : 1);
+        expect([...advance.predictions[0].values]).toEqual(found.get(row.time));
+        reasons.set(advance.boundary, (reasons.get(advance.boundary) ?? 0) + 1);
+        [state, last] = [advance.state, row.time];
+        compared++;
+      }
+    }
+    expect(compared).toBe(fresh.length);
+    expect([...reasons.keys()].map(String).sort()).toEqual(["changed_column", "length", "marker", "null", "time_gap"]);
+    expect(compared - (reasons.get(null) as number) + 3).toBe(sessions);
+    expect(stream.boundaries).toEqual({
+      timeGapMs: IDLE_MS,
+      maxSteps: MOST_STEPS,
+      marker: { column: "event", value: "enter" },
+      changed: ["site", "firmware"],
+    });
+  });
+
+  it("still belongs to one user, and refuses rows of numbers, which cannot say what it reads", () => {
+    const [first, second] = marked(1, 2, 3);
+    const { state } = stream.push(first, stream.initialState());
+    expect(() => stream.push({ ...second, user: "u9", site: 5 }, state)).toThrow(/OST_RECORD.*another series/);
+    expect(() => stream.readValues([0, 1, 2])).toThrow(/OST_RECORD.*"event", "site", "firmware"/);
+    const { site: _, ...without } = second;
+    expect(() => stream.push(without, state)).toThrow(/OST_RECORD.*"site"/);
+  });
+
+  it("refuses a snapshot whose series is not of its kind", () => {
+    const state = { ...stream.initialState(), steps: 1 };
+    for (const entity of ["u1", "[]", '["u1","a"]', '["u1",1,2]', "{}"]) {
+      expect(() => stream.restore(stream.snapshot({ ...state, entity }, "o"), "o")).toThrow(/OST_SNAPSHOT.*series/);
+    }
+    const entity = '["u1","a","b"]';
+    expect(stream.restore(stream.snapshot({ ...state, entity }, "o"), "o").entity).toBe(entity);
   });
 });
 

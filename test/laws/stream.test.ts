@@ -4,12 +4,15 @@ import { OstinatoError } from "../../src/core/index.js";
 import { seed } from "../../src/core/rng.js";
 import { applyPreprocessing, tableFromRecords } from "../../src/data/index.js";
 import {
+  type Advance,
+  checkBatchInvariance,
   type LoadedModel,
   openModel,
   openSession,
   type Prediction,
   probabilities,
   type RawRecord,
+  type StreamModel,
   toStream,
 } from "../../src/model/index.js";
 import {
@@ -163,6 +166,16 @@ function numbersOf({ header: { spec } }: LoadedModel, prediction: Prediction): n
   ).flat();
 }
 
+/** What each record gives when no other stream runs. */
+function advancedAlone(stream: StreamModel, records: RawRecord[]): (Advance | OstinatoError)[] {
+  let state = stream.initialState();
+  return records.map((record) => {
+    const [result] = stream.advance([{ row: stream.readRecord(record), state }]);
+    if (!(result instanceof OstinatoError)) state = result.state;
+    return result;
+  });
+}
+
 const bySeries = (rows: RawRecord[], run: string) => rows.filter((row) => row.run === run);
 
 for (const name of Object.keys(CASES)) {
@@ -246,6 +259,61 @@ for (const name of Object.keys(CASES)) {
       }
     });
 
+    it("advanced with others in one call equals each by itself, whatever the others hold", () => {
+      for (const model of [loaded, ...rivals]) {
+        const stream = toStream(model);
+        const runs = ["s0", "s1", "s4", "s5"].map((run) => bySeries(rows, run).slice(0, 40));
+        const alone = runs.map((records) => advancedAlone(stream, records));
+        const hostile: RawRecord = { ...one[0], a: 1e38, b: -1e38 };
+        let states = runs.map(() => stream.initialState());
+        for (let t = 0; t < 40; t++) {
+          const items = states.map((state, k) => ({ row: stream.readRecord(runs[k][t]), state }));
+          const beside = [
+            { row: { ...stream.readRecord(hostile), time: items[0].row.time }, state: states[0] },
+            { row: { ...items[1].row, time: Number.NaN }, state: states[1] },
+          ];
+          const together = stream.advance([beside[0], items[0], items[1], beside[1], items[2], items[3], beside[0]]);
+          expect(together[3]).toBeInstanceOf(OstinatoError);
+          const mine = [1, 2, 4, 5].map((place) => together[place]);
+          mine.forEach((result, k) => {
+            expect(result).toEqual(alone[k][t]);
+          });
+          states = mine.map((result) => (result as Advance).state);
+        }
+      }
+    });
+
+    it("does not feel how many rows are computed together", () => {
+      for (const model of [loaded, ...rivals]) expect(checkBatchInvariance(toStream(model)), model.header.name).toBe(true);
+    });
+
+    it("takes rows of numbers as it takes records", () => {
+      const stream = toStream(loaded);
+      expect(stream.columns).toEqual(["time", ...FEATURES]);
+      let [named, numbered] = [stream.initialState(), stream.initialState()];
+      for (const record of one.slice(0, 30)) {
+        const row = stream.readRecord(record);
+        const numbers = [7, row.time, ...FEATURES.map((name) => (record[name] as number | null) ?? Number.NaN)];
+        const [a] = stream.advance([{ row, state: named }]) as Advance[];
+        const [b] = stream.advance([{ row: stream.readValues(numbers, 1), state: numbered }]) as Advance[];
+        expect(b.predictions).toEqual(a.predictions);
+        expect(b.gapMs).toBe(a.gapMs);
+        [named, numbered] = [a.state, b.state];
+        for (const { values } of a.predictions) expect(values.length).toBe(stream.outputSize);
+        expect([a.state.preprocessing.length, a.state.model.length]).toEqual([
+          stream.stateSize.preprocessing,
+          stream.stateSize.model,
+        ]);
+      }
+      for (const bad of [
+        [Number.NaN, 1, 2],
+        [0, Number.POSITIVE_INFINITY, 1],
+        [0, 1],
+      ]) {
+        expect(() => stream.readValues(bad)).toThrow(/OST_RECORD/);
+      }
+    });
+
     it("serves every baseline and rival through the same interface", () => {
       expect(rivals.length).toBeGreaterThanOrEqual(3);
       for (const rival of rivals) {
@@ -271,6 +339,36 @@ describe("a session", () => {
     session.push({ ...one[1], run: null });
     session.reset();
     session.push(other[0]);
+  });
+
+  it("says how to repair a stream whose clock once ran ahead", async () => {
+    const { rows, loaded } = await build("tags, carried");
+    const stream = toStream(loaded);
+    const [first, second] = bySeries(rows, "s1");
+    const ahead = stream.push({ ...first, time: 4e12 }, stream.initialState()).state;
+    expect(() => stream.push(second, ahead)).toThrow(/OST_ORDER.*does not come after.*reset the session/s);
+  });
+
+  it("goes on from the states of a model trained again, and of no model whose states mean something else", async () => {
+    const { config: input } = CASES["tags, carried"];
+    const schemaOf = async (more: Partial<ExperimentConfigInput>, value = 3) => {
+      const config = parseConfig({ ...input, ...more, evaluation: { rivals: false, resamples: 100 } } as ExperimentConfigInput);
+      const records = syntheticRecords(seed(value)) as Record<string, unknown>[];
+      const result = await runExperiment(config, tableFromRecords(records, { text: ["run", "kind", "group"] }));
+      return toStream(await openModel((result as NonNullable<typeof result>).file)).stateSchema;
+    };
+    const schema = await schemaOf({});
+    expect(schema).toMatch(/^[0-9a-f]{64}$/);
+    expect(await schemaOf({ train: { ...TRAIN, learningRate: 0.03 } }, 4)).toBe(schema);
+    const others = await Promise.all([
+      schemaOf({ model: { cell: "gru", hiddenSize: 10 } }),
+      schemaOf({ model: { cell: "rnn", hiddenSize: 9 } }),
+      schemaOf({ model: { cell: "gru", hiddenSize: 9, resetAfter: false } }),
+      schemaOf({ mode: "causal" }),
+      schemaOf({ data: { ...input.data, difference: ["b"] } }),
+      schemaOf({ data: { ...input.data, features: ["b", "a"] } }),
+    ]);
+    expect(new Set([schema, ...others]).size).toBe(7);
   });
 
   it("needs an owner", async () => {

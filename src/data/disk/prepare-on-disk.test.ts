@@ -38,9 +38,10 @@ function telemetry(rows: number, machines: number, number: number): string {
 
 const bits = (values: ArrayLike<number>) => Array.from(new Uint32Array(Float64Array.from(values).buffer as ArrayBuffer)).join();
 
-function flat({ series, split, preprocessing }: PreparedData<PreparedSeries>) {
+function flat({ series, split, preprocessing, profile }: PreparedData<PreparedSeries>) {
   return {
     split,
+    profile,
     preprocessing: JSON.stringify(preprocessing),
     series: series.map(({ entity, length, group, copy, part, x, values, classes, time, row }) => ({
       entity,

@@ -25,6 +25,7 @@ import {
   scaledTargets,
 } from "../prepare.js";
 import { forwardStretches, gridOf, Preprocessing } from "../preprocessing.js";
+import { partsOfRows, type RawProfile, RawProfiler } from "../raw-profile.js";
 import { outOfOrder, type Roles, type Series, type SeriesBlocks, sliceSeries, toSeries } from "../series.js";
 import { partCode, runsOf, type SplitSummary, splitSeries } from "../split.js";
 import { fileOfChunk, rowName, type Table, type TableChunk, tableFromChunk } from "../table.js";
@@ -53,7 +54,7 @@ const COLUMN_FILES = ["x.bin", "values.bin", "classes.bin", "time.bin", "row.bin
 const SPOOLS = ["raw.bin", "grid.bin"];
 /** Reasons that are kept of rows left out. */
 const REASONS = 5;
-const VERSION = 2;
+const VERSION = 3;
 
 /** The most bytes of one series that may be held at once, where a step needs all of it. */
 const LARGEST_SERIES_BYTES = 256 * 1024 * 1024;
@@ -139,7 +140,9 @@ async function prepareIn(
   );
   const preprocessing = Preprocessing.fitBlocks(watched, { ...options, roles, targetKind: options.targetKind }, part);
   const group = options.split.by.startsWith("group:");
-  const writer = new PreparedWriter(folder, preprocessing, table);
+  const profiler = new RawProfiler(roles.features);
+  if (grids !== raw) profileRaw(profiler, raw, grids, part);
+  const writer = new PreparedWriter(folder, preprocessing, table, grids === raw ? profiler : null);
   try {
     let written = 0;
     const series = grids.map((one, s) => {
@@ -155,6 +158,7 @@ async function prepareIn(
       ...(skipped.rows > 0 && { skipped }),
       preprocessing: preprocessing.toJSON(),
       split: summary,
+      profile: profiler.finish(),
       ...left,
       series,
     };
@@ -324,6 +328,23 @@ function resampled(
   return spool.done();
 }
 
+/** The rows that went into a grid, each as part of its step. */
+function profileRaw(
+  profiler: RawProfiler,
+  raw: readonly SpooledSeries[],
+  grids: readonly SpooledSeries[],
+  part: readonly Uint8Array[],
+): void {
+  const originals = new Map(raw.map((series) => [series.entity, series]));
+  grids.forEach((grid, s) => {
+    const gridRow = sliceLabels(grid).row;
+    profiler.begin();
+    for (const block of originals.get(grid.entity)?.blocks() ?? []) {
+      profiler.add(block, partsOfRows(block.row, gridRow, part[s]));
+    }
+  });
+}
+
 function watchedBlocks(series: SeriesBlocks, onRows: (count: number) => void): SeriesBlocks {
   return {
     entity: series.entity,
@@ -382,6 +403,8 @@ class PreparedWriter {
     folder: string,
     readonly preprocessing: Preprocessing,
     readonly table: Named,
+    /** Sees the rows on their way, where they are not of a grid. */
+    readonly profiler: RawProfiler | null,
   ) {
     const writer = <T extends ColumnType>(name: string, type: T) => new ColumnWriter(join(folder, `${name}.bin`), type);
     const values = preprocessing.targetKind === "values";
@@ -399,7 +422,9 @@ class PreparedWriter {
     const begins = new Set(stretches.map(([from]) => from));
     const run = preprocessing.run();
     let at = 0;
+    this.profiler?.begin();
     for (const raw of series.blocks()) {
+      this.profiler?.add(raw, part.subarray(at, at + raw.rows));
       const block = preprocessing.encode(raw).series;
       const codes = part.subarray(at, at + block.rows);
       const where = (i: number) => rowName(table, block.row[i]);
@@ -453,6 +478,7 @@ interface Manifest {
   split: SplitSummary;
   skipped?: Table["skipped"];
   empty?: EmptySeries;
+  profile: RawProfile;
   series: (Omit<StoredSeries, "part"> & { runs: [code: number, from: number, to: number][] })[];
 }
 
@@ -489,7 +515,7 @@ function readManifest(folder: string, fingerprint: string): PreparedData | null 
 }
 
 function openPrepared(folder: string, manifest: Manifest): PreparedData {
-  const { source, files, split, preprocessing, empty, skipped } = manifest;
+  const { source, files, split, preprocessing, empty, skipped, profile } = manifest;
   const open = <T extends ColumnType>(place: StoredColumnPlace<T>) =>
     new StoredColumn({ ...place, path: join(folder, place.path) });
   return {
@@ -498,6 +524,7 @@ function openPrepared(folder: string, manifest: Manifest): PreparedData {
     split,
     ...(skipped && { skipped }),
     ...(empty && { empty }),
+    profile,
     preprocessing: Preprocessing.fromJSON(preprocessing),
     series: manifest.series.map(({ runs, x, values, classes, time, row, ...one }) => {
       const part = new Uint8Array(one.length);

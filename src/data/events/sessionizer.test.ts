@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { boundaryColumns, boundaryTexts } from "./boundary.js";
 import { Sessionizer, type SessionizerOptions, sessionize, sessionKey } from "./sessionizer.js";
 
 const ids = (options: SessionizerOptions, rows: [key: string, time: number][]) => {
@@ -8,14 +9,25 @@ const ids = (options: SessionizerOptions, rows: [key: string, time: number][]) =
 };
 
 /** Events of a few keys, some made to look like sessions' names; times mostly rise. */
-const eventsArbitrary = fc.array(fc.tuple(fc.constantFrom("a", "b", "a#0", "a#1", "#", ""), fc.integer({ min: 0, max: 300 })), {
-  maxLength: 60,
-});
+const eventsArbitrary = fc.array(
+  fc.tuple(
+    fc.constantFrom("a", "b", "a#0", "a#1", "#", ""),
+    fc.integer({ min: 0, max: 300 }),
+    fc.constantFrom("", "x", "y", "LOGIN"),
+    fc.constantFrom("", "1", "2"),
+  ),
+  { maxLength: 60 },
+);
 const optionsArbitrary = fc.record({
   idleMs: fc.option(fc.integer({ min: 0, max: 50 })),
   maxSteps: fc.option(fc.integer({ min: 1, max: 4 })),
   maxKeys: fc.integer({ min: 1, max: 6 }),
+  marker: fc.constantFrom(null, { column: "event", value: "LOGIN" }),
+  changed: fc.constantFrom([], ["device"], ["device", "event"]),
 });
+
+/** The cells that rules read of an event and a device. */
+const textsOf = (options: SessionizerOptions, event: string, device: string) => boundaryTexts(options, { event, device });
 
 describe("Sessionizer", () => {
   it("cuts by key, by idle gap, and by steps", () => {
@@ -70,8 +82,8 @@ describe("Sessionizer", () => {
         const sessionizer = new Sessionizer(options);
         const keyOf = new Map<string, string>();
         const steps = new Map<string, number>();
-        for (const [key, time] of events) {
-          const { session, starts } = sessionizer.push(key, time);
+        for (const [key, time, event, device] of events) {
+          const { session, starts } = sessionizer.push(key, time, textsOf(options, event, device));
           expect(starts).toBe(!keyOf.has(session));
           expect(keyOf.get(session) ?? key).toBe(key);
           expect(session.slice(0, session.lastIndexOf("#"))).toBe(key);
@@ -89,8 +101,9 @@ describe("Sessionizer", () => {
       fc.property(eventsArbitrary, optionsArbitrary, (events, options) => {
         let restored = new Sessionizer(options);
         const sessionizer = new Sessionizer(options);
-        for (const [key, time] of events) {
-          expect(restored.push(key, time)).toEqual(sessionizer.push(key, time));
+        for (const [key, time, ...cells] of events) {
+          const texts = textsOf(options, ...cells);
+          expect(restored.push(key, time, texts)).toEqual(sessionizer.push(key, time, texts));
           restored = Sessionizer.fromJSON(JSON.parse(JSON.stringify(restored)));
         }
         expect(restored.toJSON()).toEqual(sessionizer.toJSON());
@@ -117,6 +130,11 @@ describe("Sessionizer", () => {
       { maxSteps: 1.5 },
       { maxKeys: 0 },
       { maxKeys: 1e9 },
+      { marker: { column: "event", value: "" } },
+      { marker: { column: "event", value: "NA" } },
+      { marker: { column: "", value: "x" } },
+      { changed: ["a", "a"] },
+      { changed: [""] },
     ]) {
       expect(() => new Sessionizer(options), JSON.stringify(options)).toThrow(/OST_RANGE/);
     }
@@ -133,7 +151,13 @@ describe("Sessionizer", () => {
       { ...json, open: [{ ...open, number: -1 }] },
       { ...json, open: [{ ...open, key: 3 }] },
       { ...json, firstNumber: null },
+      { ...json, marker: { column: "event", value: 3 } },
+      { ...json, marker: [] },
+      { ...json, changed: "event" },
+      { ...json, open: [{ ...open, texts: [1] }] },
     ];
+    const { marker: _, changed: __, ...old } = json;
+    expect(Sessionizer.fromJSON({ ...old, open: [{ key: "a", number: 0, steps: 1, time: 0 }] }).toJSON()).toEqual(json);
     for (const one of broken) expect(() => Sessionizer.fromJSON(one), JSON.stringify(one)).toThrow(/OST_MODEL_FILE/);
   });
 });
@@ -155,11 +179,17 @@ describe("sessionize", () => {
   it("gives a table's rows the sessions a stream gives them", () => {
     fc.assert(
       fc.property(eventsArbitrary, optionsArbitrary, (events, options) => {
-        const named = events.map(([key, time]) => [key || "x", time] as const);
+        const named = events.map(([key, ...rest]) => [key || "x", ...rest] as const);
         const stream = new Sessionizer(options);
-        const pushed = named.map(([key, time]) => stream.push(key, time));
+        const pushed = named.map(([key, time, ...cells]) => stream.push(key, time, textsOf(options, ...cells)));
+        const columns = { event: named.map(([, , event]) => event), device: named.map(([, , , device]) => device) };
         const { session, starts, sessions, forgotten } = sessionize(
-          { rows: named.length, keys: [named.map(([key]) => key)], time: named.map(([, time]) => time) },
+          {
+            rows: named.length,
+            keys: [named.map(([key]) => key)],
+            time: named.map(([, time]) => time),
+            cells: boundaryColumns(options).map((column) => columns[column as "event"]),
+          },
           options,
         );
         expect(session).toEqual(pushed.map((row) => row.session));
@@ -185,5 +215,6 @@ describe("sessionize", () => {
     const noTime = () => sessionize({ rows: 2, keys: [["a", "a"]], time: [1, Number.NaN] }, { idleMs: 1 }, where);
     expect(noTime).toThrow(/OST_RECORD {2}log.csv row 2/);
     expect(() => sessionize({ rows: 1, keys: [["a"]], time: null }, { idleMs: 1 })).toThrow(/OST_CONFIG/);
+    expect(() => sessionize({ rows: 1, keys: [["a"]], time: null }, { changed: ["device"] })).toThrow(/OST_CONFIG.*device/s);
   });
 });

@@ -1,11 +1,11 @@
 /**
- * @file Cuts a stream of events into sessions: by key, by idle gap within a key, by a largest number of steps, or all three.
+ * @file Cuts a stream of events into sessions: by key, and within a key by the rules of boundary.ts (an idle gap, a marker, a changed column, a
+ * largest number of steps), or all of them.
  *
  * The n-th session of key k, counted from 0, is called `k#n`. No two sessions share a name whatever the keys hold: what stands before the
  * last "#" is the key.
  *
- * A session of a key ends where a row of that key comes more than `idleMs` after the latest one, or where it has `maxSteps` rows. Memory is
- * bounded: of more than `maxKeys` keys the one whose last row lies furthest back in the order of pushing is forgotten. Should it come
+ * Memory is bounded: of more than `maxKeys` keys the one whose last row lies furthest back in the order of pushing is forgotten. Should it come
  * again, it begins a new session, whose number is above every number a forgotten key had, so that no name is used twice. `forgotten`
  * counts them; while it is 0, no session was cut for want of memory.
  *
@@ -13,12 +13,17 @@
  */
 import { OstinatoError } from "../../core/errors.js";
 import { frozen } from "../transform.js";
+import {
+  type BoundaryReason,
+  boundaryColumns,
+  boundaryOf,
+  boundaryText,
+  checkedRules,
+  laterTexts,
+  type SessionRules,
+} from "./boundary.js";
 
-export interface SessionizerOptions {
-  /** Silence in ms that ends a session, >= 0: a gap of exactly `idleMs` does not. Default null: no silence does. */
-  idleMs?: number | null;
-  /** Most rows of a session, >= 1; default null: no limit. */
-  maxSteps?: number | null;
+export interface SessionizerOptions extends SessionRules {
   /** Most keys remembered at a time, 1 .. 10,000,000; default 1,000,000. */
   maxKeys?: number;
 }
@@ -28,33 +33,23 @@ export interface SessionRow {
   session: string;
   /** True for the first row of a session. */
   starts: boolean;
+  /** Which rule ended the session before; null where none did. */
+  boundary: BoundaryReason | null;
 }
 
-/** What is known of a key: the number of its session, the rows in it, and the latest time (-Infinity before any). */
+/** What is known of a key: the number of its session, the rows in it, the latest time (-Infinity before any), and the cells that may change. */
 interface OpenSession {
   number: number;
   steps: number;
   time: number;
-}
-
-/**
- * Whether a session is over before a row that comes `sinceMs` after its latest one, in files and streams alike.
- *
- * @param session its rows so far, and the time since the latest; NaN where rows have no time.
- */
-export function sessionEnds(
-  { idleMs, maxSteps }: Pick<SessionizerOptions, "idleMs" | "maxSteps">,
-  { steps, sinceMs }: { steps: number; sinceMs: number },
-): boolean {
-  return (typeof maxSteps === "number" && steps >= maxSteps) || (typeof idleMs === "number" && sinceMs > idleMs);
+  texts: readonly string[];
 }
 
 const DEFAULT_KEYS = 1_000_000;
 const MOST_KEYS = 10_000_000;
 
 export class Sessionizer {
-  readonly idleMs: number | null;
-  readonly maxSteps: number | null;
+  readonly rules: Required<SessionRules>;
   readonly maxKeys: number;
   /** In order of their last rows: the first is the next to be forgotten. */
   readonly #open = new Map<string, OpenSession>();
@@ -63,23 +58,16 @@ export class Sessionizer {
   #forgotten = 0;
 
   /** @throws OST_RANGE if an option lies outside its range. */
-  constructor({ idleMs = null, maxSteps = null, maxKeys = DEFAULT_KEYS }: SessionizerOptions = {}) {
-    const fits =
-      (idleMs === null || (Number.isFinite(idleMs) && idleMs >= 0)) &&
-      (maxSteps === null || (Number.isSafeInteger(maxSteps) && maxSteps >= 1)) &&
-      Number.isInteger(maxKeys) &&
-      maxKeys >= 1 &&
-      maxKeys <= MOST_KEYS;
-    if (!fits) {
+  constructor({ maxKeys = DEFAULT_KEYS, ...rules }: SessionizerOptions = {}) {
+    this.rules = checkedRules(rules);
+    if (!(Number.isInteger(maxKeys) && maxKeys >= 1 && maxKeys <= MOST_KEYS)) {
       throw new OstinatoError("OST_RANGE", {
         what: "sessions cannot be cut so",
-        expected: `idleMs >= 0 or null, maxSteps a whole number from 1 or null, maxKeys from 1 to ${MOST_KEYS}`,
-        got: JSON.stringify({ idleMs, maxSteps, maxKeys }),
+        expected: `maxKeys from 1 to ${MOST_KEYS}`,
+        got: String(maxKeys),
         where: "sessions",
       });
     }
-    this.idleMs = idleMs;
-    this.maxSteps = maxSteps;
     this.maxKeys = maxKeys;
   }
 
@@ -93,10 +81,12 @@ export class Sessionizer {
    *
    * @param key    what tells streams apart; see {@link sessionKey}.
    * @param timeMs milliseconds; read only with `idleMs`. A time that goes back ends no session.
+   * @param texts  its cells in `boundaryColumns(rules)`, as `boundaryText` writes them.
    * @throws OST_RECORD if `idleMs` is set and the time is NaN.
    */
-  push(key: string, timeMs: number): SessionRow {
-    if (this.idleMs !== null && Number.isNaN(timeMs)) {
+  push(key: string, timeMs: number, texts: readonly string[] = []): SessionRow {
+    const { rules } = this;
+    if (rules.idleMs !== null && Number.isNaN(timeMs)) {
       throw new OstinatoError("OST_RECORD", {
         what: "a row without a time cannot be put into a session",
         expected: "a time in every row, since an idle gap ends a session",
@@ -104,19 +94,21 @@ export class Sessionizer {
         repair: "fill in the time, or cut sessions by key only",
       });
     }
-    let open = this.#open.get(key);
-    const starts = !open || sessionEnds(this, { steps: open.steps, sinceMs: timeMs - open.time });
-    if (!open) {
-      open = { number: this.#firstNumber, steps: 0, time: Number.NEGATIVE_INFINITY };
-    } else {
-      this.#open.delete(key);
-      if (starts) open = { number: open.number + 1, steps: 0, time: Number.NEGATIVE_INFINITY };
-    }
+    const before = this.#open.get(key);
+    const boundary =
+      before === undefined
+        ? null
+        : boundaryOf(rules, { steps: before.steps, sinceMs: timeMs - before.time, texts, lastTexts: before.texts });
+    const goesOn = before !== undefined && boundary === null;
+    const number = before === undefined ? this.#firstNumber : before.number + (goesOn ? 0 : 1);
+    const open = goesOn ? before : { number, steps: 0, time: Number.NEGATIVE_INFINITY, texts: [] };
     open.steps++;
     if (timeMs > open.time) open.time = timeMs;
+    open.texts = laterTexts(rules, { texts, lastTexts: open.texts });
+    this.#open.delete(key);
     this.#open.set(key, open);
     if (this.#open.size > this.maxKeys) this.#forget();
-    return { session: `${key}#${open.number}`, starts };
+    return { session: `${key}#${number}`, starts: !goesOn, boundary };
   }
 
   #forget(): void {
@@ -129,16 +121,16 @@ export class Sessionizer {
   /** All it knows, as JSON: a stream goes on from it where it left off. */
   toJSON() {
     return {
-      idleMs: this.idleMs,
-      maxSteps: this.maxSteps,
+      ...this.rules,
       maxKeys: this.maxKeys,
       firstNumber: this.#firstNumber,
       forgotten: this.#forgotten,
-      open: [...this.#open].map(([key, { number, steps, time }]) => ({
+      open: [...this.#open].map(([key, { number, steps, time, texts }]) => ({
         key,
         number,
         steps,
         time: time === Number.NEGATIVE_INFINITY ? null : time,
+        texts,
       })),
     };
   }
@@ -149,8 +141,7 @@ export class Sessionizer {
     const whole = (value: unknown, where: string, min: number, max = Number.MAX_SAFE_INTEGER) =>
       Math.floor(frozen.number(value, `sessions.${where}`, { min, max }));
     const made = new Sessionizer({
-      idleMs: read.idleMs === null ? null : frozen.number(read.idleMs, "sessions.idleMs", { min: 0 }),
-      maxSteps: read.maxSteps === null ? null : whole(read.maxSteps, "maxSteps", 1),
+      ...rulesFromJSON(read, "sessions"),
       maxKeys: whole(read.maxKeys, "maxKeys", 1, MOST_KEYS),
     });
     made.#firstNumber = whole(read.firstNumber, "firstNumber", 0);
@@ -158,17 +149,43 @@ export class Sessionizer {
     const list = frozen.list(read.open, "sessions.open");
     if (list.length > made.maxKeys) frozen.fail("sessions.open", `at most ${made.maxKeys} keys`, list.length);
     for (const item of list) {
-      const { key, number, steps, time } = frozen.object(item, "sessions.open");
+      const { key, number, steps, time, texts = [] } = frozen.object(item, "sessions.open");
       const [name] = frozen.texts([key], "sessions.open.key");
       if (made.#open.has(name)) frozen.fail("sessions.open.key", "each key once", name);
       made.#open.set(name, {
         number: whole(number, "open.number", 0),
         steps: whole(steps, "open.steps", 1),
         time: time === null ? Number.NEGATIVE_INFINITY : frozen.number(time, "sessions.open.time"),
+        texts: frozen.texts(texts, "sessions.open.texts"),
       });
     }
     return made;
   }
+}
+
+/** The rules in JSON that may come from anyone; markers and changed columns are absent in older files. @throws OST_MODEL_FILE */
+export function rulesFromJSON(json: unknown, where: string): Required<SessionRules> {
+  const { idleMs, maxSteps, marker = null, changed = [] } = frozen.object(json, where);
+  const readMarker = (value: unknown) => {
+    const { column, value: holds } = frozen.object(value, `${where}.marker`);
+    const [name, text] = frozen.texts([column, holds], `${where}.marker`);
+    if (name === "" || boundaryText(text) !== text || text === "")
+      frozen.fail(`${where}.marker`, "a column and the text of a cell", value);
+    return { column: name, value: text };
+  };
+  const columns = frozen.texts(changed, `${where}.changed`);
+  if (columns.some((column, k) => column === "" || columns.indexOf(column) !== k)) {
+    frozen.fail(`${where}.changed`, "distinct columns", columns);
+  }
+  return {
+    idleMs: idleMs === null ? null : frozen.number(idleMs, `${where}.idleMs`, { min: 0 }),
+    maxSteps:
+      maxSteps === null
+        ? null
+        : Math.floor(frozen.number(maxSteps, `${where}.maxSteps`, { min: 1, max: Number.MAX_SAFE_INTEGER })),
+    marker: marker === null ? null : readMarker(marker),
+    changed: columns,
+  };
 }
 
 /** The key of several cells: one cell is its own key; of more, no two different lists of the same length have the same key. */
@@ -183,6 +200,8 @@ export interface SessionRows {
   keys: readonly ArrayLike<string>[];
   /** Milliseconds, [rows]; needed with `idleMs` only. */
   time: ArrayLike<number> | null;
+  /** The cells of each of `boundaryColumns`, as they were written; [rows] each. Default none. */
+  cells?: readonly ArrayLike<string>[];
 }
 
 export interface SessionColumns {
@@ -205,12 +224,22 @@ export interface SessionColumns {
  * @throws OST_RECORD  if `idleMs` is set and a row has no time.
  */
 export function sessionize(
-  { rows, keys, time }: SessionRows,
+  { rows, keys, time, cells: boundaries = [] }: SessionRows,
   options: SessionizerOptions,
   where: (i: number) => string = (i) => `row ${i + 1}`,
 ): SessionColumns {
   const sessionizer = new Sessionizer(options);
-  if (sessionizer.idleMs !== null && !time) {
+  const { idleMs } = sessionizer.rules;
+  const columns = boundaryColumns(sessionizer.rules);
+  if (boundaries.length !== columns.length) {
+    throw new OstinatoError("OST_CONFIG", {
+      what: "sessions are cut by columns whose cells were not given",
+      expected: columns.join(", ") || "no cells",
+      got: `cells of ${boundaries.length} columns`,
+      where: "sessions",
+    });
+  }
+  if (idleMs !== null && !time) {
     throw new OstinatoError("OST_CONFIG", {
       what: "an idle gap needs times",
       expected: "a column of times",
@@ -224,7 +253,7 @@ export function sessionize(
   let sessions = 0;
   for (let i = 0; i < rows; i++) {
     const cells = keys.map((column) => column[i]);
-    if (cells.includes("") || (sessionizer.idleMs !== null && Number.isNaN(time![i]))) {
+    if (cells.includes("") || (idleMs !== null && Number.isNaN(time![i]))) {
       const lacking = cells.includes("") ? "key" : "time";
       throw new OstinatoError(lacking === "key" ? "OST_MISSING" : "OST_RECORD", {
         what: `a row without a ${lacking} belongs to no session`,
@@ -233,7 +262,8 @@ export function sessionize(
         repair: "fill in the cell or remove the row",
       });
     }
-    const row = sessionizer.push(cells.length === 0 ? "all" : sessionKey(cells), time ? time[i] : Number.NaN);
+    const texts = boundaries.map((column) => boundaryText(column[i]));
+    const row = sessionizer.push(cells.length === 0 ? "all" : sessionKey(cells), time ? time[i] : Number.NaN, texts);
     session[i] = row.session;
     if (row.starts) {
       starts[i] = 1;

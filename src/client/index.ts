@@ -1,0 +1,10 @@
+export type { SessionEvent, WirePrediction, WireRecord } from "../protocol/event.js";
+export type { NamingFacts, NewsFacts, OutputNumbers, SessionStanding, WireId } from "../protocol/frames.js";
+export type { BackoffOptions } from "./backoff.js";
+export { Client, type ConnectOptions, connect } from "./client.js";
+export type { ConnectionState } from "./connection.js";
+export { RefusedError } from "./refusal.js";
+export { RestClient, type RestCreate, type RestOptions, type RestStep } from "./rest.js";
+export { type SessionOptions, StreamSession } from "./session.js";
+export { StepAnswer } from "./step-answer.js";
+export type { StepInput } from "./step-input.js";

@@ -1,0 +1,201 @@
+/**
+ * @file A session as bytes, as a store keeps it.
+ *
+ *     u8 format, u8 status, u8 durability, u8 reserved, u32 boot, then float64s:
+ *     steps, resets, createdAt, born, stateBorn, usedAt, ttlMs, operation, then u32s:
+ *     length of preprocessing, of model, of answers (in numbers), of text (in bytes),
+ *     then preprocessing float64s, answers float64s, model float32s, text (UTF-8 JSON)
+ *
+ * All little-endian and aligned. Checksums are the store's; lengths are checked here, so that no bytes, whatever they are, become a state by chance.
+ */
+import { OstinatoError } from "../core/errors.js";
+import type { StreamState } from "../model/stream.js";
+import { DURABILITIES, type Durability } from "./operation.js";
+
+const FORMAT = 1;
+const FLOATS_AT = 8;
+const LENGTHS_AT = FLOATS_AT + 8 * 8;
+const BODY_AT = LENGTHS_AT + 4 * 4;
+const NO_TTL = -1;
+
+/** What changes rarely, kept as text. */
+export interface SessionTraits {
+  /** Hash of the model version it is pinned to. */
+  version: string;
+  creator: string;
+  attributes: Readonly<Record<string, string>>;
+}
+
+/**
+ * The stored answer to one operation: [first seq, records applied, predictions, digest of the input, then the predictions' seqs, times and
+ * values, one after another]. Numbers only, so that many lie side by side in one array.
+ */
+export type Answer = Float64Array;
+
+export const ANSWER_HEADER = 4;
+const WIDEST = 1_048_576;
+
+export interface SessionRecord extends SessionTraits {
+  quarantined: boolean;
+  durability: Durability;
+  /** The start of the server in which it was written, counted from 1. */
+  boot: number;
+  state: StreamState;
+  resets: number;
+  /** Wall clock, ms since 1970: for people. The others are on the server's own clock, which never jumps. */
+  createdAt: number;
+  born: number;
+  stateBorn: number;
+  usedAt: number;
+  ttlMs: number | null;
+  /** Of the last operation that changed it; 0 unknown. */
+  operation: number;
+  /** Oldest first. */
+  answers: readonly Answer[];
+}
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { fatal: true });
+
+/** The part of a record that changes rarely: encode it once and pass it to `encodeSession`. */
+export function encodeTraits({ version, creator, attributes }: SessionTraits, entity: string | null): Uint8Array {
+  return encoder.encode(JSON.stringify({ version, creator, attributes, entity }));
+}
+
+export function encodeSession(record: SessionRecord, traits: Uint8Array): Uint8Array {
+  const { state, answers } = record;
+  let numbers = 0;
+  for (const answer of answers) numbers += answer.length;
+  const [preprocessing, model] = [state.preprocessing.length, state.model.length];
+  const modelAt = BODY_AT + 8 * (preprocessing + numbers);
+  const textAt = modelAt + 4 * model;
+  const buffer = new ArrayBuffer(textAt + traits.length);
+  const bytes = new Uint8Array(buffer);
+  bytes[0] = FORMAT;
+  bytes[1] = record.quarantined ? 1 : 0;
+  bytes[2] = DURABILITIES.indexOf(record.durability);
+  const words = new Uint32Array(buffer, 0, BODY_AT / 4);
+  words[1] = record.boot;
+  const floats = new Float64Array(buffer, FLOATS_AT, 8);
+  floats[0] = state.steps;
+  floats[1] = record.resets;
+  floats[2] = record.createdAt;
+  floats[3] = record.born;
+  floats[4] = record.stateBorn;
+  floats[5] = record.usedAt;
+  floats[6] = record.ttlMs ?? NO_TTL;
+  floats[7] = record.operation;
+  const lengths = LENGTHS_AT / 4;
+  words[lengths] = preprocessing;
+  words[lengths + 1] = model;
+  words[lengths + 2] = numbers;
+  words[lengths + 3] = traits.length;
+  const body = new Float64Array(buffer, BODY_AT, preprocessing + numbers);
+  body.set(state.preprocessing);
+  let at = preprocessing;
+  for (const answer of answers) {
+    body.set(answer, at);
+    at += answer.length;
+  }
+  new Float32Array(buffer, modelAt, model).set(state.model);
+  bytes.set(traits, textAt);
+  return bytes;
+}
+
+/** @throws OST_STATE_LOST for bytes that `encodeSession` did not write. */
+export function decodeSession(bytes: Uint8Array): SessionRecord {
+  if (bytes.length < BODY_AT || bytes[0] !== FORMAT) throw damaged("an unknown format");
+  const buffer = bytes.slice().buffer;
+  const words = new Uint32Array(buffer, 0, BODY_AT / 4);
+  const floats = new Float64Array(buffer, FLOATS_AT, 8);
+  const [preprocessing, model, numbers, text] = words.subarray(LENGTHS_AT / 4);
+  const modelAt = BODY_AT + 8 * (preprocessing + numbers);
+  const textAt = modelAt + 4 * model;
+  if (textAt + text !== buffer.byteLength || bytes[1] > 1 || bytes[2] >= DURABILITIES.length)
+    throw damaged("lengths that do not add up");
+  let traits: SessionTraits & { entity: string | null };
+  try {
+    traits = JSON.parse(decoder.decode(new Uint8Array(buffer, textAt, text)));
+  } catch {
+    throw damaged("a text that is none");
+  }
+  const body = new Float64Array(buffer, BODY_AT, preprocessing + numbers);
+  const answers: Answer[] = [];
+  for (let at = preprocessing; at < body.length; ) {
+    const length = answerLength(body, at);
+    if (!(length > 0 && at + length <= body.length)) throw damaged("answers that do not add up");
+    answers.push(body.slice(at, at + length));
+    at += length;
+  }
+  return {
+    version: traits.version,
+    creator: traits.creator,
+    attributes: traits.attributes,
+    quarantined: bytes[1] === 1,
+    durability: DURABILITIES[bytes[2]],
+    boot: words[1],
+    state: {
+      preprocessing: body.slice(0, preprocessing),
+      model: new Float32Array(buffer.slice(modelAt, textAt)),
+      steps: floats[0],
+      entity: traits.entity,
+    },
+    resets: floats[1],
+    createdAt: floats[2],
+    born: floats[3],
+    stateBorn: floats[4],
+    usedAt: floats[5],
+    ttlMs: floats[6] === NO_TTL ? null : floats[6],
+    operation: floats[7],
+    answers,
+  };
+}
+
+/** The header holds how many predictions of how many numbers: [first seq, records, predictions * 2^20 + width, digest]. */
+function answerLength(body: Float64Array, at: number): number {
+  const shape = body[at + 2];
+  const width = shape % WIDEST;
+  const count = (shape - width) / WIDEST;
+  return ANSWER_HEADER + count * (2 + width);
+}
+
+export interface AnswerFacts {
+  firstSeq: number;
+  records: number;
+  digest: number;
+  count: number;
+  width: number;
+}
+
+export function answerFacts(answer: Answer): AnswerFacts {
+  const width = answer[2] % WIDEST;
+  return { firstSeq: answer[0], records: answer[1], digest: answer[3], width, count: (answer[2] - width) / WIDEST };
+}
+
+/** @param width numbers of a prediction, below 2^20. */
+export function makeAnswer({ firstSeq, records, digest, count, width }: AnswerFacts): Answer {
+  const answer = new Float64Array(ANSWER_HEADER + count * (2 + width));
+  answer[0] = firstSeq;
+  answer[1] = records;
+  answer[2] = count * WIDEST + width;
+  answer[3] = digest;
+  return answer;
+}
+
+/** Places in an answer: the seqs, the times, the values. */
+export function answerParts(answer: Answer): { seq: Float64Array; time: Float64Array; values: Float64Array } {
+  const { count } = answerFacts(answer);
+  return {
+    seq: answer.subarray(ANSWER_HEADER, ANSWER_HEADER + count),
+    time: answer.subarray(ANSWER_HEADER + count, ANSWER_HEADER + 2 * count),
+    values: answer.subarray(ANSWER_HEADER + 2 * count),
+  };
+}
+
+function damaged(what: string): OstinatoError {
+  return new OstinatoError("OST_STATE_LOST", {
+    what: "the session's record is damaged",
+    got: what,
+    repair: "end the session, and begin again from a snapshot or afresh",
+  });
+}

@@ -1,0 +1,560 @@
+/**
+ * @file The one door of `Sessions`: limits, routing, turns, chunks, and the news for those who watch.
+ */
+import { randomBytes } from "node:crypto";
+import { type ErrorCode, OstinatoError } from "../core/errors.js";
+import { SessionError } from "../protocol/codes.js";
+import type { Engine } from "./engine.js";
+import type { TenantLimits } from "./limits.js";
+import type { Observer, Protocol, RejectReason } from "./observer.js";
+import {
+  type Beginning,
+  DURABILITIES,
+  type Durability,
+  type LifecycleChange,
+  type Operation,
+  type Outcome,
+  type Predictions,
+  type SessionStatus,
+  type StepInput,
+} from "./operation.js";
+import type { Principal, Scope } from "./principal.js";
+import type { Scheduler, Ticket } from "./scheduler.js";
+import { idText, parseSessionKey, type SessionId, type SessionName, sessionKey, textId } from "./session-key.js";
+import type {
+  CreateOptions,
+  Request,
+  ServedModel,
+  SessionNews,
+  SessionReference,
+  Sessions,
+  StepOptions,
+  StepResult,
+} from "./sessions.js";
+
+/** Which versions the names stand for at present. */
+export interface ServedModels {
+  list(): readonly ServedModel[];
+  /** @throws OST_MODEL. */
+  model(name: string): ServedModel;
+}
+
+/** What leaves the server as a snapshot and comes back. */
+export interface SnapshotSeal {
+  seal(snapshot: Uint8Array, binding: SnapshotBinding): Uint8Array;
+  /** @throws OST_SNAPSHOT. */
+  unseal(sealed: Uint8Array, binding: SnapshotBinding): Uint8Array;
+}
+
+export interface SnapshotBinding {
+  tenant: string;
+  model: string;
+  stateSchema: string;
+}
+
+export interface SessionServiceOptions {
+  engine: Engine;
+  scheduler: Scheduler;
+  models: ServedModels;
+  observer: Required<Observer>;
+  limits: TenantLimits;
+  seal: SnapshotSeal;
+  /** The strongest durability there is, and that of sessions which ask for none. */
+  durability: Durability;
+  /** Default expiry; null never. */
+  ttlMs?: number | null;
+  /** Live sessions in all, and of one tenant. Defaults 10,000,000 and 10,000,000. */
+  maxSessions?: number;
+  maxTenantSessions?: number;
+  /** Records of one request at most. Default 256. */
+  maxRecords?: number;
+  /** Records that are computed at a stretch and committed together. Default 64. */
+  chunkRecords?: number;
+  /** Readers of one session's events at most. Default 8. */
+  maxReaders?: number;
+  /** A request that was not begun by then is refused. Default 30 s. */
+  deadlineMs?: number;
+  /** Only its creator and `session:admin` reach a session, not every credential of the tenant. Default false. */
+  creatorOnly?: boolean;
+}
+
+type Reader = (news: SessionNews) => void;
+
+const ATTRIBUTES = ["session_type", "device_class"];
+const ATTRIBUTE_VALUE = /^[\w .:-]{1,64}$/;
+const NO_PREDICTIONS: Predictions = {
+  count: 0,
+  seq: new Float64Array(0),
+  time: new Float64Array(0),
+  values: new Float64Array(0),
+};
+
+export class SessionService implements Sessions {
+  readonly #options: Required<SessionServiceOptions>;
+  readonly #readers = new Map<string, Set<Reader>>();
+  /** Sessions in the middle of a request of several chunks: others wait for its end. */
+  readonly #long = new Map<string, Promise<unknown>>();
+
+  constructor(options: SessionServiceOptions) {
+    this.#options = {
+      ttlMs: null,
+      maxSessions: 10_000_000,
+      maxTenantSessions: 10_000_000,
+      maxRecords: 256,
+      chunkRecords: 64,
+      maxReaders: 8,
+      deadlineMs: 30_000,
+      creatorOnly: false,
+      ...options,
+    };
+  }
+
+  models(): readonly ServedModel[] {
+    return this.#options.models.list();
+  }
+
+  model(name: string): ServedModel {
+    return this.#options.models.model(name);
+  }
+
+  async create(request: Request, model: string, options: CreateOptions = {}): Promise<{ id: SessionId; session: SessionStatus }> {
+    this.#permit(request, "step");
+    if (options.snapshot) this.#permit(request, "state:write");
+    const begin = this.#beginning(request, model, options);
+    this.#take(request, { creates: 1, bytes: options.snapshot?.length ?? 0 });
+    const id = options.id ?? textId(randomBytes(16).toString("base64url"));
+    const key = this.#key(request, { model, id });
+    const outcome = await this.#run(
+      request,
+      { kind: "create", key, begin },
+      { cost: 1, sheddable: true, bytes: options.snapshot?.length },
+    );
+    return { id, session: outcome.session as SessionStatus };
+  }
+
+  async step(request: Request, at: SessionReference, options: StepOptions): Promise<StepResult> {
+    this.#permit(request, "step");
+    const { input } = options;
+    const records = "rows" in input ? input.count : input.records.length;
+    const { maxRecords, chunkRecords } = this.#options;
+    if (records < 1 || records > maxRecords) {
+      throw new OstinatoError("OST_REQUEST", {
+        what: "a request holds too few or too many records",
+        expected: `1 .. ${maxRecords}`,
+        got: String(records),
+        where: "records",
+        repair: "send several requests",
+      });
+    }
+    const begin = options.start && this.#beginning(request, at.model, { onLive: "restart", ...options.start });
+    const bytes = "rows" in input ? input.rows.byteLength : 64 * records;
+    this.#take(request, { steps: records, bytes, creates: begin ? 1 : 0 });
+    const key = this.#key(request, at);
+    const start = performance.now();
+    const whole = this.#operation(request, at, key, options, begin);
+    if (records <= chunkRecords && !this.#long.has(key)) {
+      return this.#resultOf(request, at, input, start, [await this.#submit(request, whole, { cost: records, bytes })]);
+    }
+    const turn = (this.#long.get(key) ?? Promise.resolve()).then(() => this.#inChunks(request, whole, records));
+    const settled = turn.catch(() => {});
+    this.#long.set(key, settled);
+    try {
+      return this.#resultOf(request, at, input, start, await turn);
+    } finally {
+      if (this.#long.get(key) === settled) this.#long.delete(key);
+    }
+  }
+
+  async reset(request: Request, at: SessionReference, { incarnation }: { incarnation?: number } = {}): Promise<SessionStatus> {
+    this.#permit(request, "step");
+    return this.#change(request, at, { kind: "reset", reason: "client", incarnation });
+  }
+
+  async end(request: Request, at: SessionReference, { incarnation }: { incarnation?: number } = {}): Promise<SessionStatus> {
+    this.#permit(request, "step");
+    return this.#change(request, at, { kind: "end", incarnation });
+  }
+
+  async get(request: Request, at: SessionReference): Promise<{ session: SessionStatus; view: Float32Array | null }> {
+    this.#permit(request, "step");
+    const { session, view } = await this.#ask(request, at, { kind: "get", watched: true });
+    return { session: session as SessionStatus, view };
+  }
+
+  async snapshot(request: Request, at: SessionReference): Promise<{ session: SessionStatus; snapshot: Uint8Array }> {
+    this.#permit(request, "state:read");
+    const { session, snapshot } = await this.#ask(request, at, { kind: "snapshot" });
+    const status = session as SessionStatus;
+    return { session: status, snapshot: this.#options.seal.seal(snapshot as Uint8Array, this.#binding(request, at.model)) };
+  }
+
+  async restore(request: Request, at: SessionReference, snapshot: Uint8Array): Promise<SessionStatus> {
+    this.#permit(request, "state:write");
+    this.#take(request, { bytes: snapshot.length });
+    return this.#change(request, at, {
+      kind: "restore",
+      snapshot: this.#options.seal.unseal(snapshot, this.#binding(request, at.model)),
+    });
+  }
+
+  async hibernate(request: Request, at: SessionReference): Promise<SessionStatus> {
+    this.#permit(request, "session:admin");
+    return this.#change(request, at, { kind: "hibernate" });
+  }
+
+  async answers(
+    request: Request,
+    at: SessionReference,
+    after: number,
+  ): Promise<{ session: SessionStatus; predictions: Predictions; complete: boolean }> {
+    this.#permit(request, "step");
+    const outcome = await this.#ask(request, at, { kind: "answers", after });
+    const session = outcome.session as SessionStatus;
+    const first = outcome.expectedSeq;
+    return {
+      session,
+      predictions: outcome.predictions ?? NO_PREDICTIONS,
+      complete: first === null ? session.seq <= after : first <= after + 1,
+    };
+  }
+
+  async list(request: Request, { model, after, limit }: { model: string; after?: string; limit: number }): Promise<SessionId[]> {
+    this.#permit(request, "session:admin");
+    this.model(model);
+    const { tenant } = request.principal;
+    const prefix = `${tenant}\n${model}\n`;
+    const keys = await this.#options.engine.list({ prefix, after: after === undefined ? undefined : prefix + after, limit });
+    return keys.map((key) => parseSessionKey(key).id);
+  }
+
+  async subscribe(request: Request, at: SessionReference, reader: Reader): Promise<() => void> {
+    await this.get(request, at);
+    const key = this.#key(request, at);
+    const readers = this.#readers.get(key) ?? new Set();
+    if (readers.size >= this.#options.maxReaders) {
+      throw new OstinatoError("OST_CAPACITY", {
+        what: "too many readers of this session's events",
+        expected: `at most ${this.#options.maxReaders}`,
+        where: `session "${idText(at.id)}"`,
+        repair: "close a page that shows it",
+      });
+    }
+    readers.add(reader);
+    this.#readers.set(key, readers);
+    return () => {
+      readers.delete(reader);
+      if (readers.size === 0 && this.#readers.get(key) === readers) this.#readers.delete(key);
+    };
+  }
+
+  refused(code: ErrorCode, protocol: Protocol): void {
+    this.#options.observer.rejected(code, REJECT_REASONS[code] ?? "invalid", protocol);
+  }
+
+  /** Lets the engine do what is due, and tells what came of it. */
+  async tend(): Promise<void> {
+    for (const outcome of await this.#options.engine.tend()) this.#tell(outcome, "server");
+  }
+
+  /** Tells every reader that the server closes. */
+  close(): void {
+    for (const [key, readers] of this.#readers) {
+      const session = parseSessionKey(key);
+      for (const reader of readers) quietly(() => reader({ kind: "closing", session }));
+    }
+    this.#readers.clear();
+  }
+
+  #operation(
+    request: Request,
+    at: SessionReference,
+    key: string,
+    { input, seq, incarnation, end }: StepOptions,
+    begin: Beginning | undefined,
+  ): Operation & { kind: "step" } {
+    this.model(at.model);
+    const operation: Operation & { kind: "step" } = { kind: "step", key, input };
+    if (seq !== undefined) operation.seq = seq;
+    if (incarnation !== undefined) operation.incarnation = incarnation;
+    if (begin) operation.begin = begin;
+    if (end) operation.end = true;
+    if (this.#readers.has(key)) operation.watched = true;
+    const creator = this.#creator(request.principal);
+    if (creator !== undefined) operation.creator = creator;
+    return operation;
+  }
+
+  /** Chunk after chunk, each its own commit; a repeated request finds those that were applied, and goes on behind them. */
+  async #inChunks(request: Request, whole: Operation & { kind: "step" }, records: number): Promise<Outcome[]> {
+    const outcomes: Outcome[] = [];
+    let { seq } = whole;
+    const { chunkRecords } = this.#options;
+    for (let from = 0; from < records; from += chunkRecords) {
+      const to = Math.min(records, from + chunkRecords);
+      const input = slice(whole.input, from, to);
+      const operation = { ...whole, input, seq, end: to === records && whole.end, begin: from === 0 ? whole.begin : undefined };
+      const outcome = await this.#submit(request, operation, { cost: to - from, bytes: 64 * (to - from) });
+      if (outcome.error) outcome.error.index += from;
+      outcomes.push(outcome);
+      if (outcome.error || outcome.session === null) break;
+      seq = seq === undefined ? outcome.session.seq + 1 : seq + (to - from);
+    }
+    return outcomes;
+  }
+
+  /** @throws SessionError if nothing at all was applied. */
+  #resultOf(
+    request: Request,
+    { model, id }: SessionReference,
+    input: StepInput,
+    start: number,
+    outcomes: readonly Outcome[],
+  ): StepResult {
+    const { observer } = this.#options;
+    const outcome = outcomes.length === 1 ? outcomes[0] : joined(outcomes);
+    const totalMs = performance.now() - start;
+    const last = outcomes[outcomes.length - 1];
+    observer.step({
+      model,
+      protocol: request.protocol,
+      outcome,
+      records: "rows" in input ? input.count : input.records.length,
+      queueMs: Math.max(0, totalMs - last.computeMs - last.commitMs),
+      totalMs,
+    });
+    if (outcome.repeated) observer.disorder("duplicate", request.protocol);
+    for (const change of outcome.lifecycle) this.#tellChange(change, outcome.session, request.principal.subject);
+    if (outcome.count === 0 && outcome.error) throw this.#refusal(request, outcome);
+    const result: StepResult = {
+      session: outcome.session as SessionStatus,
+      count: outcome.count,
+      predictions: outcome.predictions ?? NO_PREDICTIONS,
+      repeated: outcome.repeated,
+      error: outcome.error,
+      lifecycle: outcome.lifecycle,
+    };
+    if (outcome.error) this.refused(outcome.error.code, request.protocol);
+    if (this.#readers.size > 0 && !outcome.repeated) {
+      const session = { tenant: request.principal.tenant, model, id };
+      this.#publish(sessionKey(session), {
+        kind: "step",
+        session,
+        result,
+        input,
+        view: outcome.view,
+        latencyMs: outcome.computeMs,
+      });
+      this.#publishEnd(sessionKey(session), outcome.lifecycle);
+    }
+    return result;
+  }
+
+  async #change(
+    request: Request,
+    at: SessionReference,
+    operation: Partial<Operation> & { kind: Operation["kind"] },
+  ): Promise<SessionStatus> {
+    return (await this.#ask(request, at, operation)).session as SessionStatus;
+  }
+
+  #ask(request: Request, at: SessionReference, operation: Partial<Operation> & { kind: Operation["kind"] }): Promise<Outcome> {
+    this.model(at.model);
+    const creator = this.#creator(request.principal);
+    const full = { ...operation, key: this.#key(request, at), ...(creator === undefined ? {} : { creator }) } as Operation;
+    return this.#run(request, full, { cost: 1 });
+  }
+
+  /** Submits an operation and tells what it changed. @throws SessionError if it was refused. */
+  async #run(
+    request: Request,
+    operation: Operation,
+    ticket: Omit<Ticket, "tenant" | "bytes"> & { bytes?: number },
+  ): Promise<Outcome> {
+    const outcome = await this.#submit(request, operation, { bytes: 256, ...ticket });
+    this.#tell(outcome, request.principal.subject);
+    if (outcome.error) throw this.#refusal(request, outcome);
+    return outcome;
+  }
+
+  /** Never rejects: what the scheduler refuses is an outcome too. */
+  #submit(request: Request, operation: Operation, ticket: Omit<Ticket, "tenant">): Promise<Outcome> {
+    const { scheduler, deadlineMs } = this.#options;
+    return scheduler.submit(operation, {
+      ...ticket,
+      tenant: request.principal.tenant,
+      deadline: performance.now() + deadlineMs,
+      signal: request.signal,
+    });
+  }
+
+  #refusal(request: Request, { error, applied, expectedSeq }: Outcome): SessionError {
+    const facts = error as NonNullable<Outcome["error"]>;
+    this.refused(facts.code, request.protocol);
+    if (facts.code === "OST_GAP") this.#options.observer.disorder("gap", request.protocol);
+    if (facts.code === "OST_STORE") this.#options.observer.store({ kind: "error", detail: facts.what });
+    return new SessionError(facts, { applied, expectedSeq });
+  }
+
+  #tell(outcome: Outcome, actor: string): void {
+    for (const change of outcome.lifecycle) this.#tellChange(change, outcome.session, actor);
+    if (outcome.lifecycle.length > 0) this.#publishEnd(outcome.lifecycle[0].key, outcome.lifecycle);
+  }
+
+  #tellChange(change: LifecycleChange, status: SessionStatus | null, actor: string): void {
+    this.#options.observer.lifecycle(change, actor);
+    if (change.kind === "hibernated" || change.kind === "woken") return;
+    this.#publish(change.key, { kind: "lifecycle", session: parseSessionKey(change.key), change, status });
+  }
+
+  /** A reader that fails is dropped: it can neither undo a commit nor reach the one who stepped. */
+  #publish(key: string, news: SessionNews): void {
+    const readers = this.#readers.get(key);
+    if (!readers) return;
+    for (const reader of readers) if (!quietly(() => reader(news))) readers.delete(reader);
+  }
+
+  #publishEnd(key: string, lifecycle: readonly LifecycleChange[]): void {
+    const last = lifecycle.at(-1)?.kind;
+    if (last === "ended" || last === "expired") this.#readers.delete(key);
+  }
+
+  #beginning(request: Request, model: string, options: CreateOptions): Beginning {
+    const { ttlMs, maxSessions, maxTenantSessions, limits } = this.#options;
+    const { current } = this.model(model);
+    const { tenant, subject } = request.principal;
+    const attributes = options.attributes ?? {};
+    for (const [name, value] of Object.entries(attributes)) {
+      if (ATTRIBUTES.includes(name) && ATTRIBUTE_VALUE.test(value)) continue;
+      throw new OstinatoError("OST_REQUEST", {
+        what: "an attribute that a session cannot have",
+        expected: `${ATTRIBUTES.join(", ")}, each 1 to 64 letters, digits, blanks or . : _ -`,
+        got: `${name.slice(0, 40)}: ${String(value).slice(0, 80)}`,
+        where: "attributes",
+      });
+    }
+    const { ttlSeconds } = options;
+    if (ttlSeconds !== undefined && !(ttlSeconds > 0 && ttlSeconds <= 1e9)) {
+      throw new OstinatoError("OST_REQUEST", {
+        what: "a time to live that is none",
+        expected: "seconds above 0",
+        got: String(ttlSeconds),
+      });
+    }
+    const snapshot = options.snapshot && this.#options.seal.unseal(options.snapshot, this.#binding(request, model));
+    return {
+      version: current.version,
+      durability: this.#durability(options.durability),
+      ttlMs: ttlSeconds === undefined ? ttlMs : ttlSeconds * 1000,
+      attributes,
+      creator: subject,
+      onLive: options.onLive ?? "refuse",
+      ...(snapshot ? { snapshot } : {}),
+      limits: { tenant: Math.min(maxTenantSessions, limits.liveSessions(tenant)), total: maxSessions },
+    };
+  }
+
+  #durability(wanted: string | undefined): Durability {
+    const strongest = this.#options.durability;
+    if (wanted === undefined) return strongest;
+    const level = DURABILITIES.indexOf(wanted as Durability);
+    const most = DURABILITIES.indexOf(strongest);
+    if (level >= 0 && level <= most) return wanted as Durability;
+    throw new OstinatoError("OST_REQUEST", {
+      what: "a durability that this server does not give",
+      expected: DURABILITIES.slice(0, most + 1).join(", "),
+      got: wanted.slice(0, 40),
+      where: "durability",
+      repair: "start the server with a data folder and a stronger --durability",
+    });
+  }
+
+  #binding({ principal }: Request, model: string): SnapshotBinding {
+    return { tenant: principal.tenant, model, stateSchema: this.model(model).current.stateSchema };
+  }
+
+  #key({ principal }: Request, { model, id }: SessionReference): string {
+    return sessionKey({ tenant: principal.tenant, model, id });
+  }
+
+  #creator({ subject, scopes }: Principal): string | undefined {
+    return this.#options.creatorOnly && !scopes.has("session:admin") ? subject : undefined;
+  }
+
+  #permit({ principal }: Request, scope: Scope): void {
+    if (principal.scopes.has(scope)) return;
+    this.#options.observer.authFailure("scope");
+    throw new OstinatoError("OST_SCOPE", {
+      what: "the credential does not permit this",
+      expected: `the scope ${scope}`,
+      got: [...principal.scopes].join(", ") || "no scope",
+    });
+  }
+
+  #take({ principal, protocol }: Request, asked: { steps?: number; creates?: number; bytes?: number }): void {
+    const refusal = this.#options.limits.take(principal.tenant, asked);
+    if (refusal === null) return;
+    this.refused("OST_RATE", protocol);
+    throw new OstinatoError("OST_RATE", {
+      what: `the tenant's limit of ${refusal.what} is reached`,
+      expected: `to wait ${Math.max(1, Math.ceil(refusal.retryAfterMs / 1000))} s`,
+      repair: "send less at a time, or ask for a higher limit",
+    });
+  }
+}
+
+const REJECT_REASONS: Partial<Record<ErrorCode, RejectReason>> = {
+  OST_RATE: "rate",
+  OST_CAPACITY: "queue_full",
+  OST_GAP: "gap",
+  OST_STALE: "stale",
+  OST_CONFLICT: "conflict",
+  OST_CREDENTIAL: "auth",
+  OST_OWNER: "auth",
+  OST_SCOPE: "auth",
+  OST_DEADLINE: "deadline",
+  OST_STORE: "store",
+};
+
+function slice(input: StepInput, from: number, to: number): StepInput {
+  if ("records" in input) return { records: input.records.slice(from, to) };
+  const width = input.rows.length / input.count;
+  return { rows: input.rows.slice(from * width, to * width), count: to - from };
+}
+
+/** Several chunks of one request as one outcome. */
+function joined(outcomes: readonly Outcome[]): Outcome {
+  const last = outcomes[outcomes.length - 1];
+  const join = (part: "seq" | "time" | "values") => {
+    const arrays = outcomes.map(({ predictions }) => (predictions ?? NO_PREDICTIONS)[part]);
+    const all = new Float64Array(arrays.reduce((sum, { length }) => sum + length, 0));
+    let at = 0;
+    for (const array of arrays) {
+      all.set(array, at);
+      at += array.length;
+    }
+    return all;
+  };
+  const seq = join("seq");
+  return {
+    ...last,
+    applied: outcomes.some(({ count }) => count > 0) ? "yes" : last.applied,
+    session: outcomes.reduce<SessionStatus | null>((known, { session }) => session ?? known, null),
+    count: outcomes.reduce((sum, { count }) => sum + count, 0),
+    predictions: { count: seq.length, seq, time: join("time"), values: join("values") },
+    repeated: outcomes.every(({ repeated }) => repeated),
+    lifecycle: outcomes.flatMap(({ lifecycle }) => lifecycle),
+    computeMs: outcomes.reduce((sum, { computeMs }) => sum + computeMs, 0),
+    commitMs: outcomes.reduce((sum, { commitMs }) => sum + commitMs, 0),
+  };
+}
+
+function quietly(act: () => void): boolean {
+  try {
+    act();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export type { SessionName };
