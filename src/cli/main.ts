@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** @file The command line: one file per command, loaded when it is asked for; every error becomes a message and an exit code. */
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError, Option } from "commander";
 import picocolors from "picocolors";
 import { type ExitCode, nearest, OstinatoError } from "../core/errors.js";
 import type { WeightType } from "../kernels/index.js";

@@ -337,6 +337,14 @@ export class Preprocessing {
 
   /** The row with values that transforms may change: one array serves all rows, for none of them outlives its `advance`. */
   #taken({ values, entity }: Row, time: number): Row {
+    if (values.length !== this.#values.length) {
+      throw new OstinatoError("OST_SHAPE", {
+        what: "the row has another number of values than the model has features",
+        expected: String(this.#values.length),
+        got: String(values.length),
+        where: "preprocessing.push",
+      });
+    }
     this.#values.set(values);
     return { time, values: this.#values, entity };
   }

@@ -90,7 +90,8 @@ export interface StreamModel {
   readRecord(record: RawRecord): Row;
   /**
    * The row of numbers in the order of `columns`, NaN = missing, from `offset` on.
-   * @throws OST_RECORD if the model needs columns that rows of numbers do not have (texts, what marks sessions), or a value is infinite.
+   * @throws OST_RECORD if the model needs columns that rows of numbers do not have (texts, what marks sessions), a value is infinite, or the
+   *         time is none.
    */
   readValues(values: ArrayLike<number>, offset?: number): Row;
   /**
@@ -98,7 +99,12 @@ export interface StreamModel {
    * row is refused for stands in its place, and its state stays valid.
    */
   advance(items: readonly StreamItem[]): (Advance | OstinatoError)[];
-  /** @throws OST_RECORD, OST_ORDER, OST_VALUE, OST_MISSING for a record it cannot take; OST_NAN if the new state is not finite. The given state stays valid. */
+  /**
+   * One record for one session, its predictions by name.
+   *
+   * @throws OST_RECORD, OST_ORDER, OST_VALUE, OST_MISSING for a record it cannot take; OST_NAN if the new state is not finite. The given
+   *         state stays valid.
+   */
   push(record: RawRecord, state: StreamState): PushResult;
   /** The hidden vector of the model in a state, for display: the last layer's h, or the newest window row. */
   view(state: StreamState): Float32Array;

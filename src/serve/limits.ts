@@ -54,6 +54,8 @@ export interface TenantLimitsOptions {
 
 const DEFAULT_BURST_SECONDS = 1;
 const DEFAULT_LIVE_SESSIONS = 100_000;
+/** What sums of fractions may be off by, as a part of a bucket and in ms. */
+const ROUNDING = 1e-6;
 /** Tenants looked at for forgetting whenever a new one comes: more than one, so that idle ones become fewer. */
 const SWEEP = 2;
 
@@ -75,7 +77,7 @@ export class TokenBucket {
   wait(tokens: number, now: number): number {
     this.#fill(now);
     const missing = Math.min(tokens, this.capacity) - this.#level;
-    return missing <= 0 ? 0 : Math.max(1, Math.ceil((missing / this.rate) * 1000));
+    return missing <= this.capacity * ROUNDING ? 0 : Math.max(1, Math.ceil((missing / this.rate) * 1000 - ROUNDING));
   }
 
   /** Takes tokens, into debt if it must. */
@@ -87,7 +89,7 @@ export class TokenBucket {
   /** As good as new. */
   isFull(now: number): boolean {
     this.#fill(now);
-    return this.#level >= this.capacity;
+    return this.#level >= this.capacity * (1 - ROUNDING);
   }
 
   #fill(now: number): void {

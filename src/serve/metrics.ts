@@ -219,6 +219,8 @@ export class ServerMetrics {
     if (!processRegistry) {
       processRegistry = new Registry();
       collectDefaultMetrics({ register: processRegistry });
+      // Gauges whose names say that they are counters.
+      for (const kind of ["handles", "requests", "resources"]) processRegistry.removeSingleMetric(`nodejs_active_${kind}_total`);
     }
     await this.#collect();
     const own = await Registry.merge([processRegistry, this.#registry]).metrics();

@@ -1,15 +1,13 @@
 /**
  * @file Whose turn it is: deficit round robin over tenants, first come first served within one.
  *
- * Each turn gives a tenant `QUANTUM * weight` records of credit, and what it takes is charged against it, so a tenant with twenty times the
- * sessions gets no more records than one with a few. A tenant with nothing ready keeps no credit. Constant time per operation as long as
- * the cost of an operation stays near the quantum.
+ * Each turn gives a tenant `weight` records of credit, and what it takes is charged against it, so a tenant with twenty times the sessions
+ * gets no more records than one with a few, as long as those have something ready. A tenant with nothing ready keeps no credit. The quantum
+ * is one record, not the longest operation: a tenant with few sessions has them all under way after a long turn, and would lose the rest of
+ * it. The price is that an operation of n records takes n / weight turns to come by.
  * Source: Shreedhar & Varghese 1995, Efficient fair queuing using deficit round robin.
  */
 import { type InLine, Line } from "./scheduler-line.js";
-
-/** Records of a turn at weight 1: the length of a chunk, the longest operation there should be. */
-const QUANTUM = 16;
 
 /** One who shares: exists while anything of it waits or runs. */
 export class Share<T extends Sharing<T>> implements InLine<Share<T>> {
@@ -66,7 +64,7 @@ export class Shares<T extends Sharing<T>> {
       // Alone, a tenant takes all there is and owes nothing to one who comes later.
       if (this.#turns.size > 1) {
         if (!share.begun) {
-          share.credit += QUANTUM * share.weight;
+          share.credit += share.weight;
           share.begun = true;
         }
         if (member.cost > share.credit) {

@@ -17,7 +17,7 @@
 import { type ErrorCode, OstinatoError } from "../core/errors.js";
 import type { Row } from "../data/index.js";
 import type { Advance, NumericPrediction, RawRecord, StreamItem, StreamModel, StreamState } from "../model/stream.js";
-import { type RefusalKind, readProfile, type StepCounts, StepStatistics } from "../monitor/index.js";
+import { type RefusalKind, type StepCounts, type StepStatistics, statisticsOf } from "../monitor/index.js";
 import { errorFacts } from "../protocol/codes.js";
 import {
   type CommitOutcome,
@@ -1201,11 +1201,6 @@ function nothingKnown(damage: string) {
     uncertain: false,
     lost: { what: `the session's record is damaged: ${damage}`, repair: "end it, and begin again from a snapshot or afresh" },
   } as const;
-}
-
-function statisticsOf({ task, columns, time, textColumns, classes, profile }: ModelVersion): StepStatistics {
-  const features = columns.filter((name) => name !== time && !textColumns.includes(name));
-  return new StepStatistics(readProfile(profile), { task, features, classes: classes.length });
 }
 
 function refusalKind(code: ErrorCode): RefusalKind {

@@ -105,7 +105,8 @@ export function encodeSession(record: SessionRecord, traits: Uint8Array): Uint8A
 /** @throws OST_STATE_LOST for bytes that `encodeSession` did not write. */
 export function decodeSession(bytes: Uint8Array): SessionRecord {
   if (bytes.length < BODY_AT || bytes[0] !== FORMAT) throw damaged("an unknown format");
-  const buffer = bytes.slice().buffer;
+  // A Buffer's own slice would share memory, and not be aligned.
+  const { buffer } = new Uint8Array(bytes);
   const words = new Uint32Array(buffer, 0, BODY_AT / 4);
   const floats = new Float64Array(buffer, FLOATS_AT, 8);
   const [preprocessing, model, numbers, text] = words.subarray(LENGTHS_AT / 4);

@@ -355,7 +355,7 @@ const METRICS = rest("GET", () => "/metrics", "metrics", { absent: null });
 async function victimState(): Promise<unknown> {
   const { status, text } = await http("GET", at()(VICTIM), credentials.key);
   expect(status).toBe(200);
-  const { ageMs, stateAgeMs, idleMs, ...facts } = JSON.parse(text);
+  const { ageSeconds, stateAgeSeconds, idleSeconds, ...facts } = JSON.parse(text);
   return facts;
 }
 

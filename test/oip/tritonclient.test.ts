@@ -5,7 +5,7 @@ import { expect, it } from "vitest";
 import { openStack } from "./stack.js";
 
 const PYTHON = process.env["TRITONCLIENT_PYTHON"] ?? "python3";
-const SCRIPT = fileURLToPath(new URL("./tritonclient.py", import.meta.url));
+const SCRIPT = fileURLToPath(new URL("./triton_client.py", import.meta.url));
 
 const probe = spawnSync(PYTHON, ["-W", "ignore", "-c", "import tritonclient.http, tritonclient.grpc.aio"], { encoding: "utf8" });
 const isThere = probe.status === 0;

@@ -53,7 +53,7 @@ await serveEngine(parentPort as MessagePort, async () => {
   const inner = await openStore(choice);
   const store: Store = {
     durability: inner.durability,
-    load: async (keys) => (await inner.load(keys)).map((e) => (e && "bytes" in e ? { ...e, bytes: new Uint8Array(e.bytes) } : e)),
+    load: (keys) => inner.load(keys),
     async commit(writes) {
       const keys = writes.map(({ key }) => key);
       if (plan.point === "before commit" && isDue(keys)) await die();

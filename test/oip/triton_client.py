@@ -1,4 +1,4 @@
-"""Speaks to a server with the real tritonclient: `tritonclient.py HTTP_ADDRESS GRPC_ADDRESS`, which serves the probe as "probe".
+"""Speaks to a server with the real tritonclient: `triton_client.py HTTP_ADDRESS GRPC_ADDRESS`, which serves the probe as "probe".
 
 What a sequence should answer comes from the server too, but in one request without an id, which runs alone. Prints one line per check, and
 exits with 1 where one failed.
