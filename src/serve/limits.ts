@@ -18,7 +18,7 @@ export interface TenantLimit {
   burstSeconds?: number;
   /** Live sessions at most. Default 100,000. */
   liveSessions?: number;
-  /** Share of the engine beside other tenants, 0.01 .. 100. Default 1. */
+  /** Share of the engine beside other tenants, 0.1 .. 100. Default 1. */
   weight?: number;
 }
 
@@ -206,7 +206,7 @@ const RANGES: Record<keyof TenantLimit, { low: number; high: number; whole?: boo
   bytesPerSecond: { low: 1e-3, high: 1e15 },
   burstSeconds: { low: 1e-3, high: 86_400 },
   liveSessions: { low: 0, high: Number.MAX_SAFE_INTEGER, whole: true },
-  weight: { low: 0.01, high: 100 },
+  weight: { low: 0.1, high: 100 },
 };
 
 function checkLimit(value: unknown, where: string): TenantLimit {

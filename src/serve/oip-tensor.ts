@@ -288,11 +288,10 @@ function numberOf(tensor: InputTensor, type: Exclude<Datatype, "BYTES">, value: 
   const range = WHOLE_RANGE[type];
   if (!range) {
     if (value === null) return Number.NaN;
-    const number = typeof value === "bigint" ? Number(value) : value;
-    // An element that FP32 cannot hold would be infinite in a raw tensor.
-    if (typeof number === "number" && !(Math.abs(type === "FP32" ? Math.fround(number) : number) === Number.POSITIVE_INFINITY)) {
-      return number;
-    }
+    const given = typeof value === "bigint" ? Number(value) : value;
+    // FP32 in JSON is rounded as it is in a raw tensor, so that both give the same bits.
+    const number = typeof given === "number" && type === "FP32" ? Math.fround(given) : given;
+    if (typeof number === "number" && Math.abs(number) !== Number.POSITIVE_INFINITY) return number;
     throw badValue(tensor, index, describe(value), "a finite number, or null where it is missing");
   }
   if (typeof value === "bigint") throw notExact(tensor, index, value);

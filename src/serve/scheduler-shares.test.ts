@@ -123,8 +123,8 @@ it("gives shares by weight", async () => {
 
 it("goes on with weights that are none", async () => {
   const load = { sessions: 4, inFlight: 1, cost: 16 };
-  const weights: Record<string, number> = { nothing: Number.NaN, negative: -1, endless: Number.POSITIVE_INFINITY };
-  const served = await simulate({ nothing: load, negative: load, endless: load }, 2_000, {
+  const weights: Record<string, number> = { nothing: Number.NaN, negative: -1, zero: 0 };
+  const served = await simulate({ nothing: load, negative: load, zero: load }, 2_000, {
     maxBatch: 2,
     weight: (tenant) => weights[tenant],
   });

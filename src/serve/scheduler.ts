@@ -30,7 +30,7 @@ export interface SchedulerOptions {
   /** Bytes of operations waiting for one tenant, and in all. Defaults 16 MiB and 64 MiB. */
   maxTenantBytes?: number;
   maxBytes?: number;
-  /** Shares of the engine by tenant; default 1 each. */
+  /** Shares of the engine by tenant, 0.1 .. 100; default 1 each, and for what is no positive number. */
   weight?(tenant: string): number;
   /** An operation whose number leaves a gap waits so long for those before it. Default 1000 ms. */
   gapHoldMs?: number;
@@ -73,7 +73,7 @@ export interface SchedulerStatus {
 /** What an operation takes by itself: its object, its promise, its place in a mailbox. */
 export const OPERATION_BYTES = 256;
 
-const MIN_WEIGHT = 0.01;
+const MIN_WEIGHT = 0.1;
 const MAX_WEIGHT = 100;
 
 const NOTHING_APPLIED = "nothing of it was applied";
@@ -229,7 +229,7 @@ export class Scheduler {
   #open(key: string, tenant: string, known: Share<Mailbox> | undefined): Mailbox {
     let share = known;
     if (share === undefined) {
-      share = new Share(tenant, Math.min(MAX_WEIGHT, Math.max(MIN_WEIGHT, this.#weight(tenant) || 0)));
+      share = new Share(tenant, weightFrom(this.#weight(tenant)));
       this.#tenants.set(tenant, share);
     }
     const mailbox = new Mailbox(key, share);
@@ -524,6 +524,10 @@ function refusals(maxWaiting: number, maxTenantBytes: number, maxBytes: number) 
       repair: "whether it was applied is not known: send it again with the same number, or ask for the session's",
     }),
   };
+}
+
+function weightFrom(weight: number): number {
+  return weight > 0 ? Math.min(MAX_WEIGHT, Math.max(MIN_WEIGHT, weight)) : 1;
 }
 
 function within(name: string, value: number, low: number, high: number): number {

@@ -1,8 +1,9 @@
-import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { isDamaged } from "../protocol/store.js";
 import { checkStore } from "../testing/check-store.js";
 import { LmdbStore, type LmdbStoreOptions } from "./store-lmdb.js";
 
@@ -63,6 +64,44 @@ describe("LmdbStore", () => {
     await store.close();
     const again = await LmdbStore.open({ folder, durability: "durable" });
     await again.close();
+  });
+
+  it("tells of a damaged record by its key, in the table as in the journal, and lets it be replaced or given up", async () => {
+    const options = { folder: fresh(), durability: "process", journalBytes: 20_000 } as const;
+    let store = await LmdbStore.open(options);
+    const keys = Array.from({ length: 100 }, (_, i) => `key ${i}`);
+    for (const [i, key] of keys.entries()) await store.commit([{ key, expected: null, record: record(i + 1) }]);
+    expect(store.journal.batches).toBeLessThan(50);
+    await store.close();
+    const path = join(options.folder, "sessions.mdb");
+    const file = readFileSync(path);
+    // Key 3 is in the table by now, key 97 still in the journal; each begins with 600 bytes of its own number.
+    for (const number of [4, 98]) {
+      for (let at = file.indexOf(Buffer.alloc(600, number)); at >= 0; at = file.indexOf(Buffer.alloc(600, number), at + 1))
+        file[at + 300] ^= 16;
+    }
+    writeFileSync(path, file);
+
+    store = await LmdbStore.open(options);
+    const loaded = await store.load(keys);
+    expect(loaded.flatMap((entry, i) => (isDamaged(entry) ? [i] : []))).toEqual([3, 97]);
+    expect(loaded.filter((entry) => entry !== null && "seq" in entry)).toHaveLength(98);
+    expect(await store.count()).toBe(100);
+    const scanned = await store.scan({ prefix: "key 3", limit: 1 });
+    expect(isDamaged(scanned[0].record)).toBe(true);
+    const wrong = [record(4), null].map((expected) => ({ key: "key 3", expected, record: record(9) }));
+    for (const write of wrong) expect(await store.commit([write])).toEqual(["conflict"]);
+    const mended = { key: "key 3", expected: "damaged" as const, record: record(9) };
+    expect(await store.commit([mended, { key: "key 97", expected: "damaged", record: null }])).toEqual(["applied", "applied"]);
+    for (const again of [false, true]) {
+      if (again) {
+        await store.close();
+        store = await LmdbStore.open(options);
+      }
+      expect(await store.load(["key 3", "key 97"])).toMatchObject([{ seq: 9 }, null]);
+      expect(await store.count()).toBe(99);
+    }
+    await store.close();
   });
 
   it("stops writing when another one took over the folder", async () => {

@@ -32,7 +32,7 @@ export interface LmdbStoreOptions {
   maxBytes?: number;
   /** Where folding begins; memory holds as much, and opening reads it. Default 16 MiB; four times that is never passed. */
   journalBytes?: number;
-  /** Whether opening reads the whole file for damage before LMDB trusts it; default true. About two seconds per million records. */
+  /** Whether opening reads the whole file for damage before LMDB trusts it; default true. Some seconds per million records. */
   check?: boolean;
 }
 
