@@ -1,8 +1,12 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { startChaosProxy } from "../../test/support/chaos-proxy.js";
 import { type StreamServer, type StreamServerOptions, startStreamServer } from "../../test/support/stream-server.js";
 import { seed } from "../core/rng.js";
 import { probeReference } from "../model/probe.js";
+import { LmdbStore } from "../serve/store-lmdb.js";
 import { type Client, connect } from "./client.js";
 import { RefusedError } from "./refusal.js";
 import type { StepAnswer } from "./step-answer.js";
@@ -124,7 +128,8 @@ describe("a client", () => {
     const server = await serve();
     const before = await client(server.url);
     const session = await before.session("probe", { id: "a" });
-    for (let i = 1; i <= 6; i++) await session.step([i]);
+    for (let i = 1; i <= 3; i++) await session.step([i]);
+    await session.step([[4], [5], [6]]);
     before.close();
     const after = await client(server.url);
     const again = await after.session("probe", { id: "a", mode: "attach", resumeAfter: 4 });
@@ -170,40 +175,85 @@ describe("a client", () => {
     cleanup.push(() => proxy.close());
     const one = await client(`ws://127.0.0.1:${proxy.port}`, { silenceMs: 200, giveUpMs: 30_000 });
     const rng = seed(7);
+    const refused: string[] = [];
     await Promise.all(
       Array.from({ length: 8 }, async (_, lane) => {
         const session = await one.session("probe", { id: `lane ${lane}` });
         const values = Array.from({ length: 150 }, () => rng.normal());
-        const answers = await Promise.all(values.map((value) => session.step([value])));
+        // Every so often a record that is refused stands between them: those sent behind it are numbered anew, and still applied once.
+        const answers = await Promise.all(
+          values.map((value, i) => {
+            if (i % 29 === lane) session.step({ value: "x" }).catch((error: RefusedError) => refused.push(error.code));
+            return session.step([value]);
+          }),
+        );
         expect(answers.map(hashOf)).toEqual(probeReference(values));
+        expect(answers.map(({ seq }) => seq)).toEqual(values.map((_, i) => i + 1));
       }),
     );
+    expect(refused).toEqual(Array(refused.length).fill("OST_VALUE"));
+    expect(refused.length).toBeGreaterThanOrEqual(40);
     expect(proxy.cuts, kind).toBeGreaterThan(2);
     expect(server.faults).toEqual([]);
   });
 
-  it("outlives a restart of the server", { timeout: 20_000 }, async () => {
-    const { MemoryStore } = await import("../serve/store-memory.js");
-    const store = new MemoryStore();
-    // The engine closes its store, and the next one is to find the same records.
-    const kept = Object.create(store, { close: { value: async () => {} } }) as typeof store;
-    for (const name of ["load", "commit", "scan", "count", "flush"] as const) {
-      Object.defineProperty(kept, name, { value: (store[name] as (...all: never[]) => unknown).bind(store) });
-    }
-    let server = await startStreamServer({ store: kept });
+  it("hears that its credential has ended, and does not come back", async () => {
+    let valid = true;
+    const server = await serve({ valid: () => valid, limits: { recheckMs: 20 } });
+    const one = await client(server.url);
+    const session = await one.session("probe");
+    valid = false;
+    while (one.state !== "closed") await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(await refusal(session.step([1]))).toMatchObject({ code: "OST_CREDENTIAL" });
+    expect(await refusal(one.session("probe"))).toMatchObject({ code: "OST_CREDENTIAL" });
+  });
+
+  it("goes on over restarts of the server, with every step applied once", { timeout: 60_000 }, async () => {
+    const folder = mkdtempSync(join(tmpdir(), "ostinato-restart-"));
+    cleanup.push(() => rmSync(folder, { recursive: true, force: true }));
+    const start = async (port?: number) =>
+      startStreamServer({ store: await LmdbStore.open({ folder, durability: "process" }), port });
+    let server = await start();
     const { port } = server;
     const one = await client(server.url);
-    const session = await one.session("probe", { id: "a", durability: "none" });
+    const rng = seed(9);
+    let answered = 0;
+    const traffic = Promise.all(
+      Array.from({ length: 6 }, async (_, lane) => {
+        const session = await one.session("probe", { id: `lane ${lane}` });
+        const values = Array.from({ length: 240 }, () => rng.normal());
+        const hashes: number[][] = [];
+        for (let at = 0; at < values.length; at += 4) {
+          hashes.push(...(await Promise.all(values.slice(at, at + 4).map((value) => session.step([value])))).map(hashOf));
+          answered += 4;
+        }
+        expect(hashes).toEqual(probeReference(values));
+      }),
+    );
+    for (let restart = 1; restart <= 3; restart++) {
+      while (answered < restart * 240) await new Promise((resolve) => setTimeout(resolve, 2));
+      await server.close();
+      server = await start(port);
+    }
+    cleanup.push(() => server.close());
+    await traffic;
+    expect(answered).toBe(6 * 240);
+  });
+
+  it("says that steps are lost, and never goes on from a fresh state", { timeout: 20_000 }, async () => {
+    let server = await startStreamServer();
+    const { port } = server;
+    const one = await client(server.url);
+    const session = await one.session("probe", { id: "a" });
     await session.step([1]);
     await server.close();
-    const waiting = session.step([2]);
-    server = await startStreamServer({ store: kept, port });
+    const waiting = refusal(session.step([2]));
+    server = await startStreamServer({ port });
     cleanup.push(() => server.close());
-    const error = await waiting.then(
-      (answer) => hashOf(answer),
-      (refused: RefusedError) => refused.code,
-    );
-    // A session of durability "none" may be kept by an orderly end, and must otherwise be reported as lost: never a silent fresh state.
-    expect([probeReference([1, 2])[1], "OST_STATE_LOST"]).toContainEqual(error);
+    // The store of a server without a folder went with it.
+    expect((await waiting).code).toBe("OST_SESSION");
+    expect((await refusal(session.step([3]))).code).toBe("OST_SESSION");
+    const again = await one.session("probe", { id: "a" });
+    expect(again.seq).toBe(0);
   });
 });

@@ -1,6 +1,7 @@
 /** @file The client of a session server: sessions over one connection that mends itself. */
 import type { BackoffOptions } from "./backoff.js";
 import { Connection, type ConnectionState } from "./connection.js";
+import { randomId } from "./random-id.js";
 import { RestClient } from "./rest.js";
 import { type SessionOptions, StreamSession } from "./session.js";
 
@@ -33,7 +34,7 @@ export class Client {
 
   /** Creates a session or attaches to it. @throws RefusedError OST_MODEL, OST_SESSION, OST_EXISTS, OST_CAPACITY, OST_STATE_LOST. */
   session(model: string, options: SessionOptions = {}): Promise<StreamSession> {
-    return StreamSession.open(this.#connection, model, options);
+    return StreamSession.open({ connection: this.#connection, rest: this.rest }, model, options);
   }
 
   /** Ends the connection. Sessions stay on the server; what waits here fails. */
@@ -59,7 +60,7 @@ export async function connect(url: string | URL, options: ConnectOptions = {}): 
   address.protocol = secure ? "wss:" : "ws:";
   address.pathname = `${base.pathname.replace(/\/$/, "")}/v1/stream`;
   // A later socket of this client ends an earlier one, which the server may still hold for alive.
-  address.searchParams.set("client", crypto.randomUUID());
+  address.searchParams.set("client", randomId());
   const connection = new Connection({ url: address.href, token: key ?? null, ...rest });
   await connection.ready;
   return new Client(connection, new RestClient(base, { key }));

@@ -1,4 +1,4 @@
-export type { SessionEvent, WirePrediction, WireRecord } from "../protocol/event.js";
+export type { ModelFacts, SessionEvent, SessionFacts, SessionView, WirePrediction, WireRecord } from "../protocol/event.js";
 export type { NamingFacts, NewsFacts, OutputNumbers, SessionStanding, WireId } from "../protocol/frames.js";
 export type { BackoffOptions } from "./backoff.js";
 export { Client, type ConnectOptions, connect } from "./client.js";

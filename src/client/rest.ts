@@ -1,5 +1,14 @@
 /** @file Sessions over plain HTTP, where there is no WebSocket or no need of one: one request, one answer. */
-import type { SessionEvent, WireRecord } from "../protocol/event.js";
+import type {
+  ModelFacts,
+  SessionEvent,
+  SessionFacts,
+  SessionView,
+  SnapshotAnswer,
+  StepAnswer,
+  WirePrediction,
+  WireRecord,
+} from "../protocol/event.js";
 import type { WireId } from "../protocol/frames.js";
 import { type BackoffOptions, backoffMs } from "./backoff.js";
 import { isPassing, RefusedError, refusalOf, refuse } from "./refusal.js";
@@ -30,9 +39,9 @@ export interface RestCreate {
   durability?: string;
   ttlSeconds?: number;
   attributes?: Record<string, string>;
+  /** Begin from this state, as `snapshot` gave it. */
+  snapshot?: string;
 }
-
-type Json = Record<string, unknown>;
 
 export class RestClient {
   readonly #base: string;
@@ -44,37 +53,44 @@ export class RestClient {
     this.#options = options;
   }
 
-  models<T = Json>(): Promise<T> {
-    return this.#ask("GET", "/v1/models");
+  async models(): Promise<ModelFacts[]> {
+    return (await this.#ask<{ models: ModelFacts[] }>("GET", "/v1/models")).models;
   }
 
-  create<T = Json>(model: string, options: RestCreate = {}): Promise<T> {
+  create(model: string, options: RestCreate = {}): Promise<SessionFacts> {
     return this.#ask("POST", `/v1/models/${encodeURIComponent(model)}/sessions`, { body: options, repeat: false });
   }
 
-  step<T = Json>(model: string, id: string, step: RestStep): Promise<T> {
-    return this.#ask("POST", `${place(model, id)}/steps`, { body: step, repeat: step.seq !== undefined });
+  /** Applies records. @throws RefusedError where none was; the answer's `error` says why those behind the first few were not. */
+  step(model: string, id: WireId, step: RestStep): Promise<StepAnswer> {
+    return this.#ask("POST", place(model, id, "/steps"), { body: step, repeat: step.seq !== undefined });
   }
 
-  get<T = Json>(model: string, id: string): Promise<T> {
+  get(model: string, id: WireId): Promise<SessionView> {
     return this.#ask("GET", place(model, id));
   }
 
-  reset<T = Json>(model: string, id: string, { incarnation }: { incarnation?: number } = {}): Promise<T> {
-    return this.#ask("POST", `${place(model, id)}/reset`, { body: { incarnation }, repeat: false });
+  /** Stored predictions of the records behind a number. */
+  answers(model: string, id: WireId, after: number): Promise<{ seq: number; complete: boolean; predictions: WirePrediction[] }> {
+    const path = place(model, id, "/answers");
+    return this.#ask("GET", `${path}${path.includes("?") ? "&" : "?"}after=${after}`);
   }
 
-  end<T = Json>(model: string, id: string): Promise<T> {
+  reset(model: string, id: WireId, { incarnation }: { incarnation?: number } = {}): Promise<SessionFacts> {
+    return this.#ask("POST", place(model, id, "/reset"), { body: { incarnation }, repeat: false });
+  }
+
+  end(model: string, id: WireId): Promise<SessionFacts> {
     return this.#ask("DELETE", place(model, id), { repeat: false });
   }
 
-  /** The session's state as a sealed text in base64, with the facts of the session. */
-  snapshot<T = { snapshot: string }>(model: string, id: string): Promise<T> {
-    return this.#ask("GET", `${place(model, id)}/snapshot`);
+  /** The session's state, sealed by the server, in base64. */
+  snapshot(model: string, id: WireId): Promise<SnapshotAnswer> {
+    return this.#ask("GET", place(model, id, "/snapshot"));
   }
 
-  restore<T = Json>(model: string, id: string, snapshot: string): Promise<T> {
-    return this.#ask("POST", `${place(model, id)}/restore`, { body: { snapshot }, repeat: false });
+  restore(model: string, id: WireId, snapshot: string): Promise<SessionFacts> {
+    return this.#ask("POST", place(model, id, "/restore"), { body: { snapshot }, repeat: false });
   }
 
   /** Steps and changes of a session as they happen, until it ends, the server closes, or `signal` says so. */
@@ -83,7 +99,7 @@ export class RestClient {
     id: string,
     { signal }: { signal?: AbortSignal } = {},
   ): AsyncGenerator<SessionEvent, void, undefined> {
-    const response = await this.#fetch(`${place(model, id)}/events`, { headers: this.#headers("text/event-stream"), signal });
+    const response = await this.#fetch(place(model, id, "/events"), { headers: this.#headers("text/event-stream"), signal });
     if (!response.ok || response.body === null) throw await refusedBy(response);
     for await (const data of readServerEvents(response.body)) yield JSON.parse(data) as SessionEvent;
   }
@@ -127,8 +143,10 @@ export class RestClient {
   }
 }
 
-function place(model: string, id: string): string {
-  return `/v1/models/${encodeURIComponent(model)}/sessions/${encodeURIComponent(id)}`;
+/** The path of a session; an id that is a number says so in the query. */
+function place(model: string, id: WireId, below = ""): string {
+  const [text, query] = typeof id === "string" ? [id, ""] : [id.number, "?idType=uint64"];
+  return `/v1/models/${encodeURIComponent(model)}/sessions/${encodeURIComponent(text)}${below}${query}`;
 }
 
 async function refusedBy(response: Response): Promise<RefusedError> {

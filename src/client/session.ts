@@ -5,7 +5,7 @@
  * from its store. A refused step leaves its number to the next one; those sent behind it are refused for the gap, and are numbered anew only
  * when nothing of them is under way any more. A session has one writer: two that number their steps alike refuse each other.
  */
-import type { WirePrediction } from "../protocol/event.js";
+import type { SessionView, WirePrediction } from "../protocol/event.js";
 import {
   DTYPE,
   FLAG,
@@ -22,7 +22,9 @@ import {
 import { backoffMs } from "./backoff.js";
 import type { Channel, Connection } from "./connection.js";
 import { describePredictions } from "./prediction.js";
+import { randomId } from "./random-id.js";
 import { isPassing, RefusedError, refuse } from "./refusal.js";
+import type { RestClient } from "./rest.js";
 import { StepAnswer } from "./step-answer.js";
 import { type SentInput, type StepInput, sentInput } from "./step-input.js";
 
@@ -35,6 +37,12 @@ export interface SessionOptions extends Omit<OpenRequest, "model" | "output"> {
   onNews?(news: NewsFacts): void;
   /** A step that the server could not take for the moment is sent again so often. Default 8. */
   maxRetries?: number;
+}
+
+/** Where a session comes from. */
+export interface SessionSource {
+  connection: Connection;
+  rest: RestClient;
 }
 
 interface Step {
@@ -74,6 +82,7 @@ export class StreamSession implements Channel {
   /** The stored answers after `resumeAfter`; `complete` false: some of them are gone. */
   missed: { predictions: readonly WirePrediction[]; complete: boolean } = { predictions: [], complete: true };
   readonly #connection: Connection;
+  readonly #rest: RestClient;
   readonly #options: SessionOptions;
   readonly #open: OpenRequest;
   readonly #chosen: boolean;
@@ -94,27 +103,30 @@ export class StreamSession implements Channel {
   #settling = false;
   /** A step was refused, so that the numbers behind it make a gap. */
   #gap = false;
+  /** Why nothing more can be asked. */
+  #end: RefusedError | null = null;
   /** Before what is to be sent again is sent, ms. */
   #pause = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  private constructor(connection: Connection, model: string, options: SessionOptions) {
+  private constructor({ connection, rest }: SessionSource, model: string, options: SessionOptions) {
     const { numbers = "f64", resumeAfter, onNews: _, maxRetries: __, ...open } = options;
     this.model = model;
     this.#connection = connection;
+    this.#rest = rest;
     this.#options = options;
     this.#chosen = open.id !== undefined;
-    this.#open = { ...open, model, id: open.id ?? crypto.randomUUID(), output: numbers };
+    this.#open = { ...open, model, id: open.id ?? randomId(), output: numbers };
     if (!this.#chosen) this.#open.mode ??= "create";
     this.#wantsMissed = resumeAfter !== undefined;
     if (resumeAfter !== undefined) this.#seq = resumeAfter;
   }
 
-  static open(connection: Connection, model: string, options: SessionOptions): Promise<StreamSession> {
-    const session = new StreamSession(connection, model, options);
+  static open(source: SessionSource, model: string, options: SessionOptions): Promise<StreamSession> {
+    const session = new StreamSession(source, model, options);
     return new Promise((resolve, reject) => {
       session.#opened = { resolve, reject };
-      session.#stream = connection.add(session);
+      session.#stream = source.connection.add(session);
       session.#sendOpen();
     });
   }
@@ -215,6 +227,22 @@ export class StreamSession implements Channel {
     return this.#later("end");
   }
 
+  /** Facts of the session and its hidden vector. */
+  get(): Promise<SessionView> {
+    return this.#rest.get(this.model, this.id);
+  }
+
+  /** The state behind all steps that were answered, sealed by the server, in base64. Needs the scope `state:read`. */
+  async snapshot(): Promise<string> {
+    return (await this.#rest.snapshot(this.model, this.id)).snapshot;
+  }
+
+  /** Puts the state back to a snapshot; numbers go on. Needs the scope `state:write`, and no step on its way. */
+  async restore(snapshot: string): Promise<void> {
+    const { incarnation } = await this.#rest.restore(this.model, this.id, snapshot);
+    this.#incarnation = incarnation;
+  }
+
   /** Leaves the session as it is on the server. What waits here is not sent. */
   close(): void {
     if (this.#state === "closed") return;
@@ -227,7 +255,7 @@ export class StreamSession implements Channel {
   }
 
   #add(work: Step | Change): void {
-    if (this.#state === "closed") throw refuse("OST_SESSION", "the session is closed here", { repair: "open it again" });
+    if (this.#end) throw this.#end;
     if (this.#queue.length - this.#head >= MAX_QUEUED) {
       throw refuse("OST_CAPACITY", `${MAX_QUEUED} steps wait already`, { repair: "await answers, or use stream()" });
     }
@@ -600,6 +628,7 @@ export class StreamSession implements Channel {
   #finish(error: RefusedError): void {
     if (this.#state === "closed") return;
     this.#state = "closed";
+    this.#end = error;
     clearTimeout(this.#timer);
     this.#connection.remove(this.#stream);
     this.#opened?.reject(error);

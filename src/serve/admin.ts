@@ -8,12 +8,15 @@
  *     GET    /admin/status                         POST /admin/drain
  *     POST   /admin/sessions                       { tenant, model, id, operation: "hibernate" | "reset" | "end" }
  *
- * It is bound to the loopback address or a Unix socket; who reaches it is an operator.
+ * It is bound to the loopback address or a Unix socket. Where the server knows its callers, a credential with `model:admin` is wanted too.
+ * Pages of a browser never reach it: a request with an Origin, or for another host, is refused.
  */
-import Fastify, { type FastifyInstance, LogController } from "fastify";
+import Fastify, { type FastifyInstance, type FastifyRequest, LogController } from "fastify";
 import { OstinatoError } from "../core/errors.js";
 import { errorBody, httpStatus } from "../protocol/codes.js";
+import { requireScope } from "./auth.js";
 import type { Engine, ModelSource, SwapPolicy } from "./engine.js";
+import { checkHost } from "./http.js";
 import type { ServerLog } from "./log.js";
 import type { ModelRegistry } from "./model-registry.js";
 import type { Observer } from "./observer.js";
@@ -29,13 +32,15 @@ export interface AdminOptions {
   log: ServerLog;
   /** Readiness false, from now on. */
   drain(): void;
+  /** Who asks, where callers are known; null: whoever reaches the address is an operator. */
+  authenticate: ((request: FastifyRequest) => Promise<Principal>) | null;
 }
 
 const MAX_MODEL_BYTES = 1 << 30;
 const POLICIES = ["pin", "reset", "carry"];
 const ACTOR = "operator";
 
-export function serveAdmin({ registry, sessions, engine, observer, log, drain }: AdminOptions): FastifyInstance {
+export function serveAdmin({ registry, sessions, engine, observer, log, drain, authenticate }: AdminOptions): FastifyInstance {
   const app = Fastify({
     ...log.fastify,
     logController: new LogController({ disableRequestLogging: true }),
@@ -52,6 +57,16 @@ export function serveAdmin({ registry, sessions, engine, observer, log, drain }:
     if (!own && !(statusCode && statusCode < 500)) observer.fault(error, "admin");
     const known = own || !statusCode ? error : new OstinatoError("OST_REQUEST", "the request is malformed");
     return reply.code(own ? httpStatus(error.code) : (statusCode ?? 500)).send(errorBody(known));
+  });
+  app.addHook("onRequest", async (request) => {
+    if (request.headers.origin !== undefined) {
+      throw new OstinatoError("OST_SCOPE", {
+        what: "no page of a browser may reach the admin interface",
+        where: "header Origin",
+      });
+    }
+    checkHost(request.headers.host, []);
+    if (authenticate !== null) requireScope(await authenticate(request), "model:admin");
   });
   app.get("/admin/models", async () => {
     const { sessions: counts } = await engine.status();

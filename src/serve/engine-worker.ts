@@ -6,4 +6,6 @@ import { SessionEngine } from "./session-engine.js";
 import type { EngineWorkerData } from "./worker-engine.js";
 
 const { store, engine } = workerData as EngineWorkerData;
-await serveEngine(parentPort as MessagePort, async () => SessionEngine.open({ ...engine, store: await openStore(store) }));
+await serveEngine(parentPort as MessagePort, async (onFault) =>
+  SessionEngine.open({ ...engine, onFault, store: await openStore(store) }),
+);

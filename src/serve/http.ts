@@ -4,7 +4,7 @@
 import type { Readable } from "node:stream";
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyServerOptions, LogController } from "fastify";
 import { type ErrorCode, OstinatoError } from "../core/errors.js";
-import { errorBody, httpStatus } from "../protocol/codes.js";
+import { errorBody, httpStatus, SessionError } from "../protocol/codes.js";
 import { ReadableLines } from "./line-body.js";
 import { isLoopback } from "./loopback.js";
 import type { Principal } from "./principal.js";
@@ -175,7 +175,8 @@ function answerError(
       known = new OstinatoError("OST_REQUEST", { ...(REQUEST_FAULTS[status] ?? REQUEST_FAULTS[400]), ...reason });
     }
   }
-  if (status === 500) fault(error, "a request failed");
+  // What failed in the engine was told there, with its cause.
+  if (status === 500 && !(error instanceof SessionError)) fault(error, "a request failed");
   const body = errorBody(known);
   refused(body.error.code);
   if (status === 401) reply.header("www-authenticate", 'Bearer realm="ostinato"');
@@ -206,7 +207,7 @@ class KnownPaths {
 }
 
 /** A browser that was led here by another site's name sends that name. */
-function checkHost(header: string | undefined, allowed: readonly string[]): void {
+export function checkHost(header: string | undefined, allowed: readonly string[]): void {
   const name = (header ?? "")
     .replace(/:\d+$/, "")
     .replace(/^\[(.*)\]$/, "$1")

@@ -9,7 +9,8 @@ import { isDamaged, type Store, type StoreEntry, type StoreWrite } from "../prot
 import { parseSessionKey } from "./session-key.js";
 import { decodeSession } from "./session-record.js";
 
-const PREFIX = "!";
+export const LEDGER_PREFIX = "!";
+const PREFIX = LEDGER_PREFIX;
 const INCARNATIONS = 65_536;
 const LAST_INCARNATION = 4_294_967_295;
 

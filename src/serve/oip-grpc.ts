@@ -13,7 +13,11 @@ import {
   Metadata,
   Server,
   ServerCredentials,
+  type ServerDuplexStream,
+  ServerInterceptingCall,
+  type ServerInterceptor,
   type ServerUnaryCall,
+  type ServerWritableStream,
   type ServiceDefinition,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
@@ -28,7 +32,7 @@ import { EXTENSIONS, findModel, modelConfig, modelFacts, modelIndex, modelStatis
 import { decodeMessage, encodeMessage, type Message, type Method, type ProtoFile, parseProto } from "./oip-protobuf.js";
 import { reflection } from "./oip-reflection.js";
 import { InferenceStatistics } from "./oip-statistics.js";
-import { InferStream } from "./oip-stream.js";
+import { InferStream, SHUTTING_DOWN } from "./oip-stream.js";
 import type { Principal } from "./principal.js";
 import type { Sessions } from "./sessions.js";
 import { peerOf } from "./tls.js";
@@ -68,9 +72,10 @@ export interface GrpcServer {
 }
 
 const MEBIBYTE = 1024 * 1024;
-const MAX_STREAMS = 256;
+const MAX_STREAMS = 128;
 const KEEPALIVE_MS = 30_000;
 const KEEPALIVE_TIMEOUT_MS = 15_000;
+const HANDSHAKE_MS = 10_000;
 const IDLE_MS = 30 * 60_000;
 const WATCH_MS = 2_000;
 /** Status texts travel in a header, each character as up to nine. */
@@ -78,11 +83,28 @@ const MAX_DETAILS = 700;
 /** What a slow reader's call gets to end by itself. */
 const GRACE_MS = 1_000;
 
+/** What is told to anybody. */
+const OPEN_PATHS: ReadonlySet<string> = new Set([
+  "/inference.GRPCInferenceService/ServerLive",
+  "/inference.GRPCInferenceService/ServerReady",
+  "/grpc.health.v1.Health/Check",
+  "/grpc.health.v1.Health/Watch",
+  "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+  "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+]);
+
 /** A status as grpc-js takes it. */
 interface Failure {
   code: number;
   details: string;
   metadata: Metadata;
+}
+
+type IdleCall = ServerWritableStream<Buffer, Buffer> | ServerDuplexStream<Buffer, Buffer>;
+
+interface IdleOptions {
+  fail(error: unknown): Failure;
+  keep(call: IdleCall): void;
 }
 
 type Implementation = UntypedServiceImplementation[string];
@@ -93,9 +115,43 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   const { maxMessageBytes = 4 * MEBIBYTE, statistics = new InferenceStatistics() } = options;
   const sockets = new Map<string, Socket>();
   const streams = new Set<InferStream>();
+  /** Streams of health and reflection, which have nothing to finish. */
+  const idle = new Set<IdleCall>();
+  const keep = (call: IdleCall): void => {
+    idle.add(call);
+    for (const event of ["close", "cancelled"]) call.once(event, () => idle.delete(call));
+  };
   let draining = false;
   const isReady = async () => !draining && ((await options.ready?.()) ?? sessions.models().length > 0);
+  const fail = (error: unknown): Failure => {
+    if (!(error instanceof OstinatoError)) observer.fault(error, "gRPC");
+    return failureOf(error);
+  };
+  const principals = new WeakMap<Metadata, Principal>();
+  const principalOf = ({ metadata }: { metadata: Metadata }) => principals.get(metadata) as Principal;
+  /** Before a message is read, so that nobody without a credential can make the server read one. */
+  const guard: ServerInterceptor = ({ path }, call) =>
+    OPEN_PATHS.has(path)
+      ? new ServerInterceptingCall(call)
+      : new ServerInterceptingCall(call, {
+          start: (next) =>
+            next({
+              onReceiveMetadata(metadata, proceed) {
+                const [authorization] = metadata.get("authorization");
+                const socket = sockets.get(call.getPeer());
+                const headers = authorization === undefined ? {} : { authorization: String(authorization) };
+                authenticate(headers, socket ? peerOf(socket) : {}).then(
+                  (principal) => {
+                    principals.set(metadata, principal);
+                    proceed(metadata);
+                  },
+                  (error) => call.sendStatus(fail(error)),
+                );
+              },
+            }),
+        });
   const server = new Server({
+    interceptors: [guard],
     "grpc.max_receive_message_length": maxMessageBytes,
     "grpc.max_send_message_length": maxMessageBytes,
     "grpc.max_concurrent_streams": MAX_STREAMS,
@@ -105,16 +161,6 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     "grpc.enable_channelz": 0,
   });
 
-  const fail = (error: unknown): Failure => {
-    if (!(error instanceof OstinatoError)) observer.fault(error, "gRPC");
-    return failureOf(error);
-  };
-  const principalOf = (call: { metadata: Metadata; getPeer(): string }): Promise<Principal> => {
-    const [authorization] = call.metadata.get("authorization");
-    const socket = sockets.get(call.getPeer());
-    const headers = authorization === undefined ? {} : { authorization: String(authorization) };
-    return authenticate(headers, socket ? peerOf(socket) : {});
-  };
   const own = async <T>(work: () => T | Promise<T>): Promise<T> => {
     try {
       return await work();
@@ -123,18 +169,11 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
       throw error;
     }
   };
-  /** A call that is answered with a message. `open`: to anybody. */
+  /** A call that is answered with a message. */
   const unary =
-    (
-      { input, output }: Method,
-      work: (request: Message) => Message | Promise<Message>,
-      { open = false } = {},
-    ): handleUnaryCall<Buffer, Buffer> =>
+    ({ input, output }: Method, work: (request: Message) => Message | Promise<Message>): handleUnaryCall<Buffer, Buffer> =>
     (call, callback) => {
-      const answer = async () => {
-        if (!open) await principalOf(call);
-        return encodeMessage(output, await own(() => work(decodeMessage(input, call.request))));
-      };
+      const answer = async () => encodeMessage(output, await own(() => work(decodeMessage(input, call.request))));
       answer().then(
         (bytes) => callback(null, bytes),
         (error) => callback(fail(error)),
@@ -144,7 +183,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
 
   const modelInfer: handleUnaryCall<Buffer, Buffer> = (call, callback) => {
     const answer = async () => {
-      const principal = await principalOf(call);
+      const principal = principalOf(call);
       const ask = await own(() => readInferMessage(call.request));
       return inferMessage(
         await infer(sessions, { principal, protocol: "oip-grpc", signal: departure(call) }, { ask, statistics }),
@@ -156,35 +195,30 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     );
   };
   const modelStreamInfer: handleBidiStreamingCall<Buffer, Buffer> = (call) => {
-    principalOf(call).then(
-      (principal) => {
-        const stream = new InferStream(call, {
-          sessions,
-          principal,
-          statistics,
-          recheck: options.recheck,
-          fault: (error) => observer.fault(error, "gRPC"),
-          onSlow: () => {
-            observer.slowConsumer("oip-grpc");
-            const socket = sockets.get(call.getPeer());
-            // Its status waits behind answers that nobody fetches.
-            const tearing = setTimeout(() => socket?.destroy(), GRACE_MS).unref();
-            call.once("close", () => clearTimeout(tearing));
-          },
-        });
-        streams.add(stream);
-        call.once("close", () => streams.delete(stream));
-        if (draining) void stream.drain();
+    const stream = new InferStream(call, {
+      sessions,
+      principal: principalOf(call),
+      statistics,
+      recheck: options.recheck,
+      fault: (error) => observer.fault(error, "gRPC"),
+      onSlow: () => {
+        observer.slowConsumer("oip-grpc");
+        const socket = sockets.get(call.getPeer());
+        // Its status waits behind answers that nobody fetches.
+        const tearing = setTimeout(() => socket?.destroy(), GRACE_MS).unref();
+        call.once("close", () => clearTimeout(tearing));
       },
-      (error) => call.emit("error", fail(error)),
-    );
+    });
+    streams.add(stream);
+    call.once("close", () => streams.delete(stream));
+    if (draining) void stream.drain();
   };
 
   const tensorMessages = (tensors: readonly { name: string; datatype: string; shape: number[] }[]) =>
     tensors.map((tensor) => ({ ...tensor }));
   addService(server, INFERENCE, {
-    ServerLive: (method) => unary(method, () => ({ live: true }), { open: true }),
-    ServerReady: (method) => unary(method, async () => ({ ready: await isReady() }), { open: true }),
+    ServerLive: (method) => unary(method, () => ({ live: true })),
+    ServerReady: (method) => unary(method, async () => ({ ready: await isReady() })),
     ServerMetadata: (method) => unary(method, () => ({ name: PLATFORM, version: options.version ?? "", extensions: EXTENSIONS })),
     ModelReady: (method) =>
       unary(method, async (request) => {
@@ -233,14 +267,14 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
         (error) => callback(error instanceof Error ? fail(error) : error),
       );
     },
-    Watch: (method) => watchHealth(method, serving, fail),
+    Watch: (method) => watchHealth(method, { serving, fail, keep }),
   });
   const files = [INFERENCE, health];
   for (const version of ["v1", "v1alpha"]) {
     const file = parseProto(REFLECTION_PROTO.replace("reflection.v1alpha", `reflection.${version}`));
     files.push(file);
     addService(server, file, {
-      ServerReflectionInfo: (method) => reflect(method, (request) => reflection(files)(request), fail),
+      ServerReflectionInfo: (method) => reflect(method, { answer: (request) => reflection(files)(request), fail, keep }),
     });
   }
 
@@ -258,11 +292,13 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     injector.injectConnection(socket);
   };
   const listener: NetServer = options.tls
-    ? createTlsServer({ ...options.tls, ALPNProtocols: ["h2"] }, onConnection).on("tlsClientError", (_error, socket) =>
-        socket.destroy(),
+    ? createTlsServer({ ...options.tls, ALPNProtocols: ["h2"], handshakeTimeout: HANDSHAKE_MS }, onConnection).on(
+        "tlsClientError",
+        (_error, socket) => socket.destroy(),
       )
     : createNetServer(onConnection);
   listener.maxConnections = options.maxConnections ?? 1024;
+  listener.on("drop", () => sessions.refused("OST_CAPACITY", "oip-grpc"));
 
   let closing: Promise<void> | undefined;
   return {
@@ -270,6 +306,8 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
       new Promise((resolve, reject) => {
         listener.once("error", (error: NodeJS.ErrnoException) => reject(portError(error, `${host}:${port}`)));
         listener.listen({ host, port }, () => {
+          // Such as no file descriptors left for a connection: the server goes on.
+          listener.removeAllListeners("error").on("error", (error) => observer.fault(error, "gRPC"));
           const address = listener.address();
           const bound = typeof address === "object" && address ? address.port : port;
           resolve(`${host.includes(":") ? `[${host}]` : host}:${bound}`);
@@ -279,6 +317,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
       closing ??= (async () => {
         draining = true;
         const closed = new Promise<void>((resolve) => listener.close(() => resolve()));
+        for (const call of idle) call.emit("error", { code: GRPC_STATUS.UNAVAILABLE, details: SHUTTING_DOWN });
         const deadline = setTimeout(() => {
           for (const socket of sockets.values()) socket.destroy();
         }, drainMs);
@@ -321,8 +360,7 @@ function addService(server: Server, file: ProtoFile, handlers: Record<string, (m
 /** Sends the status at once and whenever it changes. */
 function watchHealth(
   { input, output }: Method,
-  serving: (request: Message) => Promise<number | undefined>,
-  fail: (error: unknown) => Failure,
+  { serving, fail, keep }: IdleOptions & { serving(request: Message): Promise<number | undefined> },
 ): handleServerStreamingCall<Buffer, Buffer> {
   return (call) => {
     let told: number | undefined;
@@ -339,6 +377,7 @@ function watchHealth(
       call.emit("error", fail(error));
       return;
     }
+    keep(call);
     const timer = setInterval(() => void tell(), WATCH_MS).unref();
     call.once("cancelled", () => clearInterval(timer));
     call.once("close", () => clearInterval(timer));
@@ -348,10 +387,10 @@ function watchHealth(
 
 function reflect(
   { input, output }: Method,
-  answer: (request: Message) => Message,
-  fail: (error: unknown) => Failure,
+  { answer, fail, keep }: IdleOptions & { answer(request: Message): Message },
 ): handleBidiStreamingCall<Buffer, Buffer> {
   return (call) => {
+    keep(call);
     call.on("data", (bytes: Buffer) => {
       try {
         if (!call.write(encodeMessage(output, answer(decodeMessage(input, bytes))))) {

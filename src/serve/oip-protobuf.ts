@@ -258,7 +258,7 @@ class Reader {
       else if (field.kind === "list") this.element(field, message, wire, end);
       else if (wire !== WIRES[field.type]) this.skip(wire, end);
       else {
-        if (field.oneof !== null) for (const other of type.fields) if (other.oneof === field.oneof) delete message[other.name];
+        if (field.oneof !== null) dropOthers(type, field, message);
         message[field.name] = this.value(field, end);
       }
     }
@@ -355,6 +355,13 @@ class Reader {
     } catch {
       throw malformed("a text that is not UTF-8");
     }
+  }
+}
+
+/** The last of a oneof counts. Nothing is deleted that is not there: that would make the object slow. */
+function dropOthers(type: MessageType, { name, oneof }: Field, message: Message): void {
+  for (const other of type.fields) {
+    if (other.oneof === oneof && other.name !== name && other.name in message) delete message[other.name];
   }
 }
 

@@ -36,6 +36,8 @@ const MAX_QUEUED_BYTES = 4 * 1024 * 1024;
 const STALL_MS = 10_000;
 const RECHECK_MS = 1_000;
 
+export const SHUTTING_DOWN = "the server is shutting down";
+
 export type InferCall = ServerDuplexStream<Buffer, Buffer>;
 
 export class InferStream {
@@ -65,7 +67,7 @@ export class InferStream {
 
   /** Reads no more, answers what it has, and ends with UNAVAILABLE. */
   async drain(): Promise<void> {
-    await this.#finish({ code: GRPC_STATUS.UNAVAILABLE, details: "the server is shutting down" });
+    await this.#finish({ code: GRPC_STATUS.UNAVAILABLE, details: SHUTTING_DOWN });
   }
 
   async #finish(status: { code: number; details: string } | null): Promise<void> {

@@ -389,16 +389,13 @@ function checkLength({ name, shape, datatype }: InputTensor, got: number, expect
 export function writeOutput(model: ModelVersion, predictions: Predictions, wanted?: readonly string[]): OutputTensor[] {
   const { count, values, time } = predictions;
   checkOutputs(model, wanted ?? []);
+  // Of a session that is pinned to another version, the predictions say themselves how long each is.
+  const size = count === 0 ? model.outputSize : values.length / count;
   const names = wanted ?? outputTensors(model).map(({ name }) => name);
   return names.map((name) => {
-    if (name === "output") {
-      return { name, datatype: "FP32", shape: [1, count, model.outputSize], values: new Float32Array(values) };
-    }
+    if (name === "output") return { name, datatype: "FP32", shape: [1, count, size], values: new Float32Array(values) };
     if (name === "time") return { name, datatype: "FP64", shape: [1, count], values: time };
-    const labels = Array.from(
-      { length: count },
-      (_, i) => model.classes[likeliest(values, i * model.outputSize, model.outputSize)],
-    );
+    const labels = Array.from({ length: count }, (_, i) => model.classes[likeliest(values, i * size, size)] ?? "");
     return { name, datatype: "BYTES", shape: [1, count], values: labels };
   });
 }

@@ -16,4 +16,6 @@ export interface Principal {
   /** Name of the credential, for the audit log: never the credential itself. */
   readonly subject: string;
   readonly scopes: ReadonlySet<Scope>;
+  /** It reaches only sessions that it created itself, unless it has `session:admin`. */
+  readonly creatorOnly?: boolean;
 }

@@ -163,5 +163,10 @@ describe("Shares", () => {
     expect(names.filter((name) => name === "other")).toHaveLength(3);
     while (shares.take() !== null);
     expect([one.credit, other.credit]).toEqual([0, 0]);
+    const rich = new TenantShare<Member>("rich", 3);
+    shares.add(new Member("rich", rich));
+    shares.add(new Member("one", one));
+    expect(shares.take()?.name).toBe("rich");
+    expect([rich.credit, rich.begun]).toEqual([0, false]);
   });
 });

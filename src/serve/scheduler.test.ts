@@ -173,6 +173,24 @@ describe("bounds", () => {
     expect(scheduler.status().bytes).toBe(0);
   });
 
+  it("gives a tenant room again for every answer, while others of it still wait", async () => {
+    const { engine, scheduler } = harness({ maxTenantBytes: 2 * (100 + OPERATION_BYTES) });
+    const answers = [scheduler.submit(step("a"), ticket()), scheduler.submit(step("a"), ticket())];
+    expect(codeOf(await scheduler.submit(step("b"), ticket()))).toBe("OST_RATE");
+    for (let i = 0; i < 5; i++) {
+      await turn();
+      engine.batches[0].finish();
+      await turn();
+      answers.push(scheduler.submit(step("a"), ticket()));
+      expect(scheduler.status()).toMatchObject({ bytes: 2 * (100 + OPERATION_BYTES), tenants: 1 });
+    }
+    while (engine.batches.length > 0) {
+      engine.batches[0].finish();
+      await turn();
+    }
+    expect((await Promise.all(answers)).map(codeOf)).toEqual(Array(7).fill("yes"));
+  });
+
   it("sheds creates from half full on", async () => {
     const bytes = 100 + OPERATION_BYTES;
     const create = (scheduler: Scheduler, key: string, tenant = "acme") =>

@@ -76,6 +76,8 @@ export const OPERATION_BYTES = 256;
 const MIN_WEIGHT = 0.1;
 const MAX_WEIGHT = 100;
 
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
 const NOTHING_APPLIED = "nothing of it was applied";
 
 export class Scheduler {
@@ -144,7 +146,8 @@ export class Scheduler {
       mailbox,
       operation,
       bytes,
-      ticket.cost,
+      // No longer than a batch, so that every turn comes.
+      Math.min(ticket.cost > 1 ? ticket.cost : 1, this.#maxBatchCost),
       deadline,
       ticket.signal,
       this.#arrivals++,
@@ -184,7 +187,7 @@ export class Scheduler {
     if (this.#mailboxes.size === 0) return;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, timeoutMs);
+      timer = setTimeout(resolve, Math.min(timeoutMs, MAX_TIMER_MS));
     });
     await Promise.race([new Promise<void>((resolve) => this.#onIdle.push(resolve)), late]);
     clearTimeout(timer);

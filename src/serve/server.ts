@@ -80,7 +80,7 @@ export interface ServerOptions {
       "ttlMs" | "maxSessions" | "maxTenantSessions" | "maxRecords" | "chunkRecords" | "maxReaders" | "deadlineMs" | "creatorOnly"
     >
   >;
-  engine?: Omit<SessionEngineOptions, "store" | "now">;
+  engine?: Omit<SessionEngineOptions, "store" | "now" | "onFault">;
   scheduler?: Pick<SchedulerOptions, "maxBatch" | "depth" | "maxWaitingPerSession" | "maxTenantBytes" | "maxBytes" | "gapHoldMs">;
   webSocket?: Partial<WebSocketLimits>;
   /** The leak sentinel; false for none. Default on. */
@@ -127,7 +127,12 @@ const LOOP_STALL_MS = 5000;
  * OST_CONFIG.
  */
 export async function createServer(options: ServerOptions): Promise<Server> {
-  const { models, host = "127.0.0.1", port = 8787, data = null, drainMs = 10_000, auth: authConfig = {} } = options;
+  const { models, host = "127.0.0.1", port = 8787, data = null, drainMs = 10_000 } = options;
+  // Whoever opens the server to everybody means open keys from everywhere too, unless callers are known.
+  const authConfig: AuthConfig = {
+    ...(options.insecure && !isGuarded(options.auth ?? {}) ? { open: "anywhere" } : {}),
+    ...options.auth,
+  };
   const tls = options.tls ?? null;
   checkPort(port);
   if (typeof options.grpcPort === "number") checkPort(options.grpcPort);
@@ -146,7 +151,10 @@ export async function createServer(options: ServerOptions): Promise<Server> {
 
   const metrics = new ServerMetrics();
   const log = new ServerLog(options.logger);
-  const audit = data === null ? null : await AuditLog.open(join(data, "audit.jsonl"));
+  const audit =
+    data === null
+      ? null
+      : await AuditLog.open(join(data, "audit.jsonl"), { onFault: (error: unknown) => metrics.observer.fault?.(error, "audit") });
   const observer = observeAll([
     metrics.observer,
     log.observer,
@@ -154,6 +162,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     ...(options.observer ? [options.observer] : []),
   ]);
   const authenticator = createAuthenticator(authConfig, { observer });
+  await authenticator.ready();
   const guarded = isGuarded(authConfig);
 
   const inThread = [...models.values()].some((source) => typeof source === "object" && "advance" in source);
@@ -183,6 +192,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     limits,
     durability,
     seal: sealOf(guarded, data),
+    audited: async () => audit?.flushed().catch((error) => observer.fault(error, "audit")),
   });
   const sentinel =
     options.sentinel === false ? null : new Sentinel({ ...options.sentinel, scheduler, engine, registry, observer, durability });
@@ -265,7 +275,10 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const beginDrain = () => {
     draining = true;
   };
-  const admin = options.admin == null ? null : serveAdmin({ registry, sessions, engine, observer, log, drain: beginDrain });
+  const admin =
+    options.admin == null
+      ? null
+      : serveAdmin({ registry, sessions, engine, observer, log, drain: beginDrain, authenticate: guarded ? authenticate : null });
 
   const timers: NodeJS.Timeout[] = [];
   let closing: Promise<void> | undefined;
@@ -342,7 +355,7 @@ async function openEngine(
   const level = durability === "durable" ? "durable" : "process";
   if (inThread) {
     const store = folder === null ? new MemoryStore() : await LmdbStore.open({ folder, durability: level });
-    return SessionEngine.open({ ...tuning, store });
+    return SessionEngine.open({ ...tuning, store, onFault: (error, where) => observer.fault(error, where) });
   }
   return WorkerEngine.start({
     ...tuning,

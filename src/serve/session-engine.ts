@@ -30,7 +30,7 @@ import {
 } from "../protocol/store.js";
 import type { Engine, EngineStatus, ModelSource, ModelVersion, SwapPolicy } from "./engine.js";
 import { inputDigest } from "./input-digest.js";
-import { Ledger } from "./ledger.js";
+import { LEDGER_PREFIX, Ledger } from "./ledger.js";
 import { openVersion } from "./model-version.js";
 import type {
   Beginning,
@@ -71,6 +71,8 @@ export interface SessionEngineOptions {
   intervalMs?: number;
   /** Steps refused one after another because their result is not finite, after which a session is quarantined. Default 3. */
   quarantineAfter?: number;
+  /** Hears of faults of the program, which those who ask are told nothing of. */
+  onFault?(error: unknown, where: string): void;
 }
 
 interface Loaded {
@@ -119,6 +121,8 @@ interface Work {
   predictionSeqs: number[];
   answer: Predictions | null;
   repeated: boolean;
+  /** It was not the client who asked again. */
+  recognised: boolean;
   error: Outcome["error"];
   expectedSeq: number | null;
   unknown: boolean;
@@ -141,7 +145,8 @@ type Tombstone = "ended" | "expired";
 export class SessionEngine implements Engine {
   readonly #store: Store;
   readonly #ledger: Ledger;
-  readonly #options: Required<Omit<SessionEngineOptions, "store" | "now">>;
+  readonly #options: Required<Omit<SessionEngineOptions, "store" | "now" | "onFault">>;
+  readonly #onFault: SessionEngineOptions["onFault"];
   readonly #versions = new Map<string, Loaded>();
   readonly #routes = new Map<string, { version: string; policy: SwapPolicy }>();
   /** Least recently used first. */
@@ -157,8 +162,9 @@ export class SessionEngine implements Engine {
   #committedAt = Number.NEGATIVE_INFINITY;
   #expiry: { after: string | undefined; at: number } = { after: undefined, at: 0 };
 
-  private constructor(ledger: Ledger, { store, now: _, ...options }: SessionEngineOptions, openedMs: number) {
+  private constructor(ledger: Ledger, { store, now: _, onFault, ...options }: SessionEngineOptions, openedMs: number) {
     this.#store = store;
+    this.#onFault = onFault;
     this.#ledger = ledger;
     this.#options = {
       idleAfterMs: 15 * 60_000,
@@ -239,7 +245,10 @@ export class SessionEngine implements Engine {
   }
 
   list({ prefix, after, limit }: { prefix: string; after?: string; limit: number }): Promise<string[]> {
-    return this.#alone(async () => (await this.#store.scan({ prefix, after, limit })).map(({ key }) => key));
+    return this.#alone(async () => {
+      const page = await this.#store.scan({ prefix, after, limit });
+      return page.map(({ key }) => key).filter((key) => !key.startsWith(LEDGER_PREFIX));
+    });
   }
 
   async status(): Promise<EngineStatus> {
@@ -410,6 +419,7 @@ export class SessionEngine implements Engine {
       predictionSeqs: [],
       answer: null,
       repeated: false,
+      recognised: false,
       error: null,
       expectedSeq: null,
       unknown: false,
@@ -437,7 +447,10 @@ export class SessionEngine implements Engine {
     work.after = before;
     switch (operation.kind) {
       case "create":
-        if (operation.retried && before && before.operation === operation.operationId) return;
+        if (operation.retried && before && before.operation === operation.operationId) {
+          this.#note(work, "created", null, before, null);
+          return;
+        }
         this.#start(work, operation.begin);
         return;
       case "step":
@@ -599,6 +612,7 @@ export class SessionEngine implements Engine {
     work.to = asked;
     if (operation.retried && before && before.operation === operation.operationId && before.answers.length > 0) {
       work.repeated = true;
+      work.recognised = true;
       this.#goOn(work, before, before.answers[before.answers.length - 1], asked);
       return;
     }
@@ -775,6 +789,7 @@ export class SessionEngine implements Engine {
         try {
           results = model.advance(group.items);
         } catch (error) {
+          if (isEngineFault(error)) throw error;
           results = group.items.map((item) => advanceAlone(model, item) ?? (error as OstinatoError));
         }
         group.works.forEach((work, i) => {
@@ -817,6 +832,7 @@ export class SessionEngine implements Engine {
 
   #refuse(work: Work, error: unknown, index = 0): void {
     const facts = errorFacts(error);
+    if (facts.code === "OST_INTERNAL") this.#onFault?.(error, "a model or the engine failed");
     work.error = { ...facts, index };
     const { before } = work;
     if (work.loaded && !work.operation.key.startsWith(HIDDEN)) work.loaded.statistics.refused(refusalKind(facts.code));
@@ -1072,7 +1088,7 @@ export class SessionEngine implements Engine {
     this.#expiry = { after: page.length < TEND_PAGE ? undefined : page[page.length - 1].key, at: clock };
     const expired: Operation[] = [];
     for (const { key, record } of page) {
-      if (key.startsWith("!") || isDamaged(record)) continue;
+      if (key.startsWith(LEDGER_PREFIX) || isDamaged(record)) continue;
       try {
         const { ttlMs, usedAt } = this.#resident.get(key) ?? decodeSession(record.bytes);
         if (ttlMs !== null && clock - usedAt >= ttlMs) expired.push({ kind: "expire", key });
@@ -1139,7 +1155,7 @@ export class SessionEngine implements Engine {
       count,
       session: shownSession ? this.#statusOf(shownSession) : null,
       predictions: work.answer,
-      repeated: work.repeated,
+      repeated: work.repeated && !work.recognised,
       error,
       expectedSeq: work.expectedSeq,
       lifecycle: work.lifecycle,
@@ -1201,6 +1217,11 @@ function nothingKnown(damage: string) {
     uncertain: false,
     lost: { what: `the session's record is damaged: ${damage}`, repair: "end it, and begin again from a snapshot or afresh" },
   } as const;
+}
+
+/** What the kernels' memory cannot be trusted after: the thread is to be replaced. */
+function isEngineFault(error: unknown): boolean {
+  return error instanceof WebAssembly.RuntimeError || (error instanceof OstinatoError && error.code === "OST_ENGINE");
 }
 
 function refusalKind(code: ErrorCode): RefusalKind {

@@ -74,6 +74,8 @@ export interface SessionServiceOptions {
   maxReaders?: number;
   /** A request that was not begun by then is refused. Default 30 s. */
   deadlineMs?: number;
+  /** Resolves when what was told of lives so far is in the audit log. Default: there is none. */
+  audited?: () => Promise<void>;
   /** Only its creator and `session:admin` reach a session, not every credential of the tenant. Default false. */
   creatorOnly?: boolean;
 }
@@ -105,6 +107,7 @@ export class SessionService implements Sessions {
       maxReaders: 8,
       deadlineMs: 30_000,
       creatorOnly: false,
+      audited: async () => {},
       ...options,
     };
   }
@@ -372,6 +375,7 @@ export class SessionService implements Sessions {
   ): Promise<Outcome> {
     const outcome = await this.#submit(request, operation, { bytes: 256, ...ticket });
     this.#tell(outcome, request.principal.subject);
+    if (outcome.lifecycle.length > 0) await this.#options.audited();
     if (outcome.error) throw this.#refusal(request, outcome);
     return outcome;
   }
@@ -476,8 +480,8 @@ export class SessionService implements Sessions {
     return sessionKey({ tenant: principal.tenant, model, id });
   }
 
-  #creator({ subject, scopes }: Principal): string | undefined {
-    return this.#options.creatorOnly && !scopes.has("session:admin") ? subject : undefined;
+  #creator({ subject, scopes, creatorOnly }: Principal): string | undefined {
+    return (this.#options.creatorOnly || creatorOnly) && !scopes.has("session:admin") ? subject : undefined;
   }
 
   #permit({ principal }: Request, scope: Scope): void {

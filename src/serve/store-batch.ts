@@ -9,12 +9,7 @@ import { crc32 as portableCrc32 } from "../core/bytes.js";
 import type { StoredRecord, StoreEntry } from "../protocol/store.js";
 
 /** zlib's is many times faster, and absent before Node 20.15. */
-export const crc32: (bytes: Uint8Array, start?: number) => number =
-  (zlib as { crc32?: typeof zlib.crc32 }).crc32 ??
-  ((bytes, start = 0) => {
-    if (start !== 0) throw new Error("the portable CRC-32 takes bytes in one piece");
-    return portableCrc32(bytes);
-  });
+const crc32: (bytes: Uint8Array) => number = (zlib as { crc32?: typeof zlib.crc32 }).crc32 ?? portableCrc32;
 
 export interface BatchRecord<Entry> {
   key: string;

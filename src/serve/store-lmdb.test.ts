@@ -1,5 +1,4 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
@@ -119,12 +118,9 @@ describe("LmdbStore", () => {
   it("takes over a name that a killed process left, and says so of a file that is no store", async () => {
     const folder = fresh();
     mkdirSync(folder);
-    const dead = createServer().listen(join(folder, "other"));
-    await new Promise((resolve) => dead.once("listening", resolve));
     writeFileSync(join(folder, "lock"), "");
     const store = await LmdbStore.open({ folder, durability: "process" });
     await store.close();
-    dead.close();
 
     const strange = fresh();
     mkdirSync(strange);

@@ -30,7 +30,7 @@ export interface LmdbStoreOptions {
   durability: "durable" | "process";
   /** The file never grows past this. Default: as the disk permits. */
   maxBytes?: number;
-  /** Where folding begins; memory holds as much, and opening reads it. Default 16 MiB; four times that is never passed. */
+  /** Where folding begins; memory holds as much, and opening reads it. Default 64 MiB; four times that is never passed. */
   journalBytes?: number;
   /** Whether opening reads the whole file for damage before LMDB trusts it; default true. Some seconds per million records. */
   check?: boolean;
@@ -50,7 +50,7 @@ interface JournalBatch {
 
 const FORMAT = "ostinato sessions 1";
 const [FORMAT_KEY, EPOCH_KEY] = [Buffer.from("format"), Buffer.from("epoch")];
-const JOURNAL_BYTES = 16 * 2 ** 20;
+const JOURNAL_BYTES = 64 * 2 ** 20;
 const JOURNAL_BATCHES = 20_000;
 /** A commit folds twice what it adds and a little more, so that the journal shrinks back however it was filled. */
 const FOLD_AT_LEAST = 64;

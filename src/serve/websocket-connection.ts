@@ -25,7 +25,7 @@ import {
 } from "../protocol/frames.js";
 import type { ModelVersion } from "./engine.js";
 import type { Observer } from "./observer.js";
-import type { LifecycleChange, SessionStatus } from "./operation.js";
+import type { LifecycleChange, Predictions, SessionStatus } from "./operation.js";
 import type { Principal } from "./principal.js";
 import { numberId, type SessionId, textId } from "./session-key.js";
 import type { CreateOptions, Request, SessionReference, Sessions, StepOptions, StepResult } from "./sessions.js";
@@ -84,8 +84,7 @@ export class WebSocketConnection {
   #ended = false;
   #draining = false;
   #idle: (() => void) | null = null;
-  /** A pong, or anything else, was heard since the last ping. */
-  heard = true;
+  #heard = true;
 
   constructor(
     socket: WebSocket,
@@ -104,12 +103,17 @@ export class WebSocketConnection {
     socket.binaryType = "nodebuffer";
     socket.on("message", (data: Buffer, binary: boolean) => this.#receive(data, binary));
     socket.on("pong", () => {
-      this.heard = true;
+      this.#heard = true;
     });
     socket.on("error", () => {});
     socket.on("close", () => this.#end());
     this.#writer.empty(FRAME.CREDIT, { stream: 0, request: 0 }, limits.credits);
     this.#soon();
+  }
+
+  /** A pong, or anything else, was heard since the last ping; or nothing could be, because nothing is read for now. */
+  get alive(): boolean {
+    return this.#heard || this.#paused;
   }
 
   get streams(): number {
@@ -130,8 +134,19 @@ export class WebSocketConnection {
     }
   }
 
+  /** Ends the connection of one whose credential has ended. */
+  recheck(check: (principal: Principal) => void): void {
+    if (this.#ended) return;
+    try {
+      check(this.#request.principal);
+    } catch (error) {
+      this.#writer.json(FRAME.ERR, { stream: 0, request: 0 }, refusal(error));
+      this.close(1008, "the credential has ended");
+    }
+  }
+
   ping(): void {
-    this.heard = false;
+    this.#heard = false;
     if (this.#socket.readyState === this.#socket.OPEN) this.#socket.ping();
   }
 
@@ -169,7 +184,8 @@ export class WebSocketConnection {
     for (const stream of this.#streams.values()) {
       stream.closed = true;
       stream.stopNews?.();
-      if (!stream.endOnDisconnect) continue;
+      // A server that restarts leaves every session as it is.
+      if (!stream.endOnDisconnect || this.#draining) continue;
       const request: Request = { principal: this.#request.principal, protocol: "websocket" };
       this.#sessions.end(request, stream.at).catch((error) => {
         if (!(error instanceof OstinatoError)) this.#observer.fault(error, "websocket");
@@ -180,7 +196,7 @@ export class WebSocketConnection {
 
   #receive(data: Buffer, binary: boolean): void {
     if (this.#ended) return;
-    this.heard = true;
+    this.#heard = true;
     if (!binary) {
       this.#malformed(1003, "a text message");
       return;
@@ -340,9 +356,8 @@ export class WebSocketConnection {
     };
     this.#writer.json(FRAME.OPENED, { stream: number, request: id, seq: status.seq, incarnation: status.incarnation }, facts);
     if (answers && after !== null) {
-      const { predictions } = answers;
-      const first = predictions.count > 0 ? Math.min(after + 1, predictions.seq[0]) : after + 1;
-      const head = { stream: number, request: id, seq: first, incarnation: status.incarnation };
+      const predictions = behind(answers.predictions, after);
+      const head = { stream: number, request: id, seq: after + 1, incarnation: status.incarnation };
       const flags = FLAG.REPEATED | (answers.complete ? 0 : FLAG.PARTIAL);
       this.#writer.output({ ...head, flags }, Math.max(0, status.seq - after), predictions, stream.dtype);
     }
@@ -565,6 +580,14 @@ export class WebSocketConnection {
     this.#paused = false;
     this.#socket.resume();
   }
+}
+
+/** Answers are stored by request, and one of several records may reach over the number. */
+function behind({ count, seq, time, values }: Predictions, after: number): Predictions {
+  let first = 0;
+  while (first < count && seq[first] <= after) first++;
+  const width = count === 0 ? 0 : values.length / count;
+  return { count: count - first, seq: seq.subarray(first), time: time.subarray(first), values: values.subarray(first * width) };
 }
 
 function sessionId(id: WireId): SessionId {

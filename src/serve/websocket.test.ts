@@ -1,6 +1,7 @@
 import { connect as connectTcp } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
+import { fuzzConnections } from "../../test/support/fuzz-connection.js";
 import { type StreamServer, type StreamServerOptions, startStreamServer } from "../../test/support/stream-server.js";
 import { type Rng, seed } from "../core/rng.js";
 import { probeReference } from "../model/probe.js";
@@ -363,6 +364,19 @@ describe("a socket", () => {
     expect(lively.closed).toBeNull();
   });
 
+  it("is closed soon after its credential ends", async () => {
+    let valid = true;
+    const server = await serve({ valid: () => valid, limits: { recheckMs: 50 } });
+    const client = await RawClient.open(server.url);
+    await client.attach(1, { model: "probe", id: "a" });
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    expect(client.closed).toBeNull();
+    valid = false;
+    await client.until(() => client.closed !== null);
+    expect(client.closed?.code).toBe(1008);
+    expect(client.heard.at(-1)?.json).toMatchObject({ error: { code: "OST_CREDENTIAL" } });
+  });
+
   it("gets the answers to its steps, and then a close, from a server that drains", async () => {
     const server = await startStreamServer({ batchMs: 100 });
     const client = await RawClient.open(server.url);
@@ -389,6 +403,15 @@ function disordered(rng: Rng, count: number): number[] {
   }
   return sent.sort((a, b) => a.at - b.at).map(({ seq }) => seq);
 }
+
+describe("hostile messages", () => {
+  it("never reach further than a close of their own socket", { timeout: 30_000 }, async () => {
+    const { closed, answers } = await fuzzConnections(20_000, 11);
+    expect(closed.get(1002)).toBeGreaterThan(1_000);
+    expect([...closed.keys()].every((code) => [1002, 1003, 1007, 1008, 1013].includes(code))).toBe(true);
+    expect(answers).toBeGreaterThan(5_000);
+  });
+});
 
 describe("disorder", () => {
   it("of frames, twice, out of place and lost, changes no bit", { timeout: 30_000 }, async () => {

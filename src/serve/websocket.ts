@@ -22,6 +22,8 @@ export interface WebSocketLimits extends ConnectionLimits {
   pingMs: number;
   /** A credential must be judged within this. */
   handshakeMs: number;
+  /** A credential that has ended is found within this. */
+  recheckMs: number;
 }
 
 /**
@@ -40,6 +42,7 @@ export const DEFAULT_LIMITS: WebSocketLimits = {
   maxMessageBytes: MAX_MESSAGE_BYTES,
   pingMs: 30_000,
   handshakeMs: 10_000,
+  recheckMs: 5_000,
 };
 
 export interface WebSocketOptions {
@@ -48,6 +51,8 @@ export interface WebSocketOptions {
   sessions: Sessions;
   /** @throws an OstinatoError, whose HTTP status refuses the handshake. */
   authenticate(request: IncomingMessage): Promise<Principal>;
+  /** Called every few seconds for everyone who is connected. @throws an OstinatoError once the credential has ended, which ends the connection. */
+  recheck?(principal: Principal): void;
   observer: Required<Observer>;
   limits?: Partial<WebSocketLimits>;
   /** Origins besides those of this machine's loopback whose pages may connect, as `https://host:port`. */
@@ -67,7 +72,7 @@ const MAX_CLIENT = 64;
 
 /** Serves `ostinato.v1` on the upgrades of a server to `path`. */
 export function attachWebSocket(server: Server | SecureServer, options: WebSocketOptions): WebSocketSide {
-  const { path = "/v1/stream", sessions, authenticate, observer, allowedOrigins = [] } = options;
+  const { path = "/v1/stream", sessions, authenticate, recheck, observer, allowedOrigins = [] } = options;
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const connections = new Set<WebSocketConnection>();
   /** By tenant and the client's own name for itself: a newer socket of a client ends the one before, which may hang half open. */
@@ -145,21 +150,24 @@ export function attachWebSocket(server: Server | SecureServer, options: WebSocke
   });
 
   let sincePing = 0;
-  const clock = setInterval(
-    () => {
-      const now = performance.now();
-      sincePing += TICK_MS;
-      const beat = sincePing >= limits.pingMs;
-      if (beat) sincePing = 0;
-      for (const connection of connections) {
-        connection.watch(now);
-        if (!beat) continue;
-        if (connection.heard) connection.ping();
-        else connection.terminate();
-      }
-    },
-    Math.min(TICK_MS, limits.pingMs, limits.slowMs),
-  );
+  let sinceCheck = 0;
+  const tickMs = Math.min(TICK_MS, limits.pingMs, limits.slowMs, limits.recheckMs);
+  const clock = setInterval(() => {
+    const now = performance.now();
+    sincePing += tickMs;
+    sinceCheck += tickMs;
+    const beat = sincePing >= limits.pingMs;
+    const check = recheck !== undefined && sinceCheck >= limits.recheckMs;
+    if (beat) sincePing = 0;
+    if (check) sinceCheck = 0;
+    for (const connection of connections) {
+      connection.watch(now);
+      if (check) connection.recheck(recheck);
+      if (!beat) continue;
+      if (connection.alive) connection.ping();
+      else connection.terminate();
+    }
+  }, tickMs);
   clock.unref();
   server.on("close", () => clearInterval(clock));
 

@@ -23,7 +23,7 @@ import { EngineLife } from "./worker-engine-life.js";
 export type StoreChoice = ({ kind: "lmdb" } & LmdbStoreOptions) | { kind: "memory" };
 
 /** Options of the engine: nothing but plain data crosses threads. */
-export type EngineTuning = Omit<SessionEngineOptions, "store" | "now">;
+export type EngineTuning = Omit<SessionEngineOptions, "store" | "now" | "onFault">;
 
 /** What the thread is started with. */
 export interface EngineWorkerData {

@@ -118,6 +118,24 @@ describe("a store whose process is killed", () => {
   });
 });
 
+describe("a store whose process is killed while it makes it", () => {
+  it("opens all the same", async () => {
+    const rng = seed(11);
+    for (let kill = 0; kill < 10; kill++) {
+      const folder = join(root, `unborn-${kill}`);
+      const child = start("load", folder, { durability: "process", from: 1 });
+      const end = ended(child);
+      while (!existsSync(folder) && child.exitCode === null) await pause(1);
+      await pause(rng.integer(25));
+      child.kill("SIGKILL");
+      await end;
+      const store = await LmdbStore.open({ folder, durability: "process" });
+      for (const { key, record } of await store.scan({ prefix: "", limit: 1000 })) expect(isRight(key, record)).toBe(true);
+      await store.close();
+    }
+  });
+});
+
 function apply(state: Map<string, number>, { seq, keys }: { seq: number; keys: string[] }): void {
   for (const key of keys) {
     if (key.startsWith("-")) state.delete(key.slice(1));

@@ -164,6 +164,16 @@ describe("sequences", () => {
     expect(outputOf(await infer(body([2], { sequence })))).toEqual(last([1, 2]));
   });
 
+  it("answers with the steps before a refused one, and says which were applied", async () => {
+    const sequence = '"part"';
+    const answer = JSON.parse((await infer(body([1, null, 3], { sequence, start: true }))).text);
+    expect(answer.outputs[0]).toMatchObject({ shape: [1, 1, 2], data: replay([1]) });
+    expect(answer.parameters).toMatchObject({ ostinato_seq: 1, ostinato_applied: 1, ostinato_code: "OST_MISSING" });
+    expect(outputOf(await infer(body([2], { sequence })))).toEqual(last([1, 2]));
+    expect((await infer(body([null, 3], { sequence }))).status).toBe(422);
+    expect(outputOf(await infer(body([3], { sequence })))).toEqual(last([1, 2, 3]));
+  });
+
   it("answers a repeated number with the stored answer", async () => {
     const sequence = '"twice"';
     await infer(body([1], { sequence, start: true, more: '"ostinato_seq":1' }));

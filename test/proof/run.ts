@@ -34,7 +34,8 @@ const wanted = values.only?.split(",");
 const folder = fileURLToPath(new URL("rows/", import.meta.url));
 const rows: Row[] = [];
 for (const file of readdirSync(folder).sort()) {
-  if (file.endsWith(".ts") && !file.endsWith(".test.ts")) rows.push((await import(pathToFileURL(join(folder, file)).href)).default);
+  if (file.endsWith(".ts") && !file.endsWith(".test.ts"))
+    rows.push((await import(pathToFileURL(join(folder, file)).href)).default);
 }
 const log = (line: string) => process.stderr.write(`${line}\n`);
 const results: RowResult[] = [];
@@ -47,7 +48,9 @@ for (const row of rows) {
   try {
     found = await row.run({ quick: values.quick, seed, folder: own, log: (line) => log(`   ${line}`) });
   } catch (error) {
-    found = [{ row: row.name, goal: "runs to its end", measured: String((error as Error).stack ?? error).slice(0, 600), pass: false }];
+    found = [
+      { row: row.name, goal: "runs to its end", measured: String((error as Error).stack ?? error).slice(0, 600), pass: false },
+    ];
   } finally {
     rmSync(own, { recursive: true, force: true });
   }
@@ -60,7 +63,9 @@ for (const row of rows) {
 const verdict = ({ pass }: RowResult) => (pass === null ? "not run" : pass ? "pass" : "FAIL");
 if (!values.json) {
   const [{ model }] = cpus();
-  process.stdout.write(`\n${cpus().length} cores, ${model}, Node ${process.version}, seed ${seed}${values.quick ? ", quick" : ""}\n\n`);
+  process.stdout.write(
+    `\n${cpus().length} cores, ${model}, Node ${process.version}, seed ${seed}${values.quick ? ", quick" : ""}\n\n`,
+  );
   process.stdout.write("| Row | Goal | Measured | |\n|---|---|---|---|\n");
   for (const result of results) {
     const cell = (text: string) => text.replaceAll("|", "\\|").replaceAll("\n", " ");
@@ -68,5 +73,7 @@ if (!values.json) {
   }
 }
 const failed = results.filter(({ pass }) => pass === false).length;
-log(`${results.filter(({ pass }) => pass === true).length} passed, ${failed} failed, ${results.filter(({ pass }) => pass === null).length} not run`);
+log(
+  `${results.filter(({ pass }) => pass === true).length} passed, ${failed} failed, ${results.filter(({ pass }) => pass === null).length} not run`,
+);
 process.exit(failed === 0 ? 0 : 1);

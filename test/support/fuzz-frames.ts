@@ -62,11 +62,9 @@ function honest(rng: Rng): Uint8Array {
   return writer.take();
 }
 
-/** Spoils and reads `cases` messages: random bytes, flipped bits, cuts, repeats. @returns how many were read to their end without a fault. */
-export function fuzzFrames(cases: number, seedNumber: number): number {
+/** Random bytes, and honest messages with flipped bits, cuts and repeats. */
+export function* hostileMessages(cases: number, seedNumber: number): Generator<Uint8Array> {
   const rng = seed(seedNumber);
-  const reader = new FrameReader();
-  let whole = 0;
   for (let i = 0; i < cases; i++) {
     let bytes: Uint8Array =
       rng.integer(4) === 0 ? Uint8Array.from({ length: rng.integer(200) }, () => rng.integer(256)) : honest(rng);
@@ -78,7 +76,16 @@ export function fuzzFrames(cases: number, seedNumber: number): number {
       else if (kind === 2) bytes[at] = [0, 1, 127, 128, 255][rng.integer(5)];
       else bytes = Uint8Array.from([...bytes.slice(0, at), ...bytes.slice(rng.integer(bytes.length))]);
     }
-    readEverything(bytes, reader);
+    yield bytes;
+  }
+}
+
+/** Reads hostile messages. @returns how many were read to their end without a fault. */
+export function fuzzFrames(cases: number, seedNumber: number): number {
+  const reader = new FrameReader();
+  let whole = 0;
+  for (const message of hostileMessages(cases, seedNumber)) {
+    readEverything(message, reader);
     if (reader.fault === null) whole++;
   }
   return whole;

@@ -32,6 +32,8 @@ export interface StreamServerOptions {
   port?: number;
   /** Default "secret". */
   key?: string;
+  /** Whether the credential is still good. */
+  valid?(): boolean;
   gapHoldMs?: number;
   maxWaitingPerSession?: number;
 }
@@ -73,11 +75,14 @@ export async function startStreamServer(options: StreamServerOptions = {}): Prom
     observer,
     limits: new TenantLimits(),
     seal: { seal: (snapshot) => snapshot, unseal: (snapshot) => snapshot },
-    durability: "none",
+    durability: store.durability,
   });
   const server = createServer();
   const side = attachWebSocket(server, {
     sessions,
+    recheck() {
+      if (options.valid?.() === false) throw new OstinatoError("OST_CREDENTIAL", { what: "the key was revoked" });
+    },
     observer,
     limits,
     async authenticate({ headers }) {
