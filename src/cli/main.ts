@@ -219,6 +219,33 @@ function makeProgram(done: (outcome: Outcome) => void): Command {
     .option("--quiet", "say nothing but errors")
     .action(lazily(async () => (await import("./build-native.js")).buildNativeCommand));
 
+  const key = command(
+    "key",
+    "API keys of a server: create, list, revoke",
+    "ostinato key create --tenant plant-7 --scopes step --file keys.yaml",
+  );
+  const keyFile = ["--file <file>", "the file of keys, as ostinato serve --keys takes it"] as const;
+  command("create", "make a key, and print it once", "ostinato key create --tenant plant-7 --scopes step --file keys.yaml", key)
+    .requiredOption("--tenant <name>", "whose sessions it reaches")
+    .requiredOption("--scopes <list>", "what it may do: step, session:admin, state:read, state:write, model:admin, metrics")
+    .requiredOption(...keyFile)
+    .option("--expires <span>", "when it ends, such as 90d; default never")
+    .option("--creator-only", "it reaches only sessions that it created itself")
+    .option("--quiet", "print nothing but the key")
+    .action(lazily(async () => (await import("./key.js")).keyCreateCommand));
+  command("list", "list the keys of a file, without their secrets", "ostinato key list --file keys.yaml", key)
+    .requiredOption(...keyFile)
+    .action(lazily(async () => (await import("./key.js")).keyListCommand));
+  command("revoke <id>", "take a key out of a file", "ostinato key revoke 3f9a --file keys.yaml", key)
+    .requiredOption(...keyFile)
+    .action(lazily(async () => (await import("./key.js")).keyRevokeCommand));
+
+  const auditLog = command("audit-log", "the log of sessions' lives", "ostinato audit-log verify data/audit.jsonl");
+  command("verify <file>", "check that no line was changed, dropped or moved", "ostinato audit-log verify data/audit.jsonl", auditLog)
+    .option("--head <hash>", "the hash of the last line, noted elsewhere")
+    .option("--since <hash>", "begin behind the line of this hash")
+    .action(lazily(async () => (await import("./audit-log.js")).auditLogVerifyCommand));
+
   const runs = command("runs [folder]", "list the runs of a folder, default runs", "ostinato runs").action(
     lazily(async () => {
       const { runsCommand } = await import("./runs.js");

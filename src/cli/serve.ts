@@ -140,7 +140,7 @@ function readYaml(path: string): unknown {
     );
   }
   try {
-    return parse(text);
+    return parse(text, { maxAliasCount: 0, logLevel: "error" });
   } catch (cause) {
     throw new OstinatoError(
       "OST_CONFIG",

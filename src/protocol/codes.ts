@@ -63,6 +63,8 @@ export interface ErrorBody {
     applied: Applied;
     /** Where numbers are the matter: the one to go on from. */
     expectedSeq?: number;
+    /** Where rates are: when to try again. */
+    retryAfterMs?: number;
   };
 }
 
@@ -70,12 +72,21 @@ export interface ErrorBody {
 export class SessionError extends OstinatoError {
   readonly applied: Applied;
   readonly expectedSeq: number | null;
+  readonly retryAfterMs: number | null;
 
-  constructor(facts: ErrorFacts, { applied = "no", expectedSeq = null }: { applied?: Applied; expectedSeq?: number | null } = {}) {
+  constructor(
+    facts: ErrorFacts,
+    {
+      applied = "no",
+      expectedSeq = null,
+      retryAfterMs = null,
+    }: { applied?: Applied; expectedSeq?: number | null; retryAfterMs?: number | null } = {},
+  ) {
     const { code, what, expected, got, where, repair } = facts;
     super(code, { what, expected, got, where, repair });
     this.applied = applied;
     this.expectedSeq = expectedSeq;
+    this.retryAfterMs = retryAfterMs;
   }
 }
 
@@ -93,6 +104,13 @@ export function errorFacts(error: unknown): ErrorFacts {
 
 /** The body of a refusal. */
 export function errorBody(error: unknown): ErrorBody {
-  const { applied = "no", expectedSeq } = error instanceof SessionError ? error : {};
-  return { error: { ...errorFacts(error), applied, ...(typeof expectedSeq === "number" ? { expectedSeq } : {}) } };
+  const { applied = "no", expectedSeq, retryAfterMs } = error instanceof SessionError ? error : {};
+  return {
+    error: {
+      ...errorFacts(error),
+      applied,
+      ...(typeof expectedSeq === "number" ? { expectedSeq } : {}),
+      ...(typeof retryAfterMs === "number" ? { retryAfterMs } : {}),
+    },
+  };
 }

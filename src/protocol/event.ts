@@ -95,7 +95,12 @@ export interface ModelFacts {
   /** Numbers of one prediction. */
   outputSize: number;
   /** Rules by which a session begins afresh by itself. */
-  resets: { timeGapMs: number | null; marker: { column: string; value: string } | null; changed: readonly string[]; maxSteps: number | null };
+  resets: {
+    timeGapMs: number | null;
+    marker: { column: string; value: string } | null;
+    changed: readonly string[];
+    maxSteps: number | null;
+  };
   /** Whether it was checked that a session's results do not depend on what is computed beside it. */
   batchInvariant: boolean;
   /** The compute engine, in words, where the server was told. */
@@ -128,7 +133,18 @@ export interface StepEvent {
 
 /** A change of the session other than a step. `ended`, `expired` and `closing` are the last event of their stream. */
 export interface LifecycleEvent {
-  kind: "open" | "created" | "reset" | "restored" | "quarantined" | "version_changed" | "lost" | "gap" | "ended" | "expired" | "closing";
+  kind:
+    | "open"
+    | "created"
+    | "reset"
+    | "restored"
+    | "quarantined"
+    | "version_changed"
+    | "lost"
+    | "gap"
+    | "ended"
+    | "expired"
+    | "closing";
   /** Of a reset: who or what wanted it. */
   reason?: string;
   session: string;

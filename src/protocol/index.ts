@@ -1,4 +1,13 @@
-export { type Applied, type ErrorBody, type ErrorFacts, errorBody, errorFacts, HTTP_STATUS, httpStatus, SessionError } from "./codes.js";
+export {
+  type Applied,
+  type ErrorBody,
+  type ErrorFacts,
+  errorBody,
+  errorFacts,
+  HTTP_STATUS,
+  httpStatus,
+  SessionError,
+} from "./codes.js";
 export type {
   LifecycleEvent,
   ModelFacts,

@@ -76,7 +76,7 @@ export function serveAdmin({ registry, sessions, engine, observer, log, drain, a
         version: current.version,
         bytes: current.bytes,
         task: current.task,
-        others,
+        others: others.map(({ version }) => version),
       })),
       sessions: counts.byVersion,
       missing: registry.missing,

@@ -46,7 +46,7 @@ const schema = z.strictObject({
 export function readAuthConfig(path: string): AuthConfig {
   let value: unknown;
   try {
-    value = parse(readFileSync(path, "utf8"), { maxAliasCount: 0 }) ?? {};
+    value = parse(readFileSync(path, "utf8"), { maxAliasCount: 0, logLevel: "error" }) ?? {};
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
     if ((cause as NodeJS.ErrnoException).syscall === undefined)

@@ -60,7 +60,7 @@ export function makeKey(options: { tenant: string; scopes: readonly Scope[]; exp
 export function readKeys(text: string, path: string): KeyEntry[] {
   let value: unknown;
   try {
-    value = parse(text, { maxAliasCount: 0 }) ?? [];
+    value = parse(text, { maxAliasCount: 0, logLevel: "error" }) ?? [];
   } catch (cause) {
     // The parser's message quotes the file.
     throw new OstinatoError("OST_CONFIG", { what: "the key file is neither YAML nor JSON", where: path }, { cause });

@@ -180,7 +180,13 @@ function answerError(
   const body = errorBody(known);
   refused(body.error.code);
   if (status === 401) reply.header("www-authenticate", 'Bearer realm="ostinato"');
-  if (status === 429 || status === 503) reply.header("retry-after", RETRY_AFTER_SECONDS);
+  if (status === 429 || status === 503) {
+    const { retryAfterMs } = body.error;
+    reply.header(
+      "retry-after",
+      retryAfterMs === undefined ? RETRY_AFTER_SECONDS : String(Math.max(1, Math.ceil(retryAfterMs / 1000))),
+    );
+  }
   return reply.code(status).header("cache-control", "no-store").send(body);
 }
 

@@ -54,14 +54,14 @@ export class Ledger {
     const damaged: string[] = [];
     for await (const { key, record } of everyEntry(store, PREFIX)) {
       const name = key.slice(PREFIX.length);
-      if (isDamaged(record) || record.bytes.length !== 8) {
+      const value = isDamaged(record) || record.bytes.length !== 8 ? Number.NaN : valueOf(record.bytes);
+      if (isDamaged(record) || !isPossible(name, value)) {
         damaged.push(name);
         const expected = isDamaged(record) ? "damaged" : { incarnation: record.incarnation, seq: record.seq };
         await store.commit([{ key, expected, record: null }]);
         continue;
       }
-      const view = new DataView(record.bytes.buffer, record.bytes.byteOffset, record.bytes.byteLength);
-      entries.set(name, { value: view.getFloat64(0, true), writes: record.seq });
+      entries.set(name, { value, writes: record.seq });
     }
     const ledger = new Ledger(entries, now);
     if (damaged.length > 0) await ledger.#recount(store);
@@ -168,6 +168,16 @@ export class Ledger {
     else entry.value = value;
     this.#changed.add(name);
   }
+}
+
+function valueOf(bytes: Uint8Array): number {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getFloat64(0, true);
+}
+
+/** Whether an entry can ever have held it: all but the clock count something. */
+function isPossible(name: string, value: number): boolean {
+  const most = name === "incarnation" ? LAST_INCARNATION : Number.MAX_SAFE_INTEGER;
+  return value >= 0 && value <= most && (name === "clock" || Number.isInteger(value));
 }
 
 async function* everyEntry(store: Store, prefix: string): AsyncGenerator<{ key: string; record: StoreEntry }> {

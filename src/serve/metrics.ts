@@ -161,7 +161,7 @@ export class ServerMetrics {
   /** Reads the engine whenever the metrics are asked for. */
   watch({ engine, scheduler, models, version }: MetricsSource): void {
     const names = () =>
-      new Map(models().flatMap(({ name, current, others }) => [current.version, ...others].map((one) => [one, name])));
+      new Map(models().flatMap(({ name, current, others }) => [current, ...others].map((one) => [one.version, name])));
     let status: EngineStatus | null = null;
     let healthy = false;
     const sessions = this.#gauge("sessions", "Live sessions: in memory, asleep in the store, quarantined.", ["state"]);

@@ -102,7 +102,7 @@ export class ModelRegistry {
       });
     }
     const others = [...this.#versions].filter(([version, { names }]) => version !== current && names.has(name));
-    return { name, current: this.#known(current).facts, others: others.map(([version]) => version) };
+    return { name, current: this.#known(current).facts, others: others.map(([, { facts }]) => facts) };
   }
 
   /** Checks a model and serves it under a name, new or in use. @throws OST_VERSION for `carry` to another state schema; as `checkModel`. */

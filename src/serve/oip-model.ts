@@ -31,10 +31,10 @@ export function findModel(sessions: Sessions, name: string, version = ""): Serve
     if (!(error instanceof OstinatoError) || error.code !== "OST_MODEL") throw error;
     throw new OstinatoError("OST_MODEL", { ...error.detail, what: `Request for unknown model: '${name}' is not found` });
   }
-  if (version === "" || version === served.current.version || served.others.includes(version)) return served;
+  if (version === "" || version === served.current.version || served.others.some((one) => one.version === version)) return served;
   throw new OstinatoError("OST_VERSION", {
     what: `Request for unknown model: '${name}' version ${version} is not found`,
-    expected: [served.current.version, ...served.others].join(", "),
+    expected: [served.current, ...served.others].map((one) => one.version).join(", "),
     repair: "leave the version out: a session stays on the one it began with",
   });
 }
@@ -50,7 +50,7 @@ export interface ModelFacts {
 export function modelFacts({ name, current, others }: ServedModel): ModelFacts {
   return {
     name,
-    versions: [current.version, ...others],
+    versions: [current, ...others].map(({ version }) => version),
     platform: PLATFORM,
     inputs: inputTensors(current),
     outputs: outputTensors(current),
@@ -132,6 +132,6 @@ export function modelIndex(sessions: Sessions): IndexEntry[] {
   return sessions
     .models()
     .flatMap(({ name, current, others }) =>
-      [current.version, ...others].map((version) => ({ name, version, state: "READY", reason: "" })),
+      [current, ...others].map(({ version }) => ({ name, version, state: "READY", reason: "" })),
     );
 }

@@ -25,7 +25,7 @@ import type { Observer } from "./observer.js";
 import type { Principal } from "./principal.js";
 import { parseCreate, parseCursor, parseIncarnation, parseRestore, parseSteps, recordLines, wantSeq } from "./request.js";
 import { numberId, textId } from "./session-key.js";
-import type { Request, SessionReference, Sessions } from "./sessions.js";
+import { type Request, type SessionReference, type Sessions, versionOf } from "./sessions.js";
 import { wireEvents, wireModel, wirePredictions, wireSession, wireStep } from "./wire.js";
 
 export interface RestOptions {
@@ -51,6 +51,8 @@ interface SessionRoute {
 export function serveRest(app: FastifyInstance, options: RestOptions): { closeStreams(): void } {
   const { sessions, observer } = options;
   const streams = new Set<EventStream>();
+  /** Readers whose stream is about to be opened: they count too. */
+  let opening = 0;
   const by = (request: FastifyRequest): Request => ({
     principal: request.principal as Principal,
     protocol: "rest",
@@ -96,7 +98,7 @@ export function serveRest(app: FastifyInstance, options: RestOptions): { closeSt
   });
   app.post<SessionRoute>("/v1/models/:model/sessions/:session/steps", async (request, reply) => {
     const at = sessionOf(request);
-    const model = sessions.model(at.model).current;
+    const model = sessions.model(at.model);
     if (request.body instanceof ReadableLines) {
       reply.hijack();
       const { raw } = reply;
@@ -105,7 +107,7 @@ export function serveRest(app: FastifyInstance, options: RestOptions): { closeSt
       raw.end();
       return reply;
     }
-    const { input, seq, incarnation, end } = parseSteps(request.body, model);
+    const { input, seq, incarnation, end } = parseSteps(request.body, model.current);
     const number = wantSeq(seq, request.headers["idempotency-key"]);
     return wireStep(model, at.id, await sessions.step(by(request), at, { input, seq: number, incarnation, end }));
   });
@@ -138,10 +140,14 @@ export function serveRest(app: FastifyInstance, options: RestOptions): { closeSt
       });
     }
     const { session, predictions, complete } = await sessions.answers(by(request), at, after);
-    return { seq: session.seq, complete, predictions: wirePredictions(sessions.model(at.model).current, predictions) };
+    return {
+      seq: session.seq,
+      complete,
+      predictions: wirePredictions(versionOf(sessions.model(at.model), session.version), predictions),
+    };
   });
   app.get<SessionRoute>("/v1/models/:model/sessions/:session/events", async (request, reply) => {
-    if (streams.size >= options.maxEventReaders) {
+    if (streams.size + opening >= options.maxEventReaders) {
       throw new OstinatoError("OST_CAPACITY", {
         what: "too many readers of events",
         expected: `at most ${options.maxEventReaders}`,
@@ -149,40 +155,49 @@ export function serveRest(app: FastifyInstance, options: RestOptions): { closeSt
       });
     }
     const at = sessionOf(request);
-    const model = sessions.model(at.model).current;
+    const model = sessions.model(at.model);
     const last = lastEvent(request.headers["last-event-id"]);
     const early: SessionEvent[] = [];
     let stream: EventStream | null = null;
-    const stop = await sessions.subscribe({ ...by(request), signal: undefined }, at, (news) => {
-      for (const event of wireEvents(model, news)) {
-        if (stream === null) early.push(event);
-        else stream.send(event);
-      }
-    });
-    let missed: SessionEvent[];
+    opening++;
     try {
-      missed = await missedEvents(request, at, last);
-    } catch (error) {
-      stop();
-      throw error;
+      await open();
+    } finally {
+      opening--;
     }
-    reply.hijack();
-    const opening: EventStream = new EventStream(reply.raw, {
-      maxBufferBytes: options.maxReaderBufferBytes,
-      heartbeatMs: HEARTBEAT_MS,
-      onClose: ({ slow }) => {
+
+    async function open(): Promise<void> {
+      const stop = await sessions.subscribe({ ...by(request), signal: undefined }, at, (news) => {
+        for (const event of wireEvents(model, news)) {
+          if (stream === null) early.push(event);
+          else stream.send(event);
+        }
+      });
+      let missed: SessionEvent[];
+      try {
+        missed = await missedEvents(request, at, last);
+      } catch (error) {
         stop();
-        streams.delete(opening);
-        observer.connection("closed", "rest", slow ? "slow" : "reader");
-        if (slow) observer.slowConsumer("rest");
-      },
-    });
-    streams.add(opening);
-    observer.connection("opened", "rest");
-    const known = missed[missed.length - 1].seq;
-    for (const event of missed) opening.send(event);
-    for (const event of early) if (event.seq > known || event.kind !== "step") opening.send(event);
-    stream = opening;
+        throw error;
+      }
+      reply.hijack();
+      const sender: EventStream = new EventStream(reply.raw, {
+        maxBufferBytes: options.maxReaderBufferBytes,
+        heartbeatMs: HEARTBEAT_MS,
+        onClose: ({ slow }) => {
+          stop();
+          streams.delete(sender);
+          observer.connection("closed", "rest", slow ? "slow" : "reader");
+          if (slow) observer.slowConsumer("rest");
+        },
+      });
+      streams.add(sender);
+      observer.connection("opened", "rest");
+      const known = missed[missed.length - 1].seq;
+      for (const event of missed) sender.send(event);
+      for (const event of early) if (event.seq > known || event.kind !== "step") sender.send(event);
+      stream = sender;
+    }
   });
 
   /** The present state of things, and the stored answers behind the last event a reader has. */
@@ -196,7 +211,7 @@ export function serveRest(app: FastifyInstance, options: RestOptions): { closeSt
     const here = { session: facts.session, steps: session.steps, at: Date.now(), resets: session.resets };
     const opened: SessionEvent = { kind: "open", seq: session.seq, ...here };
     if (last === null) return [opened];
-    const model = sessions.model(at.model).current;
+    const model = versionOf(sessions.model(at.model), session.version);
     const steps: SessionEvent[] = wirePredictions(model, predictions)
       .filter(({ seq }) => seq > last)
       .map((prediction) => ({
@@ -220,7 +235,7 @@ export function serveRest(app: FastifyInstance, options: RestOptions): { closeSt
     lines: ReadableLines,
     write: (line: object) => Promise<void>,
   ): Promise<void> {
-    const model = sessions.model(at.model).current;
+    const model = sessions.model(at.model);
     let seq = wantSeq(
       request.query.seq === undefined ? undefined : Number(request.query.seq),
       request.headers["idempotency-key"],

@@ -30,6 +30,7 @@ import { type Observer, observeAll } from "./observer.js";
 import { createGrpcServer, type GrpcServer } from "./oip-grpc.js";
 import { oipHttp } from "./oip-http.js";
 import { InferenceStatistics } from "./oip-statistics.js";
+import { openApiDocument } from "./openapi.js";
 import type { Durability } from "./operation.js";
 import type { Principal } from "./principal.js";
 import { type RestOptions, serveRest } from "./rest.js";
@@ -225,6 +226,8 @@ export async function createServer(options: ServerOptions): Promise<Server> {
 
   health(app, { state, loop, engine, metrics, authenticate: guarded ? authenticate : null });
   page(app, options.studioFolder);
+  const document = openApiDocument({ version: options.version });
+  app.get("/v1/openapi.json", async () => document);
   let rest: ReturnType<typeof serveRest> | undefined;
   app.register(async (api) => {
     // Before the body is read, so that nobody without a credential can make the server read one.
@@ -255,7 +258,8 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     sessions,
     observer,
     authenticate: (request) => authenticator.authenticate(request.headers, peerOf(request.socket)),
-    limits: options.webSocket,
+    recheck: (principal) => authenticator.recheck(principal),
+    limits: { maxRecords: options.sessions?.maxRecords ?? 256, ...options.webSocket },
     allowedOrigins: options.allowedOrigins,
   });
   const grpc: GrpcServer | null =

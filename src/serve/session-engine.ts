@@ -108,6 +108,8 @@ interface Work {
   before: Session | null;
   /** As it will be; null: ended, or never there. */
   after: Session | null;
+  /** As it was when it ended. */
+  ended: Session | null;
   changed: boolean;
   /** Has to be in the store before it is acknowledged. */
   mustWrite: boolean;
@@ -408,6 +410,7 @@ export class SessionEngine implements Engine {
       index,
       before: this.#resident.get(operation.key) ?? null,
       after: null,
+      ended: null,
       changed: false,
       mustWrite: false,
       loaded: null,
@@ -600,6 +603,7 @@ export class SessionEngine implements Engine {
   #end(work: Work, session: Session, kind: "ended" | "expired"): void {
     this.#checkIncarnation(session, work.operation.incarnation);
     work.after = null;
+    work.ended = session;
     work.changed = true;
     work.mustWrite = true;
     this.#note(work, kind, session, null, null);
@@ -677,6 +681,15 @@ export class SessionEngine implements Engine {
     work.digest = inputDigest(input);
     work.loaded = this.#model((work.after as Session).version);
     if (asked === 0) throw new OstinatoError("OST_REQUEST", { what: "a step without a record", where: "records" });
+    const { columns } = work.loaded.facts;
+    if ("rows" in input && input.rows.length !== asked * columns.length) {
+      throw new OstinatoError("OST_RECORD", {
+        what: "rows of another width",
+        expected: `${columns.length} numbers each: ${columns.join(", ").slice(0, 200)}`,
+        got: `${input.rows.length} numbers in ${asked} rows`,
+        repair: "the session is pinned to a version with these columns",
+      });
+    }
   }
 
   /** The stored answer that begins with a number. @throws OST_CONFLICT if it was given to other records. */
@@ -1146,14 +1159,12 @@ export class SessionEngine implements Engine {
 
   #outcome(work: Work, computeMs: number, commitMs: number): Outcome {
     const { operation, count, error } = work;
-    const session = work.after ?? (work.changed ? work.before : null);
+    const session = work.after ?? work.ended;
     const changed = work.changed || count > 0;
-    const last = operation.kind === "end" || operation.kind === "expire" || (operation.kind === "step" && operation.end);
-    const shownSession = session ?? (last ? work.before : null);
     return {
       applied: work.unknown ? "unknown" : changed && (error === null || count > 0) ? "yes" : "no",
       count,
-      session: shownSession ? this.#statusOf(shownSession) : null,
+      session: session ? this.#statusOf(session) : null,
       predictions: work.answer,
       repeated: work.repeated && !work.recognised,
       error,

@@ -120,6 +120,7 @@ export function decodeSession(bytes: Uint8Array): SessionRecord {
   } catch {
     throw damaged("a text that is none");
   }
+  if (!floats.every(Number.isFinite) || !(floats[0] >= 0) || !areTraits(traits)) throw damaged("values that cannot be");
   const body = new Float64Array(buffer, BODY_AT, preprocessing + numbers);
   const answers: Answer[] = [];
   for (let at = preprocessing; at < body.length; ) {
@@ -150,6 +151,16 @@ export function decodeSession(bytes: Uint8Array): SessionRecord {
     operation: floats[7],
     answers,
   };
+}
+
+function areTraits(traits: unknown): boolean {
+  if (typeof traits !== "object" || traits === null) return false;
+  const { version, creator, attributes, entity } = traits as Record<string, unknown>;
+  if (typeof version !== "string" || typeof creator !== "string" || !(entity === null || typeof entity === "string"))
+    return false;
+  if (typeof attributes !== "object" || attributes === null) return false;
+  for (const name in attributes) if (typeof (attributes as Record<string, unknown>)[name] !== "string") return false;
+  return true;
 }
 
 /** The header holds how many predictions of how many numbers: [first seq, records, predictions * 2^20 + width, digest]. */

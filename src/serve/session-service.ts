@@ -3,7 +3,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { type ErrorCode, OstinatoError } from "../core/errors.js";
-import { SessionError } from "../protocol/codes.js";
+import { errorFacts, SessionError } from "../protocol/codes.js";
 import type { Engine } from "./engine.js";
 import type { TenantLimits } from "./limits.js";
 import type { Observer, Protocol, RejectReason } from "./observer.js";
@@ -498,11 +498,12 @@ export class SessionService implements Sessions {
     const refusal = this.#options.limits.take(principal.tenant, asked);
     if (refusal === null) return;
     this.refused("OST_RATE", protocol);
-    throw new OstinatoError("OST_RATE", {
+    const facts = new OstinatoError("OST_RATE", {
       what: `the tenant's limit of ${refusal.what} is reached`,
       expected: `to wait ${Math.max(1, Math.ceil(refusal.retryAfterMs / 1000))} s`,
       repair: "send less at a time, or ask for a higher limit",
     });
+    throw new SessionError(errorFacts(facts), { retryAfterMs: refusal.retryAfterMs });
   }
 }
 

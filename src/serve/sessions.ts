@@ -60,7 +60,12 @@ export interface ServedModel {
   name: string;
   current: ModelVersion;
   /** The others that sessions are still pinned to. */
-  others: readonly string[];
+  others: readonly ModelVersion[];
+}
+
+/** The facts of one of a name's versions: what a session that is pinned to it is read and answered by. The present one's for one that is gone. */
+export function versionOf({ current, others }: ServedModel, version: string): ModelVersion {
+  return version === current.version ? current : (others.find((one) => one.version === version) ?? current);
 }
 
 /** A step or a change of a session, as its readers hear it after its commit and in its order. */

@@ -74,15 +74,18 @@ export function decodeBatch(value: Buffer): Batch<StoreEntry> | null {
   const records: BatchRecord<StoreEntry>[] = [];
   let [at, bodyAt] = [BATCH_HEADER, indexEnd];
   for (let i = value.readUInt32LE(4); i > 0; i--) {
+    if (at + INDEX_ENTRY > indexEnd) return null;
     const [crc, length] = [value.readUInt32LE(at), value.readUInt32LE(at + 4)];
     const [incarnation, seq] = [value.readUInt32LE(at + 8), value.readDoubleLE(at + 12)];
     const keyEnd = at + INDEX_ENTRY + value.readUInt16LE(at + 20);
+    if (keyEnd > indexEnd) return null;
     const key = value.toString("utf8", at + INDEX_ENTRY, keyEnd);
     at = keyEnd;
     if (length === DELETED) {
       records.push({ key, entry: null });
       continue;
     }
+    if (bodyAt + length > value.length) return null;
     const bytes = value.subarray(bodyAt, bodyAt + length);
     bodyAt += length;
     const entry = crc32(bytes) === crc ? { incarnation, seq, bytes } : { damage: "its bytes in the journal fail their checksum" };

@@ -167,6 +167,8 @@ describe("a handshake", () => {
     await RawClient.open(server.url);
     await RawClient.open(server.url);
     expect(await handshake(server, { ...BEARER, ...PROTOCOL })).toMatch(/^HTTP\/1.1 503 [\s\S]*Retry-After: 1/);
+    await server.side.drain(10);
+    expect(await handshake(server, { ...BEARER, ...PROTOCOL })).toMatch(/^HTTP\/1.1 503 [\s\S]*shutting down/);
   });
 });
 

@@ -4,13 +4,13 @@ import type { ModelFacts, SessionEvent, SessionFacts, StepAnswer, WirePrediction
 import type { ModelVersion } from "./engine.js";
 import type { LifecycleChange, Predictions, SessionStatus, StepInput } from "./operation.js";
 import { idText, type SessionId, type SessionName } from "./session-key.js";
-import type { ServedModel, SessionNews, StepResult } from "./sessions.js";
+import { type ServedModel, type SessionNews, type StepResult, versionOf } from "./sessions.js";
 
 const FINGERPRINT = 12;
 
 export function wireModel({ name, current, others }: ServedModel, engine: string | null): ModelFacts {
   const { bytes: _, stateSchema: _schema, stateSize: _size, profile: _profile, ...facts } = current;
-  return { name, ...facts, otherVersions: others, engine };
+  return { name, ...facts, otherVersions: others.map(({ version }) => version), engine };
 }
 
 export function wireSession({ tenant, model, id }: SessionName, status: SessionStatus): SessionFacts {
@@ -41,7 +41,7 @@ export function wirePredictions(model: ModelVersion, { count, seq, time, values 
   }));
 }
 
-export function wireStep(model: ModelVersion, id: SessionId, result: StepResult): StepAnswer {
+export function wireStep(model: ServedModel, id: SessionId, result: StepResult): StepAnswer {
   const { session, count, predictions, repeated, error, lifecycle } = result;
   const answer: StepAnswer = {
     session: idText(id),
@@ -50,7 +50,7 @@ export function wireStep(model: ModelVersion, id: SessionId, result: StepResult)
     seq: session.seq,
     steps: session.steps,
     applied: count,
-    predictions: wirePredictions(model, predictions),
+    predictions: wirePredictions(versionOf(model, session.version), predictions),
   };
   const resets = lifecycle.filter(({ kind }) => kind === "reset").map(({ seq, reason }) => ({ seq, reason: reason ?? "client" }));
   if (resets.length > 0) answer.resets = resets;
@@ -60,12 +60,13 @@ export function wireStep(model: ModelVersion, id: SessionId, result: StepResult)
 }
 
 /** The events that one piece of news is: one per applied record. */
-export function wireEvents(model: ModelVersion, news: SessionNews): SessionEvent[] {
+export function wireEvents(served: ServedModel, news: SessionNews): SessionEvent[] {
   const session = idText(news.session.id);
   const at = Date.now();
   if (news.kind === "closing") return [{ kind: "closing", session, seq: 0, steps: 0, at, resets: 0 }];
   if (news.kind === "lifecycle") return [wireChange(session, news.change, news.status)];
   const { result, input, view, latencyMs } = news;
+  const model = versionOf(served, result.session.version);
   const predictions = wirePredictions(model, result.predictions);
   const first = result.session.seq - result.count + 1;
   return Array.from({ length: result.count }, (_, i) => ({

@@ -9,3 +9,4 @@ export {
 } from "./check-gradient.js";
 export { type CheckKernelsOptions, type CheckKernelsReport, checkKernels } from "./check-kernels.js";
 export { type CheckModelOptions, type CreateModel, checkModel } from "./check-model.js";
+export { type CheckStoreOptions, checkStore } from "./check-store.js";

@@ -29,31 +29,44 @@ const PROGRAMS: readonly Kind[][] = [
   ["start", "step", "start", "step"],
 ];
 
-/** Quick: the first pair of programs, and no answers held back between arrivals. */
+const PLAIN: readonly Between[] = ["nothing", "answers"];
+
+/**
+ * Whole: all pairs of programs, and for one of them answers held back between arrivals too. Quick: that pair, nothing held back, room for one
+ * session.
+ */
 export async function enumerateSchedules({ quick }: { quick: boolean }): Promise<SchedulesReport> {
   const report: SchedulesReport = { schedules: 0, operations: 0, wrongs: [] };
-  const pairs = quick
-    ? [[PROGRAMS[1], PROGRAMS[2]]]
-    : PROGRAMS.flatMap((first) => PROGRAMS.map((second) => [first, second] as const));
-  const betweens: Between[] = quick ? ["nothing", "answers"] : ["nothing", "turn", "answers"];
-  const gaps = 2 * PROGRAMS[0].length - 1;
-  for (const maxResident of [1, 2]) {
+  const main = [PROGRAMS[1], PROGRAMS[2]];
+  for (const maxResident of quick ? [1] : [1, 2]) {
     const bench = await Bench.open(maxResident);
-    for (const programs of pairs) {
-      for (const order of merges(PROGRAMS[0].length, PROGRAMS[0].length)) {
-        for (let code = 0; code < betweens.length ** gaps; code++) {
-          const between = Array.from({ length: gaps }, (_, i) => betweens[Math.floor(code / betweens.length ** i) % betweens.length]);
-          const wrong = await bench.run(programs, order, between);
-          report.schedules++;
-          report.operations += order.length;
-          if (wrong !== null && report.wrongs.length < 5)
-            report.wrongs.push(`${wrong}; ${programs.join(" | ")}; order ${order.join("")}; ${between.join(" ")}`);
-        }
-      }
+    if (quick) await enumerate(bench, main, PLAIN, report);
+    else {
+      await enumerate(bench, main, ["nothing", "turn", "answers"], report);
+      for (const first of PROGRAMS) for (const second of PROGRAMS) await enumerate(bench, [first, second], PLAIN, report);
     }
     await bench.close();
   }
   return report;
+}
+
+async function enumerate(
+  bench: Bench,
+  programs: readonly (readonly Kind[])[],
+  betweens: readonly Between[],
+  report: SchedulesReport,
+): Promise<void> {
+  const gaps = programs[0].length + programs[1].length - 1;
+  for (const order of merges(programs[0].length, programs[1].length)) {
+    for (let code = 0; code < betweens.length ** gaps; code++) {
+      const between = Array.from({ length: gaps }, (_, i) => betweens[Math.floor(code / betweens.length ** i) % betweens.length]);
+      const wrong = await bench.run(programs, order, between);
+      report.schedules++;
+      report.operations += order.length;
+      if (wrong !== null && report.wrongs.length < 5)
+        report.wrongs.push(`${wrong}; ${programs.join(" | ")}; order ${order.join("")}; ${between.join(" ")}`);
+    }
+  }
 }
 
 /** Every way to merge two sequences: 0 and 1 in an order. */
@@ -88,7 +101,11 @@ class Bench {
   }
 
   /** @returns what is wrong; null if nothing is. */
-  async run(programs: readonly (readonly Kind[])[], order: readonly number[], between: readonly Between[]): Promise<string | null> {
+  async run(
+    programs: readonly (readonly Kind[])[],
+    order: readonly number[],
+    between: readonly Between[],
+  ): Promise<string | null> {
     // Batches are answered when they are let; the engine itself runs one after another, as it does behind a server.
     let held: (() => void)[] = [];
     const scheduler = new Scheduler({
@@ -124,7 +141,8 @@ class Bench {
     const outcomes = await all;
     held = [];
     scheduler.close();
-    await this.#engine.execute(KEYS.map((key) => ({ kind: "end", key })));
+    const live = KEYS.filter((_, session) => programs[session].at(-1) !== "end");
+    await this.#engine.execute(live.map((key) => ({ kind: "end", key })));
     for (const session of [0, 1]) {
       const wrong = compare(programs[session], values[session], outcomes[session]);
       if (wrong !== null) return `session ${SESSIONS[session]}: ${wrong}`;

@@ -1,0 +1,65 @@
+/** @file The process in which parsers read spoiled inputs: if one hangs or ends it, whoever started it sees which. */
+import { hostileParsers, isRefusal } from "./hostile-parser.js";
+import { caseRandom } from "./mutation.js";
+
+export interface HostileReadingJob {
+  cases: number;
+  /** Of parsers that take a millisecond a case. */
+  slowCases: number;
+  seed: number;
+}
+
+export interface ParserReport {
+  parser: string;
+  cases: number;
+  refused: number;
+  seconds: number;
+  slowestMs: number;
+  /** Case numbers with what was thrown, some of them. */
+  crashes: string[];
+  crashCount: number;
+  /** What a whole process let slip. */
+  slips: number;
+}
+
+const job = JSON.parse(process.argv[2]) as HostileReadingJob;
+let slips = 0;
+process.on("unhandledRejection", () => slips++);
+process.on("uncaughtException", () => slips++);
+
+/** Cases between two turns of the loop of events, and two signs of life. */
+const TURN = 1000;
+
+const { seed } = job;
+for (const parser of await hostileParsers()) {
+  process.send?.({ reading: parser.name });
+  const cases = parser.slow ? job.slowCases : job.cases;
+  const start = performance.now();
+  const crashes: string[] = [];
+  let [refused, slowestMs, crashCount] = [0, 0, 0];
+  for (let i = 0; i < cases; i++) {
+    const before = performance.now();
+    try {
+      const result = parser.read(caseRandom(seed, i));
+      if ((result instanceof Promise ? await result : result) === false) refused++;
+    } catch (error) {
+      if (isRefusal(error)) refused++;
+      else if (crashCount++ < 3) crashes.push(`case ${i}: ${String((error as Error)?.stack ?? error).slice(0, 300)}`);
+    }
+    slowestMs = Math.max(slowestMs, performance.now() - before);
+    if (i % TURN === TURN - 1) {
+      await new Promise((resolve) => setImmediate(resolve));
+      process.send?.({ reading: parser.name });
+    }
+  }
+  parser.close?.();
+  if (Object.hasOwn(Object.prototype, "polluted")) {
+    crashes.push("a prototype was changed");
+    crashCount++;
+  }
+  const seconds = (performance.now() - start) / 1000;
+  const report: ParserReport = { parser: parser.name, cases, refused, seconds, slowestMs, crashes, crashCount, slips };
+  process.send?.({ report });
+}
+process.send?.({ over: true });
+process.disconnect?.();
