@@ -5,11 +5,12 @@
  * models, versions, protocols, kinds, codes and features only: a session, a tenant or a device in a label would make a series each, and would
  * tell who is served. Device classes and session types come from clients: the first 32 of each are kept, the rest is "other".
  */
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { Counter, collectDefaultMetrics, Gauge, Histogram, type Metric, Registry } from "prom-client";
 import { OTHER_FEATURES, type StepCounts } from "../monitor/index.js";
 import type { Engine, EngineStatus } from "./engine.js";
-import type { Observer, StepFacts } from "./observer.js";
-import type { LifecycleChange } from "./operation.js";
+import { CellHistogram, type HistogramCell } from "./histogram.js";
+import type { Observer, Protocol, StepFacts } from "./observer.js";
+import type { LifecycleChange, SessionStatus } from "./operation.js";
 import type { SchedulerStatus } from "./scheduler.js";
 import { HIDDEN } from "./session-engine.js";
 import { parseSessionKey } from "./session-key.js";
@@ -56,18 +57,18 @@ export class ServerMetrics {
     "model",
     "end_reason",
   ]);
-  readonly #requestSteps = this.#histogram("request_steps", "Records of a request.", RECORDS, ["model", "protocol"]);
+  readonly #requestSteps = this.#cells("request_steps", "Records of a request.", RECORDS);
   readonly #resets = this.#counter("state_resets_total", "States that began afresh in a live session.", ["model", "reason"]);
-  readonly #stateAge = this.#histogram("state_age_steps", "Records since the state began, at every answer.", STEPS, ["model"]);
-  readonly #stateAgeSeconds = this.#histogram("state_age_seconds", "Time since the state began, at every answer.", AGES, [
-    "model",
-  ]);
-  readonly #stepSeconds = this.#histogram(
+  readonly #stateAge = this.#cells("state_age_steps", "Records since the state began, at every answer.", STEPS);
+  readonly #stateAgeSeconds = this.#cells("state_age_seconds", "Time since the state began, at every answer.", AGES);
+  readonly #stepSeconds = this.#cells(
     "step_duration_seconds",
     "Time of a request of steps, in all and by phase, by the position of its last step in the state's life.",
     SECONDS,
-    ["model", "phase", "position"],
   );
+  readonly #tallies = new Map<string, StepTally>();
+  /** The kind of the step before, which is most often that of the next one. */
+  #last: { of: Partial<Record<"model" | "protocol" | "version" | "type" | "device", string>>; tally: StepTally } = NO_STEP;
   readonly #steps = this.#counter("steps_total", "Records asked to be applied, by what became of them.", [
     "model",
     "version",
@@ -223,6 +224,7 @@ export class ServerMetrics {
       for (const kind of ["handles", "requests", "resources"]) processRegistry.removeSingleMetric(`nodejs_active_${kind}_total`);
     }
     await this.#collect();
+    this.#settle();
     const own = await Registry.merge([processRegistry, this.#registry]).metrics();
     return own + [...this.#distributions.values()].map((one) => one.text()).join("");
   }
@@ -249,26 +251,63 @@ export class ServerMetrics {
 
   #step({ model, protocol, outcome, records, queueMs, totalMs }: StepFacts): void {
     const { session, count, error, repeated, computeMs, commitMs } = outcome;
-    const labels = {
-      model,
-      version: short(session?.version ?? "none"),
-      session_type: this.#sessionTypes.of(session?.attributes.session_type),
-      device_class: this.#deviceClasses.of(session?.attributes.device_class),
-    };
-    this.#requestSteps.observe({ model, protocol }, records);
-    if (count > 0) this.#steps.inc({ ...labels, outcome: repeated ? "repeated" : "applied", code: "" }, count);
+    const tally = this.#tallyOf(model, protocol, session);
+    tally.records.observe(records);
+    if (count > 0 && repeated) tally.repeated += count;
+    else if (count > 0) tally.applied += count;
     if (error) {
-      this.#steps.inc({ ...labels, outcome: "refused", code: error.code }, Math.max(1, records - count));
+      this.#steps.inc({ ...tally.labels, outcome: "refused", code: error.code }, Math.max(1, records - count));
       if (error.code === "OST_NAN") this.#nonfinite.inc({ model });
     }
     if (session === null || count === 0 || repeated) return;
     const position = positionOf(session.steps);
-    this.#stepSeconds.observe({ model, phase: "total", position }, totalMs / 1000);
-    this.#stepSeconds.observe({ model, phase: "queue", position }, queueMs / 1000);
-    this.#stepSeconds.observe({ model, phase: "compute", position }, computeMs / 1000);
-    this.#stepSeconds.observe({ model, phase: "commit", position }, commitMs / 1000);
-    this.#stateAge.observe({ model }, session.steps);
-    this.#stateAgeSeconds.observe({ model }, session.stateAgeMs / 1000);
+    tally.total[position].observe(totalMs / 1000);
+    tally.queue[position].observe(queueMs / 1000);
+    tally.compute[position].observe(computeMs / 1000);
+    tally.commit[position].observe(commitMs / 1000);
+    tally.stateAge.observe(session.steps);
+    tally.stateAgeSeconds.observe(session.stateAgeMs / 1000);
+  }
+
+  /** What steps of this kind are counted in: looked up by all of its labels only where the step before was of another kind. */
+  #tallyOf(model: string, protocol: Protocol, session: SessionStatus | null): StepTally {
+    const { version = "none", attributes = NO_ATTRIBUTES } = session ?? {};
+    const { session_type: type, device_class: device } = attributes;
+    const last = this.#last;
+    const { of } = last;
+    if (of.model === model && of.protocol === protocol && of.version === version && of.type === type && of.device === device)
+      return last.tally;
+    const labels = {
+      model,
+      version: short(version),
+      session_type: this.#sessionTypes.of(type),
+      device_class: this.#deviceClasses.of(device),
+    };
+    const key = JSON.stringify([protocol, labels]);
+    let tally = this.#tallies.get(key);
+    if (tally === undefined) {
+      const cells = {
+        records: this.#requestSteps.cell({ model, protocol }),
+        stateAge: this.#stateAge.cell({ model }),
+        stateAgeSeconds: this.#stateAgeSeconds.cell({ model }),
+      };
+      const phase = (name: string) => POSITIONS.map((position) => this.#stepSeconds.cell({ model, phase: name, position }));
+      const phases = { total: phase("total"), queue: phase("queue"), compute: phase("compute"), commit: phase("commit") };
+      tally = { labels, applied: 0, repeated: 0, ...cells, ...phases };
+      this.#tallies.set(key, tally);
+    }
+    this.#last = { of: { model, protocol, version, type, device }, tally };
+    return tally;
+  }
+
+  /** Counts what was added up since it was last read. */
+  #settle(): void {
+    for (const tally of this.#tallies.values()) {
+      if (tally.applied > 0) this.#steps.inc({ ...tally.labels, outcome: "applied", code: "" }, tally.applied);
+      if (tally.repeated > 0) this.#steps.inc({ ...tally.labels, outcome: "repeated", code: "" }, tally.repeated);
+      tally.applied = 0;
+      tally.repeated = 0;
+    }
   }
 
   /** Adds up what the engine counted of the values themselves. */
@@ -326,10 +365,33 @@ export class ServerMetrics {
     return new Gauge({ name: `ostinato_${name}`, help, labelNames, registers: [this.#registry] });
   }
 
+  #cells(name: string, help: string, edges: readonly number[]): CellHistogram {
+    const histogram = new CellHistogram(`ostinato_${name}`, help, edges);
+    this.#registry.registerMetric(histogram as unknown as Metric);
+    return histogram;
+  }
+
   #histogram<Label extends string>(name: string, help: string, buckets: number[], labelNames: Label[]): Histogram<Label> {
     return new Histogram({ name: `ostinato_${name}`, help, buckets, labelNames, registers: [this.#registry] });
   }
 }
+
+/** Steps of one kind: what is added up until somebody reads it, and the cells of its histograms, durations by position. */
+interface StepTally {
+  readonly labels: Readonly<Record<"model" | "version" | "session_type" | "device_class", string>>;
+  applied: number;
+  repeated: number;
+  readonly records: HistogramCell;
+  readonly stateAge: HistogramCell;
+  readonly stateAgeSeconds: HistogramCell;
+  readonly total: readonly HistogramCell[];
+  readonly queue: readonly HistogramCell[];
+  readonly compute: readonly HistogramCell[];
+  readonly commit: readonly HistogramCell[];
+}
+
+const NO_ATTRIBUTES: Readonly<Record<string, string>> = {};
+const NO_STEP = { of: {}, tally: {} as StepTally };
 
 interface DistributionCell {
   add(counts: ArrayLike<number>, sum: number): void;
@@ -375,11 +437,14 @@ class Distribution {
   }
 }
 
-function positionOf(steps: number): string {
-  if (steps < 16) return "1-15";
-  if (steps < 64) return "16-63";
-  if (steps < 256) return "64-255";
-  return steps < 1024 ? "256-1023" : "1024+";
+const POSITIONS = ["1-15", "16-63", "64-255", "256-1023", "1024+"];
+
+/** Place among `POSITIONS`. */
+function positionOf(steps: number): number {
+  if (steps < 16) return 0;
+  if (steps < 64) return 1;
+  if (steps < 256) return 2;
+  return steps < 1024 ? 3 : 4;
 }
 
 function short(version: string): string {

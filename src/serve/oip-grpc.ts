@@ -179,7 +179,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
         (error) => callback(fail(error)),
       );
     };
-  const found = ({ name = "", version = "" }: Message) => findModel(sessions, name as string, version as string);
+  const found = ({ name, version }: Message) => findModel(sessions, name as string, version as string);
 
   const modelInfer: handleUnaryCall<Buffer, Buffer> = (call, callback) => {
     const answer = async () => {
@@ -233,15 +233,13 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     ModelConfig: (method) =>
       unary(method, (request) => {
         const { input, output, parameters, ...config } = modelConfig(found(request));
-        const types = INFERENCE.enum("DataType").values;
-        const typed = (tensors: typeof input) => tensors.map((tensor) => ({ ...tensor, data_type: types.get(tensor.data_type) }));
-        return {
-          config: { ...config, input: typed(input), output: typed(output), parameters: new Map(Object.entries(parameters)) },
-        };
+        const types = INFERENCE.enum("DataType");
+        const typed = (tensors: typeof input) => tensors.map((tensor) => ({ ...tensor, data_type: types[tensor.data_type] }));
+        return { config: { ...config, input: typed(input), output: typed(output), parameters } };
       }),
     ModelStatistics: (method) =>
       unary(method, (request) => {
-        const models = request.name === undefined ? sessions.models() : [found(request)];
+        const models = request.name === "" ? sessions.models() : [found(request)];
         return { model_stats: models.map((served) => ({ ...modelStatistics(served, statistics) })) };
       }),
     RepositoryIndex: (method) => unary(method, () => ({ models: modelIndex(sessions).map((entry) => ({ ...entry })) })),
@@ -250,15 +248,15 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   });
 
   const health = parseProto(HEALTH_PROTO);
-  const statuses = health.enum("HealthCheckResponse.ServingStatus").values;
+  const statuses = health.enum("HealthCheckResponse.ServingStatus");
   const known = new Set(["", INFERENCE.services[0].name]);
-  const serving = async ({ service = "" }: Message): Promise<number | undefined> =>
-    statuses.get(!known.has(service as string) ? "SERVICE_UNKNOWN" : (await isReady()) ? "SERVING" : "NOT_SERVING");
+  const serving = async ({ service }: Message): Promise<number> =>
+    statuses[!known.has(service as string) ? "SERVICE_UNKNOWN" : (await isReady()) ? "SERVING" : "NOT_SERVING"];
   addService(server, health, {
     Check: (method) => (call: ServerUnaryCall<Buffer, Buffer>, callback: Parameters<handleUnaryCall<Buffer, Buffer>>[1]) => {
       const answer = async () => {
         const status = await serving(decodeMessage(method.input, call.request));
-        if (status === statuses.get("SERVICE_UNKNOWN"))
+        if (status === statuses["SERVICE_UNKNOWN"])
           throw { code: GRPC_STATUS.NOT_FOUND, details: "unknown service", metadata: new Metadata() };
         return encodeMessage(method.output, { status });
       };
@@ -360,7 +358,7 @@ function addService(server: Server, file: ProtoFile, handlers: Record<string, (m
 /** Sends the status at once and whenever it changes. */
 function watchHealth(
   { input, output }: Method,
-  { serving, fail, keep }: IdleOptions & { serving(request: Message): Promise<number | undefined> },
+  { serving, fail, keep }: IdleOptions & { serving(request: Message): Promise<number> },
 ): handleServerStreamingCall<Buffer, Buffer> {
   return (call) => {
     let told: number | undefined;

@@ -40,18 +40,18 @@ export function readInferMessage(bytes: Buffer): InferRequest {
   const id = parameters.get("sequence_id");
   // Clients without unsigned integers send those above 2^63 as negative ones.
   if ((typeof id === "number" || typeof id === "bigint") && id < 0) parameters.set("sequence_id", BigInt.asUintN(64, BigInt(id)));
-  const outputs = (message.outputs ?? []) as Message[];
+  const outputs = message.outputs as Message[];
   return {
-    model: (message.model_name ?? "") as string,
-    version: (message.model_version ?? "") as string,
-    id: (message.id ?? "") as string,
+    model: message.model_name as string,
+    version: message.model_version as string,
+    id: message.id as string,
     parameters,
     inputs: () => readTensors(message),
-    ...(outputs.length > 0 ? { outputs: outputs.map(({ name = "" }) => name as string) } : {}),
+    ...(outputs.length > 0 ? { outputs: outputs.map(({ name }) => name as string) } : {}),
   };
 }
 
-function readTensors({ inputs = [], outputs = [], raw_input_contents = [] }: Message): InputTensor[] {
+function readTensors({ inputs, outputs, raw_input_contents }: Message): InputTensor[] {
   const tensors = inputs as Message[];
   const raw = raw_input_contents as Buffer[];
   if (tensors.length > MAX_TENSORS)
@@ -68,9 +68,9 @@ function readTensors({ inputs = [], outputs = [], raw_input_contents = [] }: Mes
 
 function readParameters(map: unknown): Map<string, Parameter> {
   const parameters = new Map<string, Parameter>();
-  for (const [name, choice] of (map ?? new Map()) as Map<string, Message>) {
-    const [value] = Object.values(choice) as Parameter[];
-    if (value !== undefined) parameters.set(name, value);
+  for (const [name, choice] of Object.entries(map as Record<string, Message | null>)) {
+    const field = choice?.parameter_choice as string | undefined;
+    if (choice && field !== undefined) parameters.set(name, choice[field] as Parameter);
   }
   return parameters;
 }
@@ -83,26 +83,24 @@ function refuseForeign(parameters: ReadonlyMap<string, Parameter>, where: string
 }
 
 function readTensor(
-  { name = "", datatype = "", shape = [], parameters, contents }: Message,
+  { name, datatype, shape, parameters, contents }: Message,
   raw: Buffer | undefined,
   index: number,
 ): InputTensor {
   const where = `inputs[${index}]`;
-  if (parameters !== undefined) refuseForeign(readParameters(parameters), where);
+  refuseForeign(readParameters(parameters), where);
   const tensor = { name: name as string, datatype: datatype as string, shape: (shape as Whole[]).map(Number) };
+  const held = (contents ?? {}) as Record<string, unknown[]>;
+  const fields = Object.keys(held).filter((field) => held[field].length > 0);
   if (raw !== undefined) {
-    if (contents !== undefined && Object.keys(contents as Message).length > 0) {
-      throw refuse("a tensor with both contents and raw_input_contents", where);
-    }
+    if (fields.length > 0) throw refuse("a tensor with both contents and raw_input_contents", where);
     return { ...tensor, data: { raw } };
   }
   const field = CONTENTS[tensor.datatype];
-  const held = (contents ?? {}) as Message;
-  for (const other of Object.keys(held)) {
-    if (other !== field)
-      throw refuse(`contents that are not of the datatype '${tensor.datatype}'`, where, { expected: field, got: other });
-  }
-  return { ...tensor, data: { values: (held[field] ?? []) as unknown[] } };
+  const other = fields.find((one) => one !== field);
+  if (other !== undefined)
+    throw refuse(`contents that are not of the datatype '${tensor.datatype}'`, where, { expected: field, got: other });
+  return { ...tensor, data: { values: held[field] ?? [] } };
 }
 
 function parameterMessage(value: Parameter): Message {
@@ -112,12 +110,16 @@ function parameterMessage(value: Parameter): Message {
   return Number.isSafeInteger(value) ? { int64_param: value } : { double_param: value };
 }
 
+function parameterMessages(parameters: ReadonlyMap<string, Parameter>): Message {
+  return Object.fromEntries([...parameters].map(([name, value]) => [name, parameterMessage(value)]));
+}
+
 function responseMessage({ model, version, id, parameters, outputs }: InferAnswer): Message {
   return {
     model_name: model,
     model_version: version,
     id,
-    parameters: new Map([...parameters].map(([name, value]) => [name, parameterMessage(value)])),
+    parameters: parameterMessages(parameters),
     outputs: outputs.map(({ name, datatype, shape }) => ({ name, datatype, shape })),
     raw_output_contents: outputs.map(tensorBytes),
   };
@@ -145,7 +147,7 @@ export function streamErrorMessage({ code, text, applied, expectedSeq }: OipErro
     infer_response: {
       model_name: ask?.model,
       id: ask?.id,
-      parameters: new Map([...parameters].map(([name, value]) => [name, parameterMessage(value)])),
+      parameters: parameterMessages(parameters),
     },
   });
 }

@@ -78,6 +78,7 @@ const native: Record<string, JsonSchema> = {
         ...errorDetail,
         applied: about(applied, '"unknown" only where the store would not say whether it wrote.'),
         "expectedSeq?": about(fromOne, "The number to go on from."),
+        "retryAfterMs?": about(number, "When it may be granted."),
       }),
     },
     `What every refusal answers with. Statuses: ${Object.entries(HTTP_STATUS)

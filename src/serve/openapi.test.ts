@@ -34,7 +34,7 @@ const keyOf = (() => {
   const make = (tenant: string, scopes: readonly Scope[]) => {
     const { text, entry } = makeKey({ tenant, scopes });
     entries.push(entry);
-    writeFileSync(keysFile, JSON.stringify({ keys: entries }));
+    writeFileSync(keysFile, JSON.stringify(entries));
     return text;
   };
   return { all: make("plant", SCOPES), metrics: make("plant", ["metrics"]), model: make("plant", ["model:admin"]) };
@@ -48,7 +48,11 @@ const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
     pattern: new RegExp(`^${path.replace(/[.]/g, "\\.").replace(/\{\w+\}/g, "[^/]+")}$`),
   })),
 );
-const validator = new Validator({ strict: false, allErrors: true, formats: { "date-time": (text: string) => text.endsWith("Z") } });
+const validator = new Validator({
+  strict: false,
+  allErrors: true,
+  formats: { "date-time": (text: string) => text.endsWith("Z") },
+});
 validator.addSchema({ $id: "openapi", ...document });
 const compiled = new Map<string, ValidateFunction>();
 /** `operationId status` of every answer that was checked. */
@@ -62,7 +66,9 @@ function schemaAt(...keys: string[]): ValidateFunction {
 }
 
 function expectFits(validate: ValidateFunction, value: unknown, what: string): void {
-  const faults = validate(value) ? [] : (validate.errors as ErrorObject[]).map(({ instancePath, message, params }) => ({ instancePath, message, params }));
+  const faults = validate(value)
+    ? []
+    : (validate.errors as ErrorObject[]).map(({ instancePath, message, params }) => ({ instancePath, message, params }));
   expect({ what, faults, value: faults.length > 0 ? value : null }).toEqual({ what, faults: [], value: null });
 }
 
@@ -87,7 +93,10 @@ function check(method: string, url: string, { status, type, text }: { status: nu
     return JSON.parse(text);
   }
   if (type === "application/x-ndjson") {
-    const lines = text.trimEnd().split("\n").map((line) => JSON.parse(line));
+    const lines = text
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line));
     for (const line of lines) expectFits(schema, line, where);
     return lines;
   }
@@ -119,7 +128,17 @@ function caller(url: string) {
     });
     const type = (response.headers.get("content-type") ?? "").split(";")[0];
     const text = await response.text();
-    return { status: response.status, headers: response.headers, body: check(method, path, { status: response.status, type, text }) };
+    // What is granted is what the document says may be asked.
+    if (response.ok && typeof body === "object") {
+      const { path: template } = operationOf(method, path);
+      const asked = schemaAt("paths", template, method.toLowerCase(), "requestBody", "content", "application/json", "schema");
+      expectFits(asked, body, `the body of ${method} ${template}`);
+    }
+    return {
+      status: response.status,
+      headers: response.headers,
+      body: check(method, path, { status: response.status, type, text }),
+    };
   };
 }
 
@@ -135,7 +154,6 @@ async function serve(options: Partial<ServerOptions> = {}) {
 }
 
 afterAll(async () => {
-  vi.restoreAllMocks();
   for (const server of servers) await server.close();
   rmSync(folder, { recursive: true, force: true });
 });
@@ -149,7 +167,11 @@ describe("the routes", () => {
 
   /** `/v2/*` answers what is at no path, with a refusal. */
   const registered = () =>
-    [...new Set(routes.filter(({ url }) => !url.includes("*")).map(({ method, url }) => `${method} ${url.replace(/:(\w+)/g, "{$1}")}`))].sort();
+    [
+      ...new Set(
+        routes.filter(({ url }) => !url.includes("*")).map(({ method, url }) => `${method} ${url.replace(/:(\w+)/g, "{$1}")}`),
+      ),
+    ].sort();
 
   it("are in the document, every one, and every one of the document is registered", () => {
     expect(registered().length).toBeGreaterThan(30);
@@ -204,7 +226,7 @@ describe("answers", () => {
     await call("POST", `${base}/hibernate`);
     const page = await call("GET", "/v1/models/probe/sessions?limit=2");
     await call("GET", `/v1/models/probe/sessions?after=${page.body.next}`);
-    const reader = fetch(url + `${base}/events`, { headers: { authorization: `Bearer ${keyOf.all}`, "last-event-id": "1" } });
+    const reader = fetch(`${url}${base}/events`, { headers: { authorization: `Bearer ${keyOf.all}`, "last-event-id": "1" } });
     const events = await reader;
     await call("POST", STEPS, { body: { record: { value: 7 } } });
     await call("POST", `${base}/reset`, { body: {} });
@@ -228,7 +250,9 @@ describe("answers", () => {
       await call("POST", `${base}/infer`, { body: input(1) });
       const start = sequence("q", 1, { sequence_start: true, ostinato_seq: 1 });
       await call("POST", `${base}/infer`, { body: start });
-      await call("POST", `${base}/infer`, { body: { ...sequence("q", 2, { sequence_end: true, binary_data_output: true }), id: "r" } });
+      await call("POST", `${base}/infer`, {
+        body: { ...sequence("q", 2, { sequence_end: true, binary_data_output: true }), id: "r" },
+      });
     }
     expect((await call("GET", "/v2/models/nosuch/ready")).status).toBe(404);
   });
@@ -248,7 +272,7 @@ describe("answers", () => {
 
 /** Every operation on sessions, with a request that is granted. */
 const MAIN = [
-  { id: "createSession", method: "POST", path: "/v1/models/M/sessions", body: { id: "S" } },
+  { id: "createSession", method: "POST", path: "/v1/models/M/sessions" },
   { id: "listSessions", method: "GET", path: "/v1/models/M/sessions" },
   { id: "getSession", method: "GET", path: "/v1/models/M/sessions/S" },
   { id: "endSession", method: "DELETE", path: "/v1/models/M/sessions/S" },
@@ -256,22 +280,25 @@ const MAIN = [
   { id: "resetSession", method: "POST", path: "/v1/models/M/sessions/S/reset", body: {} },
   { id: "hibernateSession", method: "POST", path: "/v1/models/M/sessions/S/hibernate" },
   { id: "getSnapshot", method: "GET", path: "/v1/models/M/sessions/S/snapshot" },
-  { id: "restoreSession", method: "POST", path: "/v1/models/M/sessions/S/restore", body: { snapshot: "" } },
+  { id: "restoreSession", method: "POST", path: "/v1/models/M/sessions/S/restore" },
   { id: "listAnswers", method: "GET", path: "/v1/models/M/sessions/S/answers" },
   { id: "readEvents", method: "GET", path: "/v1/models/M/sessions/S/events" },
-  { id: "oipInfer", method: "POST", path: "/v2/models/M/infer", body: sequence("S") },
+  { id: "oipInfer", method: "POST", path: "/v2/models/M/infer" },
 ] as const;
 
 describe("refusals", () => {
-  const at = (path: string, { model = "probe", session = "s" } = {}) => path.replace("/M", `/${model}`).replace("/S", `/${session}`);
-  const documented = (id: string) => Object.keys(operations.find(({ operation }) => operation.operationId === id)?.operation.responses ?? {});
+  const at = (path: string, { model = "probe", session = "s" } = {}) =>
+    path.replace("/M", `/${model}`).replace("/S", `/${session}`);
+  const documented = (id: string) =>
+    Object.keys(operations.find(({ operation }) => operation.operationId === id)?.operation.responses ?? {});
   const asks = (id: string, status: number) => documented(id).includes(String(status));
   let snapshot: string;
   /** The body of a request for a session. */
   const bodyOf = (id: string, session: string) => {
     if (id === "createSession") return { id: session };
     if (id === "restoreSession") return { snapshot };
-    return id === "oipInfer" ? sequence(session) : MAIN.find((one) => one.id === id && "body" in one) && (MAIN.find((one) => one.id === id) as { body?: object }).body;
+    if (id === "oipInfer") return sequence(session);
+    return (MAIN.find((one) => one.id === id) as { body?: object }).body;
   };
 
   async function prepared(options: Partial<ServerOptions> = {}) {
@@ -289,8 +316,10 @@ describe("refusals", () => {
       expect(await call(method, at(path), { key: null, body }), id).toMatchObject({ status: 401 });
       expect(await call(method, at(path), { key: keyOf.metrics, body }), id).toMatchObject({ status: 403 });
       expect(await call(method, at(path, { model: "nosuch" }), { body }), id).toMatchObject({ status: 404 });
-      if (path.includes("/S")) expect(await call(method, `${at(path)}?idType=uint64`, { body }), id).toMatchObject({ status: 400 });
-      if (path.includes("/S")) expect(await call(method, at(path, { session: "nosuch" }), { body }), id).toMatchObject({ status: 404 });
+      if (path.includes("/S"))
+        expect(await call(method, `${at(path)}?idType=uint64`, { body }), id).toMatchObject({ status: 400 });
+      if (path.includes("/S"))
+        expect(await call(method, at(path, { session: "nosuch" }), { body }), id).toMatchObject({ status: 404 });
     }
     expect(await call("GET", "/v1/models/probe/sessions?limit=0")).toMatchObject({ status: 400 });
     expect(await call("POST", "/v1/models/probe/sessions", { body: { nosuch: 1 } })).toMatchObject({ status: 400 });
@@ -312,7 +341,9 @@ describe("refusals", () => {
       body: { error: { code: "OST_GAP", applied: "no", expectedSeq: 2 } },
     });
     expect(await call("POST", STEPS, { body: { record: { value: "x" } } })).toMatchObject({ status: 422 });
-    expect(await call("POST", STEPS, { body: { record: { value: 2 }, seq: 1 } })).toMatchObject({ body: { error: { code: "OST_CONFLICT" } } });
+    expect(await call("POST", STEPS, { body: { record: { value: 2 }, seq: 1 } })).toMatchObject({
+      body: { error: { code: "OST_CONFLICT" } },
+    });
     const base = "/v1/models/probe/sessions/s";
     expect(await call("POST", `${base}/reset`, { body: { incarnation: 99 } })).toMatchObject({ status: 409 });
     expect(await call("DELETE", `${base}?incarnation=99`)).toMatchObject({ status: 409 });
@@ -323,67 +354,84 @@ describe("refusals", () => {
     expect(await infer(sequence("s", 2, { ostinato_seq: 9 }))).toMatchObject({ body: { code: "OST_GAP", expected_seq: 2 } });
   });
 
-  it("for limits fit", async () => {
-    const { call } = await prepared({ limits: { all: { bytesPerSecond: 1, stepsPerSecond: 0.001, createsPerSecond: 0.001 } } });
+  it("for limits, and for a server that is full, fit", async () => {
+    // Open, so that both servers take the same snapshot.
+    const open = { auth: {}, models: new Map([["probe", new ProbeModel()]]) };
+    await prepared(open);
+    const limited = await serve({ ...open, scheduler: { maxTenantBytes: 1 } });
+    const full = await serve({ ...open, scheduler: { maxBytes: 1 } });
     for (const { id, method, path } of MAIN) {
-      if (!asks(id, 429)) continue;
-      const answer = await call(method, at(path), { body: bodyOf(id, id === "createSession" ? "t" : "s") });
-      expect(answer, id).toMatchObject({ status: 429 });
-      expect(answer.headers.get("retry-after")).toMatch(/^\d+$/);
+      for (const [status, { call }] of [[429, limited] as const, [503, full] as const]) {
+        if (!asks(id, status)) continue;
+        const answer = await call(method, at(path), { body: bodyOf(id, "s") });
+        expect(answer, id).toMatchObject({ status });
+        expect(answer.headers.get("retry-after")).toMatch(/^\d+$/);
+      }
     }
+    const slow = await serve({ limits: { all: { createsPerSecond: 0.001, stepsPerSecond: 0.001 } } });
+    await slow.call("POST", "/v1/models/probe/sessions", { body: { id: "s" } });
+    expect(await slow.call("POST", "/v1/models/probe/sessions", { body: { id: "t" } })).toMatchObject({ status: 429 });
   });
 
-  it("for a server that is full, late, or without a store fit", async () => {
-    const { call } = await prepared({ sessions: { deadlineMs: 150 }, scheduler: { depth: 1 } });
-    const commit = vi.spyOn(MemoryStore.prototype, "commit");
-    const load = vi.spyOn(MemoryStore.prototype, "load");
-    const asked = MAIN.filter(({ id }) => asks(id, 504));
-
-    // The engine waits for the store for longer than the deadline.
+  it("for a server that is late fit", async () => {
+    const { call } = await prepared({ sessions: { deadlineMs: 1500 }, scheduler: { depth: 1 } });
+    const { commit } = MemoryStore.prototype;
     let go = () => {};
-    commit.mockImplementationOnce(function (this: MemoryStore, ...args: Parameters<MemoryStore["commit"]>) {
-      return new Promise((resolve) => {
-        go = () => resolve(MemoryStore.prototype.commit.apply(this, args));
-      });
+    const held = new Promise<void>((resolve) => {
+      go = resolve;
     });
-    const held = call("POST", "/v1/models/probe/sessions", { body: { id: "held" } });
-    await vi.waitFor(() => expect(commit).toHaveBeenCalled());
-    for (const { id, method, path } of asked)
-      expect(await call(method, at(path), { body: bodyOf(id, "s") }), id).toMatchObject({ status: 504 });
-    go();
-    expect((await held).status).toBe(201);
-
-    // Neither what it reads nor what it writes.
-    const broken = () => Promise.reject(new StoreError({ what: "the disk is full" }, { applied: "no" }));
-    for (const { id, method, path } of asked) {
-      await call("POST", "/v1/models/probe/sessions/s/hibernate");
-      commit.mockImplementationOnce(broken);
-      load.mockImplementationOnce(broken);
-      const answer = await call(method, at(path), { body: bodyOf(id, "s") });
-      expect(answer, id).toMatchObject({ status: 507 });
-      commit.mockReset().mockRestore();
-      load.mockReset().mockRestore();
-      vi.spyOn(MemoryStore.prototype, "commit");
-      vi.spyOn(MemoryStore.prototype, "load");
+    const reached = vi.fn();
+    MemoryStore.prototype.commit = async function (writes) {
+      reached();
+      await held;
+      return commit.call(this, writes);
+    };
+    try {
+      const begun = call("POST", "/v1/models/probe/sessions", { body: { id: "held" } });
+      await vi.waitFor(() => expect(reached).toHaveBeenCalled());
+      await Promise.all(
+        MAIN.filter(({ id }) => asks(id, 504)).map(async ({ id, method, path }) =>
+          expect(await call(method, at(path), { body: bodyOf(id, "s") }), id).toMatchObject({ status: 504 }),
+        ),
+      );
+      go();
+      expect((await begun).status).toBe(201);
+    } finally {
+      MemoryStore.prototype.commit = commit;
     }
   });
 
-  it("for a server that shuts down fit", async () => {
-    const { call, server } = await prepared({ drainMs: 2000 });
-    const commit = vi.spyOn(MemoryStore.prototype, "commit");
-    expect(commit).toBeDefined();
-    server.sessions.close();
+  it("for a server without a store fit", async () => {
+    const { call } = await prepared();
+    const { commit, load, scan } = MemoryStore.prototype;
+    const broken = () => Promise.reject(new StoreError("no", { what: "the disk is gone" }));
+    for (const { id, method, path } of MAIN) {
+      await call("POST", "/v1/models/probe/sessions/s/hibernate");
+      Object.assign(MemoryStore.prototype, { commit: broken, load: broken, scan: broken });
+      try {
+        const answer = await call(method, at(path), { body: bodyOf(id, "s") });
+        expect(answer, id).toMatchObject({ status: 507 });
+      } finally {
+        Object.assign(MemoryStore.prototype, { commit, load, scan });
+      }
+    }
+    const unsure = () => Promise.reject(new StoreError("unknown", { what: "the disk would not say" }));
+    Object.assign(MemoryStore.prototype, { commit: unsure });
+    try {
+      const answer = await call("POST", "/v1/models/probe/sessions", { body: { id: "unsure" } });
+      expect(answer).toMatchObject({ status: 507, body: { error: { applied: "unknown" } } });
+    } finally {
+      Object.assign(MemoryStore.prototype, { commit });
+    }
   });
 });
 
 describe("the document", () => {
   it("has each status of the main operations exercised", () => {
-    const missing = MAIN.flatMap(({ id }) => {
-      const { responses } = operations.find(({ operation }) => operation.operationId === id)?.operation as OpenApiOperation;
-      return Object.keys(responses)
-        .filter((status) => status !== "default" && !exercised.has(`${id} ${status}`))
-        .map((status) => `${id} ${status}`);
-    });
+    const missing = operations
+      .filter(({ operation: { operationId } }) => MAIN.some(({ id }) => id === operationId))
+      .flatMap(({ operation: { operationId, responses } }) => Object.keys(responses).map((status) => `${operationId} ${status}`))
+      .filter((one) => !one.endsWith(" default") && !exercised.has(one));
     expect(missing).toEqual([]);
   });
 });

@@ -40,14 +40,14 @@ const REASONS: Record<number, string> = {
   404: "OST_MODEL, OST_SESSION: there is no such model or session, for this tenant. OST_STATE_LOST: its state did not outlive a crash.",
   409: "OST_EXISTS, OST_STALE, OST_GAP, OST_QUARANTINE, OST_VERSION, OST_SNAPSHOT: the session is not as the request takes it to be.",
   422: "OST_RECORD, OST_VALUE, OST_MISSING, OST_ORDER, OST_NAN, OST_CONFLICT: the first record was refused, nothing was applied.",
-  429: "OST_RATE: the tenant's limit is reached. Retry-After says when to come again.",
+  429: "OST_RATE: a limit of the tenant is reached, or too much of it or of this session waits. Retry-After says when to come again.",
   503: "OST_CAPACITY: the server is full or shutting down. Retry-After says when to come again.",
   504: "OST_DEADLINE: it was not begun in time. Nothing was applied.",
   507: "OST_STORE: the store cannot be read or written. `applied` says whether it may have been applied all the same.",
 };
 
 /** Of everything that goes to a session's own place. */
-const ON_SESSION = [400, 401, 403, 404, 503, 504, 507] as const;
+const ON_SESSION = [400, 401, 403, 404, 429, 503, 504, 507] as const;
 
 interface Plan {
   id: string;
@@ -182,7 +182,7 @@ function nativePaths(): OpenApiDocument["paths"] {
           inQuery("limit", "Of one page.", { type: "integer", minimum: 1, maximum: 1000, default: 100 }),
         ],
         answer: { 200: json("SessionList") },
-        refusals: [400, 401, 403, 404],
+        refusals: [400, 401, 403, 404, 507],
       }),
       post: operation({
         id: "createSession",
@@ -194,7 +194,7 @@ function nativePaths(): OpenApiDocument["paths"] {
         body: json("CreateRequest"),
         bodyRequired: false,
         answer: { 201: json("Session") },
-        refusals: [...ON_SESSION, 409, 429],
+        refusals: [...ON_SESSION, 409],
       }),
     },
     [session]: {
@@ -234,7 +234,7 @@ function nativePaths(): OpenApiDocument["paths"] {
         ],
         body: { [JSON_TYPE]: ref("StepRequest"), [NDJSON]: ref("Record") },
         answer: { 200: { [JSON_TYPE]: ref("StepAnswer"), [NDJSON]: ref("StepLine") } },
-        refusals: [...ON_SESSION, 409, 422, 429],
+        refusals: [...ON_SESSION, 409, 422],
       }),
     },
     [`${session}/reset`]: {
@@ -281,7 +281,7 @@ function nativePaths(): OpenApiDocument["paths"] {
         parameters: SESSION,
         body: json("RestoreRequest"),
         answer: { 200: json("Session") },
-        refusals: [...ON_SESSION, 409, 429],
+        refusals: [...ON_SESSION, 409],
       }),
     },
     [`${session}/answers`]: {
@@ -406,9 +406,11 @@ function inferencePaths(): OpenApiDocument["paths"] {
             schema: { type: "string" },
           },
         ],
-        body: { [JSON_TYPE]: ref("InferRequest"), "application/octet-stream": { type: "string", format: "binary" } },
-        answer: { 200: { [JSON_TYPE]: ref("InferAnswer"), "application/octet-stream": { type: "string", format: "binary" } } },
-        refusals: [400, 401, 403, 404, 409, 422, 429, 503, 504, 507],
+        body: { [JSON_TYPE]: ref("InferRequest"), "application/octet-stream": { type: "string", contentEncoding: "binary" } },
+        answer: {
+          200: { [JSON_TYPE]: ref("InferAnswer"), "application/octet-stream": { type: "string", contentEncoding: "binary" } },
+        },
+        refusals: [...ON_SESSION, 409, 422],
       }),
     };
   }

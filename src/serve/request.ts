@@ -52,8 +52,9 @@ export function parseIncarnation(body: unknown): { incarnation?: number } {
   if (body === undefined || body === null) return {};
   const { incarnation } = isObject(body) ? body : object(body, ["incarnation"]);
   if (incarnation === undefined) return {};
-  const value = Number(incarnation);
-  if (!(Number.isSafeInteger(value) && value >= 1)) throw refusal("incarnation", "an integer from 1", incarnation);
+  // A query holds a text. An object may have a `valueOf` that is no function, which `Number` would stumble over.
+  const value = typeof incarnation === "string" && /^\d{1,16}$/.test(incarnation) ? Number(incarnation) : incarnation;
+  if (!(typeof value === "number" && Number.isSafeInteger(value) && value >= 1)) throw refusal("incarnation", "an integer from 1", incarnation);
   return { incarnation: value };
 }
 

@@ -100,11 +100,17 @@ export function serveRest(app: FastifyInstance, options: RestOptions): { closeSt
     const at = sessionOf(request);
     const model = sessions.model(at.model);
     if (request.body instanceof ReadableLines) {
+      const { query, headers } = request;
+      const seq = wantSeq(query.seq === undefined ? undefined : Number(query.seq), headers["idempotency-key"]);
+      // From here on nothing but a line tells of a refusal, and whatever happens the answer has an end.
       reply.hijack();
       const { raw } = reply;
       raw.writeHead(200, { "content-type": "application/x-ndjson; charset=utf-8", "cache-control": "no-store" });
-      await stepLines(request, at, request.body, (line) => writeLine(raw, line));
-      raw.end();
+      try {
+        await stepLines(request, at, { lines: request.body, seq, write: (line) => writeLine(raw, line) });
+      } finally {
+        raw.end();
+      }
       return reply;
     }
     const { input, seq, incarnation, end } = parseSteps(request.body, model.current);
@@ -249,6 +255,8 @@ export function serveRest(app: FastifyInstance, options: RestOptions): { closeSt
       }
       if (request.query.end === "true") await sessions.end(by(request), at);
     } catch (error) {
+      // A body that breaks off, because its sender did, is no fault, and nobody is there to be told.
+      if (request.gone.signal.aborted || request.raw.destroyed) return;
       if (!(error instanceof OstinatoError)) observer.fault(error, "rest");
       else if (!(error instanceof SessionError)) sessions.refused(error.code, "rest");
       await write(errorBody(error));
@@ -263,19 +271,21 @@ export function serveRest(app: FastifyInstance, options: RestOptions): { closeSt
 }
 
 function writeLine(raw: NodeJS.WritableStream & { destroyed?: boolean }, line: object): Promise<void> {
+  const gone = () => new OstinatoError("OST_DEADLINE", { what: "the reader of the answers went away" });
+  if (raw.destroyed) return Promise.reject(gone());
   if (raw.write(`${JSON.stringify(line)}\n`)) return Promise.resolve();
   return new Promise((resolve, reject) => {
     const done = () => {
       raw.off("drain", done);
-      raw.off("close", gone);
+      raw.off("close", closed);
       resolve();
     };
-    const gone = () => {
+    const closed = () => {
       raw.off("drain", done);
-      reject(new OstinatoError("OST_DEADLINE", { what: "the reader of the answers went away" }));
+      reject(gone());
     };
     raw.once("drain", done);
-    raw.once("close", gone);
+    raw.once("close", closed);
   });
 }
 

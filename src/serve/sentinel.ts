@@ -3,7 +3,9 @@
  *
  * Sessions of the probe are compared answer by answer with an independent computation of its hash over everything they were sent, so one
  * lost, doubled, reordered or foreign record shows at the next step. Sessions of each served model are compared, bit for bit, with a replay
- * of their records alone. Between steps they are reset, put to sleep, ended and begun again, as sessions are.
+ * of their records alone. Between steps they are reset, put to sleep, begun afresh while they live, ended and begun again, as sessions are;
+ * steps are sent twice; and the snapshot of one tenant is offered to another. Their names are as near as names can be: one id in two tenants,
+ * one number as text and as integer, two integers that a float64 would merge.
  *
  * A mismatch is told at once and stays: the server is no longer ready.
  */
@@ -14,13 +16,13 @@ import type { Observer } from "./observer.js";
 import type { Beginning, Durability, Operation, Outcome } from "./operation.js";
 import type { Scheduler } from "./scheduler.js";
 import { HIDDEN } from "./session-engine.js";
-import { sessionKey } from "./session-key.js";
+import { numberId, type SessionName, sessionKey, textId } from "./session-key.js";
 import type { ServedModel } from "./sessions.js";
 
 export interface SentinelOptions {
   /** Time between rounds. Default 1 s. */
   everyMs?: number;
-  /** Hidden sessions of the probe, and of each model. Defaults 4 and 2. */
+  /** Hidden sessions of the probe, and of each model. Defaults 6 and 2. */
   probes?: number;
   perModel?: number;
   /** Whether a mismatch makes the server not ready. Default true. */
@@ -38,15 +40,26 @@ export interface SentinelSurroundings {
   durability: Durability;
 }
 
-const TENANT = `${HIDDEN}sentinel`;
+const TENANTS = [`${HIDDEN}sentinel`, `${HIDDEN}sentinel-2`];
 const PROBE = "probe";
 /** Records after which a session of a model is replayed and begins again. */
 const REPLAY_AFTER = 24;
 const MINUTE_MS = 60_000;
 
+/** Names that must not meet. */
+const NAMES: readonly Pick<SessionName, "tenant" | "id">[] = [
+  { tenant: TENANTS[0], id: textId("1") },
+  { tenant: TENANTS[1], id: textId("1") },
+  { tenant: TENANTS[0], id: numberId("1") },
+  { tenant: TENANTS[0], id: numberId("9007199254740992") },
+  { tenant: TENANTS[0], id: numberId("9007199254740993") },
+  { tenant: TENANTS[1], id: numberId("9007199254740993") },
+];
+
 /** What a hidden session was sent since it began, row by row. */
 interface Watched {
   readonly key: string;
+  readonly tenant: string;
   readonly model: string;
   version: string;
   live: boolean;
@@ -60,6 +73,7 @@ export class Sentinel {
   readonly #options: Required<SentinelOptions>;
   readonly #at: SentinelSurroundings;
   readonly #rng: Rng;
+  /** By model and number, not by key: keys are on trial too. */
   readonly #watched = new Map<string, Watched>();
   /** Versions whose records the sentinel cannot make up. */
   readonly #unsuited = new Set<string>();
@@ -70,7 +84,7 @@ export class Sentinel {
 
   constructor({ scheduler, engine, registry, observer, durability, ...options }: SentinelSurroundings & SentinelOptions) {
     this.#at = { scheduler, engine, registry, observer, durability };
-    this.#options = { everyMs: 1000, probes: 4, perModel: 2, failsReadiness: true, seed: 1, ...options };
+    this.#options = { everyMs: 1000, probes: 6, perModel: 2, failsReadiness: true, seed: 1, ...options };
     this.#rng = seed(this.#options.seed);
   }
 
@@ -110,7 +124,10 @@ export class Sentinel {
   async #prepare(): Promise<void> {
     const { engine, registry } = this.#at;
     if (this.#probeVersion === null) {
-      for (const key of await engine.list({ prefix: `${TENANT}\n`, limit: 1000 })) await this.#submit({ kind: "end", key });
+      for (const tenant of TENANTS) {
+        for (const key of await engine.list({ prefix: `${tenant}\n`, limit: 1000 }))
+          await this.#submit({ kind: "end", key }, tenant);
+      }
       this.#probeVersion = (await engine.load({ probe: true })).version;
       for (let i = 0; i < this.#options.probes; i++) this.#watch(PROBE, i, this.#probeVersion);
     }
@@ -119,18 +136,19 @@ export class Sentinel {
       for (let i = 0; i < this.#options.perModel; i++) {
         const known = this.#watch(`model:${name}`, i, current.version);
         if (known.version === current.version) continue;
-        await this.#submit({ kind: "end", key: known.key });
+        await this.#submit({ kind: "end", key: known.key }, known.tenant);
         Object.assign(known, { version: current.version, live: false });
       }
     }
   }
 
   #watch(model: string, i: number, version: string): Watched {
-    const key = sessionKey({ tenant: TENANT, model, id: { text: String(i) } });
-    let known = this.#watched.get(key);
+    const place = `${model} ${i}`;
+    let known = this.#watched.get(place);
     if (!known) {
-      known = { key, model, version, live: false, seq: 0, rows: [], answers: [] };
-      this.#watched.set(key, known);
+      const { tenant, id } = NAMES[i] ?? { tenant: TENANTS[i % TENANTS.length], id: textId(`more ${i}`) };
+      known = { key: sessionKey({ tenant, model, id }), tenant, model, version, live: false, seq: 0, rows: [], answers: [] };
+      this.#watched.set(place, known);
     }
     return known;
   }
@@ -140,22 +158,56 @@ export class Sentinel {
     const columns = version === this.#probeVersion ? 1 : this.#columnsOf(version);
     if (columns === null) return;
     const fate = this.#rng.uniform();
-    if (session.live && fate < 0.1) await this.#submit({ kind: "hibernate", key });
-    else if (session.live && fate < 0.15) {
-      if ((await this.#submit({ kind: "reset", key, reason: "operator" })).error === null) this.#forget(session);
-    } else if (session.live && fate < 0.2) {
-      if ((await this.#submit({ kind: "end", key })).error === null) session.live = false;
-    }
+    const afresh = !session.live || (await this.#live(session, fate));
     const count = 1 + Math.floor(3 * this.#rng.uniform());
-    const rows = Array.from({ length: count }, (_, i) => this.#row(session, columns, session.rows.length + i));
-    const begin = session.live ? undefined : this.#beginning(version);
+    const begin = afresh ? this.#beginning(version) : undefined;
     if (begin) {
       this.#forget(session);
       session.seq = 0;
     }
+    const rows = Array.from({ length: count }, (_, i) => this.#row(session, columns, session.rows.length + i));
     const input = { rows: Float64Array.from(rows.flat()), count };
-    const outcome = await this.#submit({ kind: "step", key, input, begin, seq: session.seq + 1 });
+    const seq = session.seq + 1;
+    const step: Operation = { kind: "step", key, input, seq };
+    const outcome = await this.#submit({ ...step, begin }, session.tenant);
     await this.#judge(session, rows, outcome, begin !== undefined);
+    if (fate >= 0.25 && fate < 0.35 && session.live && session.seq === seq - 1 + count)
+      await this.#repeat(session, step, outcome);
+  }
+
+  /** What befalls a session between steps. @returns whether it begins again, or for the first time. */
+  async #live(session: Watched, fate: number): Promise<boolean> {
+    const { key, tenant } = session;
+    const before = fate >= 0.08 && fate < 0.22;
+    if (before) await this.#compare(session);
+    if (fate < 0.08) await this.#submit({ kind: "hibernate", key }, tenant);
+    else if (fate < 0.13) {
+      if ((await this.#submit({ kind: "reset", key, reason: "operator" }, tenant)).error === null) this.#forget(session);
+    } else if (fate < 0.17) return (await this.#submit({ kind: "end", key }, tenant)).error === null;
+    else if (fate < 0.22) return true;
+    else if (fate < 0.25) await this.#offer(session);
+    return !session.live;
+  }
+
+  /** Gives a session's snapshot to one of another tenant, who must not take it. */
+  async #offer({ key, tenant, version }: Watched): Promise<void> {
+    const foreign = [...this.#watched.values()].find(
+      (other) => other.live && other.version === version && other.tenant !== tenant,
+    );
+    if (!foreign) return;
+    const { snapshot } = await this.#submit({ kind: "snapshot", key }, tenant);
+    if (snapshot === null) return;
+    const { error } = await this.#submit({ kind: "restore", key: foreign.key, snapshot }, foreign.tenant);
+    if (error === null) this.#mismatch(foreign, "it took the snapshot of another tenant");
+  }
+
+  /** Sends a step again, as one does whose answer was lost. */
+  async #repeat(session: Watched, step: Operation, { predictions }: Outcome): Promise<void> {
+    const again = await this.#submit(step, session.tenant);
+    if (again.error !== null) return;
+    const values = (given: Outcome["predictions"]) => (given ? [...given.values] : []);
+    if (!again.repeated || again.session?.seq !== session.seq) this.#mismatch(session, "a step sent twice was applied twice");
+    else if (!same(values(again.predictions), values(predictions))) this.#mismatch(session, "a step sent twice has two answers");
   }
 
   async #judge(session: Watched, rows: number[][], outcome: Outcome, began: boolean): Promise<void> {
@@ -177,12 +229,18 @@ export class Sentinel {
     }
     session.answers.push(...values);
     if (session.rows.length < REPLAY_AFTER) return;
+    await this.#compare(session);
+    await this.#submit({ kind: "end", key: session.key }, session.tenant);
+    session.live = false;
+  }
+
+  /** Replays a session of a model; those of the probe are compared at every step. */
+  async #compare(session: Watched): Promise<void> {
+    if (session.version === this.#probeVersion || session.rows.length === 0) return;
     const input = { rows: Float64Array.from(session.rows.flat()), count: session.rows.length };
     const alone = await this.#at.engine.replay(session.version, input);
     if (same(session.answers, [...alone.values])) this.#at.observer.probe("ok");
     else this.#mismatch(session, "the answers are not those of a replay alone");
-    await this.#submit({ kind: "end", key: session.key });
-    session.live = false;
   }
 
   #refused(session: Watched, { error, applied }: Outcome, began: boolean): void {
@@ -204,12 +262,15 @@ export class Sentinel {
       code === "OST_GAP" ||
       code === "OST_STALE" ||
       code === "OST_CONFLICT";
-    const keeps = this.#at.durability === "durable" || this.#at.durability === "process";
+    const { durability } = this.#at;
+    // Sessions in memory only may be gone after a fault of the engine, but never go back.
+    const wentBack = code === "OST_GAP" || code === "OST_STALE" || code === "OST_CONFLICT";
+    const keeps = durability === "durable" || durability === "process" || (durability === "none" && wentBack);
     if (lost && !began && keeps) this.#mismatch(session, `its state is not where it was: ${error?.what}`);
     if (!lost && code !== "OST_VERSION" && session.version !== this.#probeVersion) {
       // Records made up without knowledge of the data are no records for every model.
       this.#unsuited.add(session.version);
-      this.#watched.delete(session.key);
+      for (const [place, known] of this.#watched) if (known === session) this.#watched.delete(place);
     }
     session.live = false;
   }
@@ -243,8 +304,8 @@ export class Sentinel {
     return { version, durability, ttlMs: null, attributes: {}, creator: "sentinel", onLive: "restart", limits };
   }
 
-  #submit(operation: Operation): Promise<Outcome> {
-    return this.#at.scheduler.submit(operation, { tenant: TENANT, bytes: 256, cost: 1 });
+  #submit(operation: Operation, tenant: string): Promise<Outcome> {
+    return this.#at.scheduler.submit(operation, { tenant, bytes: 256, cost: 1 });
   }
 }
 

@@ -159,7 +159,7 @@ describe("the session's life over HTTP", () => {
     expect(await call("POST", path, { record: { value: "x" } })).toMatchObject({
       status: 422,
       body: {
-        error: { code: "OST_RECORD", applied: "no", message: expect.stringContaining('the field "value" is not a number') },
+        error: { code: "OST_VALUE", applied: "no", message: expect.stringContaining('the field "value" is not a number') },
       },
     });
     const part = await call("POST", path, { records: [{ value: 1 }, { value: null }, { value: 3 }] });
@@ -589,8 +589,8 @@ describe("health and metrics", () => {
       /ostinato_state_resets_total\{model="probe",reason="client"\} 1/,
       /ostinato_sequence_length_steps_sum\{model="probe",end_reason="client"\} 2/,
       /ostinato_duplicates_total\{protocol="rest"\} 1/,
-      /ostinato_rejected_total\{reason="invalid",code="OST_VALUE",protocol="rest"\} 1/,
-      /ostinato_rejected_total\{reason="invalid",code="OST_SESSION",protocol="rest"\} 1/,
+      /ostinato_rejected_total\{code="OST_VALUE",reason="invalid",protocol="rest"\} 1/,
+      /ostinato_rejected_total\{code="OST_SESSION",reason="invalid",protocol="rest"\} 1/,
       /process_resident_memory_bytes/,
     ]) {
       expect(text).toMatch(line);

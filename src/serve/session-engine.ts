@@ -45,14 +45,17 @@ import type {
 } from "./operation.js";
 import { parseSessionKey } from "./session-key.js";
 import {
+  ANSWER_HEADER,
   type Answer,
   answerFacts,
   answerParts,
+  appendAnswer,
   decodeSession,
   encodeSession,
   encodeTraits,
   makeAnswer,
   type SessionRecord,
+  splitAnswers,
 } from "./session-record.js";
 
 export interface SessionEngineOptions {
@@ -133,6 +136,7 @@ interface Work {
 }
 
 const KEEP_WHOLE_BYTES = 65_536;
+const NO_ANSWERS = new Float64Array(0);
 const MAX_TOMBSTONES = 10_000;
 const CLOCK_EVERY_MS = 10_000;
 const TEND_PAGE = 500;
@@ -151,6 +155,8 @@ export class SessionEngine implements Engine {
   readonly #onFault: SessionEngineOptions["onFault"];
   readonly #versions = new Map<string, Loaded>();
   readonly #routes = new Map<string, { version: string; policy: SwapPolicy }>();
+  /** Whether a name takes its live sessions along. */
+  #anyFollows = false;
   /** Least recently used first. */
   readonly #resident = new Map<string, Session>();
   readonly #unsaved = new Set<string>();
@@ -243,6 +249,7 @@ export class SessionEngine implements Engine {
         }
       }
       this.#routes.set(model, { version, policy });
+      this.#anyFollows = [...this.#routes.values()].some((route) => route.policy !== "pin");
     });
   }
 
@@ -555,7 +562,7 @@ export class SessionEngine implements Engine {
       usedAt: clock,
       ttlMs: begin.ttlMs,
       operation: operation.operationId ?? 0,
-      answers: [],
+      answers: NO_ANSWERS,
       incarnation: this.#ledger.nextIncarnation(),
       seq: 0,
       stored: before?.stored ?? null,
@@ -589,7 +596,7 @@ export class SessionEngine implements Engine {
       resets: session.resets + (kind === "reset" ? 1 : 0),
       stateBorn: clock,
       usedAt: clock,
-      answers: [],
+      answers: NO_ANSWERS,
       operation: work.operation.operationId ?? 0,
       uncertain: false,
       strikes: 0,
@@ -617,7 +624,7 @@ export class SessionEngine implements Engine {
     if (operation.retried && before && before.operation === operation.operationId && before.answers.length > 0) {
       work.repeated = true;
       work.recognised = true;
-      this.#goOn(work, before, before.answers[before.answers.length - 1], asked);
+      this.#goOn(work, before, splitAnswers(before.answers).at(-1) as Answer, asked);
       return;
     }
     if (before === null && operation.retried && operation.end) {
@@ -694,7 +701,7 @@ export class SessionEngine implements Engine {
 
   /** The stored answer that begins with a number. @throws OST_CONFLICT if it was given to other records. */
   #stored(session: Session, seq: number, input: StepInput): Answer | undefined {
-    const answer = session.answers.find((one) => one[0] === seq);
+    const answer = splitAnswers(session.answers).find((one) => one[0] === seq);
     if (answer === undefined || answerFacts(answer).digest === inputDigest(input)) return answer;
     throw new OstinatoError("OST_CONFLICT", {
       what: "this number was used for other records",
@@ -728,6 +735,7 @@ export class SessionEngine implements Engine {
 
   /** A name that was given another version takes its sessions along where that is wanted. */
   #follow(work: Work, session: Session): void {
+    if (!this.#anyFollows) return;
     const route = this.#routes.get(parseSessionKey(session.key).model);
     if (!route || route.version === session.version || route.policy === "pin") return;
     const next = this.#model(route.version);
@@ -767,7 +775,7 @@ export class SessionEngine implements Engine {
   }
 
   #answers(work: Work, session: Session, after: number): void {
-    const later = session.answers.filter((answer) => answer[0] + answer[1] - 1 > after);
+    const later = splitAnswers(session.answers).filter((answer) => answer[0] + answer[1] - 1 > after);
     work.expectedSeq = later.length > 0 ? later[0][0] : null;
     const parts = later.map(answerParts);
     const join = (part: "seq" | "time" | "values") => Float64Array.from(parts.flatMap((each) => [...each[part]]));
@@ -901,41 +909,37 @@ export class SessionEngine implements Engine {
     const count = predictions.length;
     const records = work.count - (work.repeated ? work.from : 0);
     const answer = makeAnswer({ firstSeq: after.seq - records + 1, records, digest, count, width });
-    const { seq, time, values } = answerParts(answer);
+    const timeAt = ANSWER_HEADER + count;
+    const valuesAt = timeAt + count;
     for (let i = 0; i < count; i++) {
-      seq[i] = predictionSeqs[i];
-      time[i] = predictions[i].time;
-      values.set(predictions[i].values, i * width);
+      answer[ANSWER_HEADER + i] = predictionSeqs[i];
+      answer[timeAt + i] = predictions[i].time;
+      answer.set(predictions[i].values, valuesAt + i * width);
     }
-    work.answer = work.answer === null ? { count, seq, time, values } : joined(work.answer, { count, seq, time, values });
+    const parts = count === 1 ? alone(predictions[0], predictionSeqs[0]) : { count, ...answerParts(answer) };
+    work.answer = work.answer === null ? parts : joined(work.answer, parts);
     if (!work.changed) return;
     if (work.repeated) {
       this.#extendAnswer(work, after);
       return;
     }
-    const { keepAnswers, keepAnswerBytes } = this.#options;
-    let bytes = answer.byteLength;
-    let first = after.answers.length;
-    while (
-      first > 0 &&
-      after.answers.length - first + 1 < keepAnswers &&
-      bytes + after.answers[first - 1].byteLength <= keepAnswerBytes
-    ) {
-      bytes += after.answers[--first].byteLength;
-    }
-    after.answers = answer.byteLength > KEEP_WHOLE_BYTES ? [] : [...after.answers.slice(first), answer];
+    after.answers = answer.byteLength > KEEP_WHOLE_BYTES ? NO_ANSWERS : appendAnswer(after.answers, answer, this.#options);
   }
 
   /** A repeated operation got further than the first time: its answer is one. */
   #extendAnswer({ answer, count }: Work, after: Session): void {
-    const stored = after.answers[after.answers.length - 1];
+    const stored = splitAnswers(after.answers).at(-1) as Answer;
     const { seq, time, values, count: predictions } = answer as Predictions;
     const whole = makeAnswer({ ...answerFacts(stored), records: count, count: predictions });
     const parts = answerParts(whole);
     parts.seq.set(seq);
     parts.time.set(time);
     parts.values.set(values);
-    after.answers = [...after.answers.slice(0, -1), whole];
+    const before = after.answers.subarray(0, after.answers.length - stored.length);
+    after.answers = appendAnswer(before, whole, {
+      keepAnswers: Number.POSITIVE_INFINITY,
+      keepAnswerBytes: Number.POSITIVE_INFINITY,
+    });
   }
 
   /** Puts what changed into the store and, behind that, into memory. @returns what has to be done again because somebody else was faster. */
@@ -1000,6 +1004,13 @@ export class SessionEngine implements Engine {
 
   /** How a work moves the numbers of sessions. */
   #count(counts: Map<string, number>, { operation, before, after }: Work): void {
+    const same =
+      before !== null &&
+      after !== null &&
+      before.version === after.version &&
+      before.quarantined === after.quarantined &&
+      before.ttlMs === after.ttlMs;
+    if (same) return;
     const { tenant } = parseSessionKey(operation.key);
     const add = (name: string, difference: number) => counts.set(name, (counts.get(name) ?? 0) + difference);
     const of = (session: Session, sign: number) => {
@@ -1011,13 +1022,6 @@ export class SessionEngine implements Engine {
       if (session.quarantined) add("quarantined", sign);
       if (session.ttlMs !== null) add("expiring", sign);
     };
-    const same =
-      before !== null &&
-      after !== null &&
-      before.version === after.version &&
-      before.quarantined === after.quarantined &&
-      before.ttlMs === after.ttlMs;
-    if (same) return;
     if (before) of(before, -1);
     if (after) of(after, 1);
   }
@@ -1223,7 +1227,7 @@ function nothingKnown(damage: string) {
     usedAt: 0,
     ttlMs: null,
     operation: 0,
-    answers: [],
+    answers: NO_ANSWERS,
     traits: new Uint8Array(0),
     uncertain: false,
     lost: { what: `the session's record is damaged: ${damage}`, repair: "end it, and begin again from a snapshot or afresh" },
@@ -1257,6 +1261,11 @@ function advanceAlone(model: StreamModel, item: StreamItem): Advance | OstinatoE
   } catch (error) {
     return error as OstinatoError;
   }
+}
+
+/** The commonest answer, without views of the stored one. */
+function alone({ time, values }: NumericPrediction, seq: number): Predictions {
+  return { count: 1, seq: Float64Array.of(seq), time: Float64Array.of(time), values };
 }
 
 function joined(a: Predictions, b: Predictions): Predictions {

@@ -50,8 +50,8 @@ export interface SessionRecord extends SessionTraits {
   ttlMs: number | null;
   /** Of the last operation that changed it; 0 unknown. */
   operation: number;
-  /** Oldest first. */
-  answers: readonly Answer[];
+  /** One after another, oldest first: in one array, for they are read and written together at every step. */
+  answers: Float64Array;
 }
 
 const encoder = new TextEncoder();
@@ -62,44 +62,62 @@ export function encodeTraits({ version, creator, attributes }: SessionTraits, en
   return encoder.encode(JSON.stringify({ version, creator, attributes, entity }));
 }
 
+/** Records are written side by side into blocks: an array and five views of it for each would cost more than what is written. */
+const BLOCK_BYTES = 256 * 1024;
+
+class Block {
+  readonly bytes: Uint8Array;
+  readonly words: Uint32Array;
+  readonly singles: Float32Array;
+  readonly doubles: Float64Array;
+  /** Where the next record begins: a multiple of 8. */
+  end = 0;
+
+  constructor(size: number) {
+    this.bytes = new Uint8Array(size);
+    this.words = new Uint32Array(this.bytes.buffer);
+    this.singles = new Float32Array(this.bytes.buffer);
+    this.doubles = new Float64Array(this.bytes.buffer);
+  }
+}
+
+let block = new Block(0);
+
+/** Bytes that nobody writes to again; they may lie in a larger array. */
 export function encodeSession(record: SessionRecord, traits: Uint8Array): Uint8Array {
   const { state, answers } = record;
-  let numbers = 0;
-  for (const answer of answers) numbers += answer.length;
-  const [preprocessing, model] = [state.preprocessing.length, state.model.length];
-  const modelAt = BODY_AT + 8 * (preprocessing + numbers);
-  const textAt = modelAt + 4 * model;
-  const buffer = new ArrayBuffer(textAt + traits.length);
-  const bytes = new Uint8Array(buffer);
-  bytes[0] = FORMAT;
-  bytes[1] = record.quarantined ? 1 : 0;
-  bytes[2] = DURABILITIES.indexOf(record.durability);
-  const words = new Uint32Array(buffer, 0, BODY_AT / 4);
-  words[1] = record.boot;
-  const floats = new Float64Array(buffer, FLOATS_AT, 8);
-  floats[0] = state.steps;
-  floats[1] = record.resets;
-  floats[2] = record.createdAt;
-  floats[3] = record.born;
-  floats[4] = record.stateBorn;
-  floats[5] = record.usedAt;
-  floats[6] = record.ttlMs ?? NO_TTL;
-  floats[7] = record.operation;
-  const lengths = LENGTHS_AT / 4;
+  const [preprocessing, model, numbers] = [state.preprocessing.length, state.model.length, answers.length];
+  const length = BODY_AT + 8 * (preprocessing + numbers) + 4 * model + traits.length;
+  const room = (length + 7) & ~7;
+  if (block.end + room > block.bytes.length) block = new Block(Math.max(BLOCK_BYTES, room));
+  const { bytes, words, singles, doubles, end: start } = block;
+  block.end += room;
+  bytes[start] = FORMAT;
+  bytes[start + 1] = record.quarantined ? 1 : 0;
+  bytes[start + 2] = DURABILITIES.indexOf(record.durability);
+  words[start / 4 + 1] = record.boot;
+  let at = (start + FLOATS_AT) / 8;
+  doubles[at] = state.steps;
+  doubles[at + 1] = record.resets;
+  doubles[at + 2] = record.createdAt;
+  doubles[at + 3] = record.born;
+  doubles[at + 4] = record.stateBorn;
+  doubles[at + 5] = record.usedAt;
+  doubles[at + 6] = record.ttlMs ?? NO_TTL;
+  doubles[at + 7] = record.operation;
+  const lengths = (start + LENGTHS_AT) / 4;
   words[lengths] = preprocessing;
   words[lengths + 1] = model;
   words[lengths + 2] = numbers;
   words[lengths + 3] = traits.length;
-  const body = new Float64Array(buffer, BODY_AT, preprocessing + numbers);
-  body.set(state.preprocessing);
-  let at = preprocessing;
-  for (const answer of answers) {
-    body.set(answer, at);
-    at += answer.length;
-  }
-  new Float32Array(buffer, modelAt, model).set(state.model);
-  bytes.set(traits, textAt);
-  return bytes;
+  at = (start + BODY_AT) / 8;
+  doubles.set(state.preprocessing, at);
+  at += preprocessing;
+  doubles.set(answers, at);
+  at += numbers;
+  singles.set(state.model, at * 2);
+  bytes.set(traits, at * 8 + 4 * model);
+  return bytes.subarray(start, start + length);
 }
 
 /** @throws OST_STATE_LOST for bytes that `encodeSession` did not write. */
@@ -122,11 +140,10 @@ export function decodeSession(bytes: Uint8Array): SessionRecord {
   }
   if (!floats.every(Number.isFinite) || !(floats[0] >= 0) || !areTraits(traits)) throw damaged("values that cannot be");
   const body = new Float64Array(buffer, BODY_AT, preprocessing + numbers);
-  const answers: Answer[] = [];
-  for (let at = preprocessing; at < body.length; ) {
-    const length = answerLength(body, at);
-    if (!(length > 0 && at + length <= body.length)) throw damaged("answers that do not add up");
-    answers.push(body.slice(at, at + length));
+  const answers = body.slice(preprocessing);
+  for (let at = 0; at < answers.length; ) {
+    const length = answerLength(answers, at);
+    if (!(length > 0 && at + length <= answers.length)) throw damaged("answers that do not add up");
     at += length;
   }
   return {
@@ -192,6 +209,38 @@ export function makeAnswer({ firstSeq, records, digest, count, width }: AnswerFa
   answer[2] = count * WIDEST + width;
   answer[3] = digest;
   return answer;
+}
+
+/** The answers of a session one by one, as views. */
+export function splitAnswers(answers: Float64Array): Answer[] {
+  const split: Answer[] = [];
+  for (let at = 0; at < answers.length; ) {
+    const end = at + answerLength(answers, at);
+    split.push(answers.subarray(at, end));
+    at = end;
+  }
+  return split;
+}
+
+/** The latest of the answers with one more behind them: as many as the limits allow, the new one among them in any case. */
+export function appendAnswer(
+  answers: Float64Array,
+  answer: Answer,
+  { keepAnswers, keepAnswerBytes }: { keepAnswers: number; keepAnswerBytes: number },
+): Float64Array {
+  let count = 1;
+  for (let at = 0; at < answers.length; at += answerLength(answers, at)) count++;
+  const room = keepAnswerBytes / 8 - answer.length;
+  let from = 0;
+  while (from < answers.length && (count > keepAnswers || answers.length - from > room)) {
+    from += answerLength(answers, from);
+    count--;
+  }
+  const kept = answers.length - from;
+  const all = new Float64Array(kept + answer.length);
+  for (let i = 0; i < kept; i++) all[i] = answers[from + i];
+  all.set(answer, kept);
+  return all;
 }
 
 /** Places in an answer: the seqs, the times, the values. */

@@ -82,6 +82,8 @@ export interface SessionServiceOptions {
 
 type Reader = (news: SessionNews) => void;
 
+/** Of an operation without records. */
+const OPERATION_BYTES = 256;
 const ATTRIBUTES = ["session_type", "device_class"];
 const ATTRIBUTE_VALUE = /^[\w .:-]{1,64}$/;
 const NO_PREDICTIONS: Predictions = {
@@ -130,7 +132,7 @@ export class SessionService implements Sessions {
     const outcome = await this.#run(
       request,
       { kind: "create", key, begin },
-      { cost: 1, sheddable: true, bytes: options.snapshot?.length },
+      { cost: 1, sheddable: true, bytes: options.snapshot?.length ?? OPERATION_BYTES },
     );
     return { id, session: outcome.session as SessionStatus };
   }
@@ -373,7 +375,7 @@ export class SessionService implements Sessions {
     operation: Operation,
     ticket: Omit<Ticket, "tenant" | "bytes"> & { bytes?: number },
   ): Promise<Outcome> {
-    const outcome = await this.#submit(request, operation, { bytes: 256, ...ticket });
+    const outcome = await this.#submit(request, operation, { bytes: OPERATION_BYTES, ...ticket });
     this.#tell(outcome, request.principal.subject);
     if (outcome.lifecycle.length > 0) await this.#options.audited();
     if (outcome.error) throw this.#refusal(request, outcome);
@@ -381,10 +383,12 @@ export class SessionService implements Sessions {
   }
 
   /** Never rejects: what the scheduler refuses is an outcome too. */
-  #submit(request: Request, operation: Operation, ticket: Omit<Ticket, "tenant">): Promise<Outcome> {
+  #submit(request: Request, operation: Operation, { bytes, cost, sheddable }: Omit<Ticket, "tenant">): Promise<Outcome> {
     const { scheduler, deadlineMs } = this.#options;
     return scheduler.submit(operation, {
-      ...ticket,
+      bytes,
+      cost,
+      sheddable,
       tenant: request.principal.tenant,
       deadline: performance.now() + deadlineMs,
       signal: request.signal,

@@ -228,7 +228,7 @@ function inferMessage(id: string | null): Message {
   value.writeFloatLE(1);
   return {
     model_name: MODEL,
-    parameters: new Map(id === null ? [] : [["sequence_id", { string_param: id }]]),
+    parameters: id === null ? {} : { sequence_id: { string_param: id } },
     inputs: [{ name: "input", datatype: "FP32", shape: [1, 1, 1] }],
     raw_input_contents: [value],
   };

@@ -44,7 +44,7 @@ describe("facts", () => {
     expect(config.sequence_batching.direct).toEqual({});
     expect(config.parameters.streaming.string_value).toBe("carried");
     const index = await call(client, "RepositoryIndex", {});
-    expect(index.models).toEqual([{ name: "probe", version: model.versions[0], state: "READY" }]);
+    expect(index.models).toMatchObject([{ name: "probe", version: model.versions[0], state: "READY" }]);
   });
 
   it("counts what was inferred", async () => {

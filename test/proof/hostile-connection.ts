@@ -117,6 +117,11 @@ export class HostileConnection {
     }
     this.#bytes = bytes.subarray(next);
     const { at, resolve } = this.#asked.shift() as Asked;
+    if (/\r\nconnection: close/i.test(head)) {
+      const socket = this.#socket;
+      this.#lost();
+      socket?.destroy();
+    }
     resolve({ status, head, body: Buffer.from(body), ms: performance.now() - at });
     return true;
   }

@@ -23,7 +23,7 @@ import { type InputTensor, readInput } from "../../src/serve/oip-tensor.js";
 import { parseCreate, parseCursor, parseIncarnation, parseRestore, parseSteps, recordLines, wantSeq } from "../../src/serve/request.js";
 import { SnapshotSeal } from "../../src/serve/sealed-snapshot.js";
 import { numberId, parseSessionKey, sessionKey, textId } from "../../src/serve/session-key.js";
-import { answerParts, decodeSession, encodeSession, encodeTraits, makeAnswer, type SessionRecord } from "../../src/serve/session-record.js";
+import { answerParts, decodeSession, encodeSession, encodeTraits, makeAnswer, type SessionRecord, splitAnswers } from "../../src/serve/session-record.js";
 import { decodeBatch, decodeRecord, encodeBatch, encodeRecord } from "../../src/serve/store-batch.js";
 import { MemoryStore } from "../../src/serve/store-memory.js";
 import { openVersion } from "../../src/serve/model-version.js";
@@ -146,11 +146,11 @@ function tensors(probe: ModelVersion, load: ModelVersion): HostileParser[] {
     {
       model_name: "probe",
       id: "1",
-      parameters: new Map<string, object>([
-        ["sequence_id", { uint64_param: 2n ** 63n + 1n }],
-        ["sequence_start", { bool_param: true }],
-        ["x", { double_param: 1.5 }],
-      ]),
+      parameters: {
+        sequence_id: { uint64_param: 2n ** 63n + 1n },
+        sequence_start: { bool_param: true },
+        x: { double_param: 1.5 },
+      },
       inputs: [{ name: "input", datatype: "FP32", shape: [1, 1, 1] }],
       raw_input_contents: [value],
       outputs: [{ name: "output" }],
@@ -158,7 +158,7 @@ function tensors(probe: ModelVersion, load: ModelVersion): HostileParser[] {
     {
       model_name: "probe",
       inputs: [{ name: "value", datatype: "INT64", shape: [1, 2], contents: { int64_contents: [1, 2n ** 62n] } }],
-      parameters: new Map([["sequence_id", { string_param: "a" }]]),
+      parameters: { sequence_id: { string_param: "a" } },
     },
   ].map((message) => encodeMessage(request, message));
   const types = INFERENCE.services.flatMap(({ methods }) => methods.flatMap(({ input, output }) => [input, output]));
@@ -219,7 +219,10 @@ const TEXT_LENGTH_AT = 84;
 const crc32 = (zlib as { crc32?: (bytes: Uint8Array) => number }).crc32;
 
 function stored(): HostileParser[] {
-  const answers = [makeAnswer({ firstSeq: 1, records: 2, digest: 7, count: 2, width: 2 }), makeAnswer({ firstSeq: 3, records: 1, digest: 9, count: 1, width: 2 })];
+  const answers = Float64Array.of(
+    ...makeAnswer({ firstSeq: 1, records: 2, digest: 7, count: 2, width: 2 }),
+    ...makeAnswer({ firstSeq: 3, records: 1, digest: 9, count: 1, width: 2 }),
+  );
   const record: SessionRecord = {
     version: "v".repeat(64),
     creator: "key:1",
@@ -267,7 +270,7 @@ function stored(): HostileParser[] {
           new DataView(bytes.buffer).setUint32(TEXT_LENGTH_AT, text.length, true);
         }
         const { answers: read } = decodeSession(bytes);
-        for (const answer of read) answerParts(answer);
+        for (const answer of splitAnswers(read)) answerParts(answer);
       },
     },
     {

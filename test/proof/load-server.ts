@@ -31,7 +31,13 @@ async function open({ kind, data = null, model, options }: LoadServerJob): Promi
       const bytes = model === undefined ? ("probe" as const) : new Uint8Array(readFileSync(model));
       const server = await createServer({ models: new Map([["load", bytes]]), data, port: 0, grpcPort: 0, ...options });
       const { http, grpc } = await server.listen();
-      process.on("SIGTERM", async () => { if (process.env.LB_METRICS) { const t = await (await fetch(http + "/metrics")).text(); (await import("node:fs")).writeFileSync(process.env.LB_METRICS, t); } return server.close().then(() => process.exit(0)); });
+      process.on("SIGTERM", async () => {
+        if (process.env.LB_METRICS) {
+          const t = await (await fetch(http + "/metrics")).text();
+          (await import("node:fs")).writeFileSync(process.env.LB_METRICS, t);
+        }
+        return server.close().then(() => process.exit(0));
+      });
       const address = new URL(http).host;
       return { websocket: address, http: address, grpc: (grpc as string).replace(/^.*\/\//, "") };
     }

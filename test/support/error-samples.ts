@@ -1,9 +1,10 @@
 /** @file For every code one real way to meet it; `docs/reference/errors.md` shows the messages that come of it. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer as createPlainServer } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import type { ErrorCode } from "../../src/core/errors.js";
+import { dirname, join } from "node:path";
+import { auditLogVerifyCommand } from "../../src/cli/audit-log.js";
+import { type ErrorCode, OstinatoError } from "../../src/core/errors.js";
 import { seed } from "../../src/core/rng.js";
 import { tableFromRecords, windows } from "../../src/data/index.js";
 import { readTable } from "../../src/data/read/index.js";
@@ -15,8 +16,17 @@ import { decodeSnapshot, encodeSnapshot } from "../../src/model/snapshot.js";
 import { Linear, LSTM } from "../../src/nn/index.js";
 import { Adam } from "../../src/optim/index.js";
 import { errorBody } from "../../src/protocol/index.js";
-import { createServer, ownerOf, SessionStore } from "../../src/serve/index.js";
+import { createAuthenticator } from "../../src/serve/auth.js";
+import type { ModelVersion } from "../../src/serve/engine.js";
+import { createServer, ownerOf, type Principal, SCOPES, type Server, type ServerOptions } from "../../src/serve/index.js";
+import { infer } from "../../src/serve/oip-infer.js";
+import { InferenceStatistics } from "../../src/serve/oip-statistics.js";
 import { parseSteps } from "../../src/serve/request.js";
+import { SessionEngine } from "../../src/serve/session-engine.js";
+import { sessionKey } from "../../src/serve/session-key.js";
+import type { Request } from "../../src/serve/sessions.js";
+import { LmdbStore } from "../../src/serve/store-lmdb.js";
+import { MemoryStore } from "../../src/serve/store-memory.js";
 import { parseConfig, prepareExperiment } from "../../src/tasks/index.js";
 import { integers, scope, tensor, zeros } from "../../src/tensor/index.js";
 import { encodeCheckpoint, train, trainStep } from "../../src/train/index.js";
@@ -42,12 +52,55 @@ function prepared(data: object, table = load(60), top: object = {}) {
 }
 
 const layer = () => new LSTM(8, 16, { rng: seed(1) });
-const owner = ownerOf("a-long-random-key");
+const principal: Principal = { tenant: "plant", subject: "key 1", scopes: new Set(SCOPES) };
+const request: Request = { principal, protocol: "rest" };
+const meter = (text: string) => ({ model: "load", id: { text } });
+const one = { records: [{ value: 1 }] };
 
-async function withSession(run: (store: SessionStore) => unknown): Promise<void> {
-  const store = new SessionStore({ models: new Map([["load", new ProbeModel("load")]]), maxSessions: 1 });
-  store.create(owner, { model: "load", id: "meter-17" });
-  await run(store);
+/** A server with one session, meter-17, of one step. */
+async function withSession(run: (server: Server) => unknown, options: Partial<ServerOptions> = {}): Promise<void> {
+  const models = new Map([["load", new ProbeModel("load")]]);
+  const server = await createServer({ models, sentinel: false, logger: false, scheduler: { gapHoldMs: 0 }, ...options });
+  try {
+    await server.sessions.create(request, "load", { id: { text: "meter-17" } });
+    await run(server);
+  } finally {
+    await server.close();
+  }
+}
+
+/** Its state is never finite. */
+class Overflowing extends ProbeModel {
+  override advance(items: Parameters<ProbeModel["advance"]>[0]): ReturnType<ProbeModel["advance"]> {
+    return items.map(() => new OstinatoError("OST_NAN", { what: "the state is not finite" }));
+  }
+}
+
+/** The engine before and the engine after a restart, on one store. */
+async function afterRestart(): Promise<void> {
+  const store = new MemoryStore();
+  const [before, model] = [await SessionEngine.open({ store }), new ProbeModel("load")];
+  const { version } = await before.load({ model });
+  const key = sessionKey({ tenant: "plant", ...meter("meter-17") });
+  const begin = { version, durability: "none", ttlMs: null, attributes: {}, creator: "key 1", onLive: "refuse" } as const;
+  await before.execute([{ kind: "create", key, begin: { ...begin, limits: { tenant: 1, total: 1 } } }]);
+  const after = await SessionEngine.open({ store });
+  await after.load({ model });
+  const [{ error }] = await after.execute([{ kind: "step", key, input: one }]);
+  throw Object.assign(new Error(), error);
+}
+
+/** A log with a line that was changed afterwards. */
+async function tampered(): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "ostinato-errors-"));
+  try {
+    const path = join(folder, "audit.jsonl");
+    await withSession(() => {}, { data: folder });
+    writeFileSync(path, readFileSync(path, "utf8").replace('"plant"', '"other"'));
+    await auditLogVerifyCommand(path, { quiet: true });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 }
 
 async function withFile(name: string, content: string | Uint8Array, run: (path: string) => Promise<unknown>): Promise<void> {
@@ -161,16 +214,65 @@ export const ERROR_SAMPLES: Record<ErrorCode, () => unknown> = {
     return decodeSnapshot(bytes, { model: "c2947a10be55", owner: "meter-17", preprocessing: 1, state: 4 });
   },
   OST_OWNER: () => ownerOf(undefined),
-  OST_SESSION: () => withSession((store) => store.step(owner, "meter-18", { records: [{ value: 1 }] })),
-  OST_EXISTS: () => withSession((store) => store.create(owner, { model: "load", id: "meter-17" })),
-  OST_SEQUENCE: () => withSession((store) => store.step(owner, "meter-17", { records: [{ value: 1 }], seq: 3 })),
-  OST_REQUEST: () => parseSteps({ record: { kw: 1 }, sequence: 4 }),
-  OST_MODEL: () => withSession((store) => store.create(owner, { model: "laod", id: "meter-18" })),
-  OST_CAPACITY: () => withSession((store) => store.create(owner, { model: "load", id: "meter-18" })),
+  OST_SESSION: () => withSession(({ sessions }) => sessions.get(request, meter("meter-18"))),
+  OST_START: () =>
+    withSession(({ sessions }) => {
+      const input = { name: "input", datatype: "FP32", shape: [1, 1, 1], data: { values: [1] } };
+      const parameters = new Map([["sequence_id", "meter-18"]]);
+      const ask = { model: "load", version: "", id: "", parameters, inputs: () => [input] };
+      return infer(sessions, request, { ask, statistics: new InferenceStatistics() });
+    }),
+  OST_STATE_LOST: () => afterRestart(),
+  OST_EXISTS: () => withSession(({ sessions }) => sessions.create(request, "load", { id: { text: "meter-17" } })),
+  OST_STALE: () =>
+    withSession(async ({ sessions }) => {
+      await sessions.reset(request, meter("meter-17"));
+      await sessions.step(request, meter("meter-17"), { input: one, incarnation: 1 });
+    }),
+  OST_GAP: () => withSession(({ sessions }) => sessions.step(request, meter("meter-17"), { input: one, seq: 3 })),
+  OST_CONFLICT: () =>
+    withSession(async ({ sessions }) => {
+      await sessions.step(request, meter("meter-17"), { input: one, seq: 1 });
+      await sessions.step(request, meter("meter-17"), { input: { records: [{ value: 2 }] }, seq: 1 });
+    }),
+  OST_QUARANTINE: () =>
+    withSession(
+      async ({ sessions }) => {
+        await sessions.step(request, meter("meter-17"), { input: one }).catch(() => {});
+        await sessions.step(request, meter("meter-17"), { input: one });
+      },
+      { models: new Map([["load", new Overflowing("load")]]), engine: { quarantineAfter: 1 } },
+    ),
+  OST_REQUEST: () => parseSteps({ record: { kw: 1 }, sequence: 4 }, { columns: ["kw"] } as unknown as ModelVersion),
+  OST_MODEL: () => withSession(({ sessions }) => sessions.model("laod")),
+  OST_VERSION: () => withSession(({ engine, sessions }) => engine.unload(sessions.model("load").current.version)),
+  OST_CREDENTIAL: () =>
+    withFile("keys.yaml", "[]\n", (path) => createAuthenticator({ keys: path }).authenticate({}, { remoteAddress: "127.0.0.1" })),
+  OST_SCOPE: () =>
+    withSession(({ sessions }) =>
+      sessions.snapshot({ ...request, principal: { ...principal, scopes: new Set(["step"] as const) } }, meter("meter-17")),
+    ),
+  OST_RATE: () =>
+    withSession(({ sessions }) => sessions.create(request, "load", { id: { text: "meter-18" } }), {
+      limits: { all: { liveSessions: 1 } },
+    }),
+  OST_STORE: () =>
+    withFile("data.mdb", "", async (path) => {
+      const folder = dirname(path);
+      const first = await LmdbStore.open({ folder, durability: "durable" });
+      await LmdbStore.open({ folder, durability: "durable" }).finally(() => first.close());
+    }),
+  OST_DEADLINE: () =>
+    withSession(({ sessions }) => sessions.step({ ...request, signal: AbortSignal.abort() }, meter("meter-17"), { input: one })),
+  OST_AUDIT: () => tampered(),
+  OST_CAPACITY: () =>
+    withSession(({ sessions }) => sessions.create(request, "load", { id: { text: "meter-18" } }), {
+      sessions: { maxSessions: 1 },
+    }),
   OST_RECORD: () => recordToRow({ time: "2024-01-01T00:00:00Z", kW: 1.5 }, { time: "time", features: ["kw"] }),
   OST_PORT: () =>
-    withPortInUse((port) => {
-      const server = createServer({ models: new Map(), port });
+    withPortInUse(async (port) => {
+      const server = await createServer({ models: new Map(), port, logger: false });
       return server.listen().finally(() => server.close());
     }),
   OST_INTERNAL: () => {

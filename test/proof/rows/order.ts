@@ -29,7 +29,7 @@ const row: Row = {
       const urls = await server.listen();
       const addresses = { http: new URL(urls.http).host, grpc: (urls.grpc as string).replace(/^.*\/\//, "") };
       const rest = new HttpCaller(addresses.http, KEY);
-      const [sessions, records] = quick ? [32, 160] : [64, 3200];
+      const [sessions, records] = quick ? [32, 96] : [64, 3200];
       for (const [i, name] of CARRIERS.entries()) {
         const start = performance.now();
         const carrier = await openCarrier(name, addresses, KEY);
