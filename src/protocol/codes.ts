@@ -33,6 +33,7 @@ export const HTTP_STATUS: Partial<Record<ErrorCode, number>> = {
   OST_MISSING: 422,
   OST_ORDER: 422,
   OST_RECORD: 422,
+  OST_MODEL_FILE: 422,
   OST_RANGE: 422,
   OST_NAN: 422,
   OST_CONFLICT: 422,

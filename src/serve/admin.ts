@@ -151,13 +151,13 @@ export function serveAdmin({ registry, sessions, engine, observer, log, drain, a
   return app;
 }
 
-function policyOf(text: string | undefined): SwapPolicy {
+function policyOf(text: unknown): SwapPolicy {
   if (text === undefined) return "pin";
-  if (POLICIES.includes(text)) return text as SwapPolicy;
+  if (typeof text === "string" && POLICIES.includes(text)) return text as SwapPolicy;
   throw new OstinatoError("OST_REQUEST", {
     what: "a policy that there is not",
     expected: POLICIES.join(", "),
-    got: text.slice(0, 40),
+    got: String(JSON.stringify(text)).slice(0, 40),
     where: "policy",
   });
 }

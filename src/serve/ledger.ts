@@ -5,19 +5,21 @@
  * Its keys begin with "!", which no session's key does.
  */
 import { OstinatoError } from "../core/errors.js";
-import { isDamaged, type Store, type StoreEntry, type StoreWrite } from "../protocol/store.js";
-import { parseSessionKey } from "./session-key.js";
+import { isDamaged, type RecordVersion, type Store, type StoreEntry, type StoreWrite } from "../protocol/store.js";
+import { HIDDEN, parseSessionKey } from "./session-key.js";
 import { decodeSession } from "./session-record.js";
 
 export const LEDGER_PREFIX = "!";
 const PREFIX = LEDGER_PREFIX;
 const INCARNATIONS = 65_536;
 const LAST_INCARNATION = 4_294_967_295;
+/** What is counted of sessions: an entry that comes down to zero is deleted, for tenants come and go. */
+const COUNTED = /^(sessions$|quarantined$|expiring$|tenant\/|version\/)/;
 
 interface Entry {
   value: number;
-  /** Commits of this entry so far: its version in the store, 0 before the first. */
-  writes: number;
+  /** What the store holds of it; null nothing. */
+  stored: RecordVersion | "damaged" | null;
 }
 
 export class Ledger {
@@ -54,39 +56,44 @@ export class Ledger {
     const damaged: string[] = [];
     for await (const { key, record } of everyEntry(store, PREFIX)) {
       const name = key.slice(PREFIX.length);
-      const value = isDamaged(record) || record.bytes.length !== 8 ? Number.NaN : valueOf(record.bytes);
-      if (isDamaged(record) || !isPossible(name, value)) {
-        damaged.push(name);
-        const expected = isDamaged(record) ? "damaged" : { incarnation: record.incarnation, seq: record.seq };
-        await store.commit([{ key, expected, record: null }]);
-        continue;
-      }
-      entries.set(name, { value, writes: record.seq });
+      const value = valueOf(name, record);
+      if (value === null) damaged.push(name);
+      entries.set(name, { value: value ?? 0, stored: versionOf(record) });
     }
     const ledger = new Ledger(entries, now);
+    // They are overwritten with what is counted instead, in the first commit: until then a next start finds the damage again.
+    for (const name of damaged) ledger.#changed.add(name);
     if (damaged.length > 0) await ledger.#recount(store);
     return ledger;
   }
 
   /** Counts the sessions there are, as nothing else tells it any more, and draws new numbers above all that are in use. */
   async #recount(store: Store): Promise<void> {
-    for (const name of this.#entries.keys())
-      if (/^(sessions|tenant\/|version\/|quarantined|expiring)/.test(name)) this.#set(name, 0);
+    for (const name of this.#entries.keys()) if (COUNTED.test(name)) this.#set(name, 0);
+    let highest = 0;
     for await (const { key, record } of everyEntry(store, "")) {
-      if (key.startsWith(PREFIX) || isDamaged(record)) continue;
-      this.#nextIncarnation = Math.max(this.#nextIncarnation, record.incarnation + 1);
-      this.#reserved = this.#nextIncarnation - 1;
+      if (key.startsWith(PREFIX)) continue;
+      const { tenant } = parseSessionKey(key);
+      const isCounted = !tenant.startsWith(HIDDEN);
+      if (isCounted) {
+        this.add("sessions", 1);
+        this.add(`tenant/${tenant}`, 1);
+      }
+      if (isDamaged(record)) continue;
+      highest = Math.max(highest, record.incarnation);
       try {
         const { version, quarantined, ttlMs, boot, usedAt } = decodeSession(record.bytes);
-        this.add("sessions", 1);
-        this.add(`tenant/${parseSessionKey(key).tenant}`, 1);
+        this.boot = Math.max(this.boot, boot + 1);
+        this.#base = Math.max(this.#base, usedAt);
+        if (!isCounted) continue;
         this.add(`version/${version}`, 1);
         if (quarantined) this.add("quarantined", 1);
         if (ttlMs !== null) this.add("expiring", 1);
-        this.boot = Math.max(this.boot, boot + 1);
-        this.#base = Math.max(this.#base, usedAt);
       } catch {}
     }
+    // Sessions that have ended may have had higher ones than those that are left.
+    this.#nextIncarnation = Math.min(LAST_INCARNATION, Math.max(this.#nextIncarnation, highest + INCARNATIONS));
+    this.#reserved = this.#nextIncarnation - 1;
     this.lastUnclean = this.boot - 1;
     this.#set("boot", this.boot);
     this.#set("unclean", this.lastUnclean);
@@ -143,35 +150,60 @@ export class Ledger {
   writes(): StoreWrite[] {
     const writes: StoreWrite[] = [];
     for (const name of this.#changed) {
-      const { value, writes: before } = this.#entries.get(name) as Entry;
+      const { value, stored } = this.#entries.get(name) as Entry;
+      const isOver = value === 0 && COUNTED.test(name);
+      if (isOver && stored === null) {
+        this.#entries.delete(name);
+        this.#changed.delete(name);
+        continue;
+      }
       const bytes = new Uint8Array(8);
       new DataView(bytes.buffer).setFloat64(0, value, true);
-      const expected = before === 0 ? null : { incarnation: 1, seq: before };
-      writes.push({ key: PREFIX + name, expected, record: { incarnation: 1, seq: before + 1, bytes } });
+      const seq = stored === null || stored === "damaged" ? 1 : stored.seq + 1;
+      writes.push({ key: PREFIX + name, expected: stored, record: isOver ? null : { incarnation: 1, seq, bytes } });
     }
     return writes;
   }
 
   /** After a commit of `writes()`. */
   committed(writes: readonly StoreWrite[]): void {
-    for (const { key } of writes) {
+    for (const { key, record } of writes) {
       const name = key.slice(PREFIX.length);
-      (this.#entries.get(name) as Entry).writes++;
       this.#changed.delete(name);
+      if (record === null) this.#entries.delete(name);
+      else (this.#entries.get(name) as Entry).stored = { incarnation: record.incarnation, seq: record.seq };
     }
+  }
+
+  /** After a commit of which nobody knows whether it was applied: what the store holds of one of its entries. Counts are what the store says. */
+  settle(key: string, found: StoreEntry | null): void {
+    const name = key.slice(PREFIX.length);
+    const held = found === null ? 0 : valueOf(name, found);
+    const value = COUNTED.test(name) && held !== null ? held : this.value(name);
+    this.#entries.set(name, { value, stored: found && versionOf(found) });
+    if (value === held) this.#changed.delete(name);
+    else this.#changed.add(name);
   }
 
   #set(name: string, value: number): void {
     const entry = this.#entries.get(name);
     if (entry?.value === value) return;
-    if (entry === undefined) this.#entries.set(name, { value, writes: 0 });
+    if (entry === undefined) this.#entries.set(name, { value, stored: null });
     else entry.value = value;
     this.#changed.add(name);
   }
 }
 
-function valueOf(bytes: Uint8Array): number {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getFloat64(0, true);
+/** What an entry says; null if that cannot be told. */
+function valueOf(name: string, entry: StoreEntry): number | null {
+  if (isDamaged(entry) || entry.bytes.length !== 8) return null;
+  const { buffer, byteOffset, byteLength } = entry.bytes;
+  const value = new DataView(buffer, byteOffset, byteLength).getFloat64(0, true);
+  return isPossible(name, value) ? value : null;
+}
+
+function versionOf(entry: StoreEntry): RecordVersion | "damaged" {
+  return isDamaged(entry) ? "damaged" : { incarnation: entry.incarnation, seq: entry.seq };
 }
 
 /** Whether an entry can ever have held it: all but the clock count something. */

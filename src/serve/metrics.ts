@@ -12,8 +12,7 @@ import { CellHistogram, type HistogramCell } from "./histogram.js";
 import type { Observer, Protocol, StepFacts } from "./observer.js";
 import type { LifecycleChange, SessionStatus } from "./operation.js";
 import type { SchedulerStatus } from "./scheduler.js";
-import { HIDDEN } from "./session-engine.js";
-import { parseSessionKey } from "./session-key.js";
+import { HIDDEN, parseSessionKey } from "./session-key.js";
 import type { ServedModel } from "./sessions.js";
 
 export interface MetricsSource {

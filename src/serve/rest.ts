@@ -238,14 +238,10 @@ export function serveRest(app: FastifyInstance, options: RestOptions): { closeSt
   async function stepLines(
     request: FastifyRequest<SessionRoute>,
     at: SessionReference,
-    lines: ReadableLines,
-    write: (line: object) => Promise<void>,
+    { lines, write, ...options }: { lines: ReadableLines; seq: number | undefined; write: (line: object) => Promise<void> },
   ): Promise<void> {
     const model = sessions.model(at.model);
-    let seq = wantSeq(
-      request.query.seq === undefined ? undefined : Number(request.query.seq),
-      request.headers["idempotency-key"],
-    );
+    let { seq } = options;
     try {
       for await (const records of recordLines(lines.source, LINES_AT_ONCE)) {
         const result = await sessions.step(by(request), at, { input: { records }, seq });

@@ -15,8 +15,7 @@ import type { Engine } from "./engine.js";
 import type { Observer } from "./observer.js";
 import type { Beginning, Durability, Operation, Outcome } from "./operation.js";
 import type { Scheduler } from "./scheduler.js";
-import { HIDDEN } from "./session-engine.js";
-import { numberId, type SessionName, sessionKey, textId } from "./session-key.js";
+import { HIDDEN, numberId, type SessionName, sessionKey, textId } from "./session-key.js";
 import type { ServedModel } from "./sessions.js";
 
 export interface SentinelOptions {
@@ -169,7 +168,8 @@ export class Sentinel {
     const input = { rows: Float64Array.from(rows.flat()), count };
     const seq = session.seq + 1;
     const step: Operation = { kind: "step", key, input, seq };
-    const outcome = await this.#submit({ ...step, begin }, session.tenant);
+    // START says no number: the first of a live session may be kept with its answer, and would be taken for that step sent again.
+    const outcome = await this.#submit(begin ? { kind: "step", key, input, begin } : step, session.tenant);
     await this.#judge(session, rows, outcome, begin !== undefined);
     if (fate >= 0.25 && fate < 0.35 && session.live && session.seq === seq - 1 + count)
       await this.#repeat(session, step, outcome);

@@ -163,6 +163,8 @@ export class SessionEngine implements Engine {
   readonly #tombstones = new Map<string, Tombstone>();
   /** Loaded for the batch under way. */
   readonly #woken = new Set<string>();
+  /** Sessions that were taken out of memory with acknowledged steps that are not in the store. */
+  readonly #behind = new Set<string>();
   readonly #recovered: EngineStatus["recovered"];
   #tail: Promise<unknown> = Promise.resolve();
   /** Whether the last commit went well, and when that was. */
@@ -406,7 +408,7 @@ export class SessionEngine implements Engine {
       stored,
       traits: encodeTraits(record, record.state.entity),
       lost: isLost ? KEPT_IN_MEMORY : null,
-      uncertain: record.durability === "interval" && record.boot < boot && lastUnclean >= record.boot,
+      uncertain: this.#behind.has(key) || (record.durability === "interval" && record.boot < boot && lastUnclean >= record.boot),
     };
   }
 
@@ -621,10 +623,20 @@ export class SessionEngine implements Engine {
     const { input, begin } = operation;
     const asked = "rows" in input ? input.count : input.records.length;
     work.to = asked;
-    if (operation.retried && before && before.operation === operation.operationId && before.answers.length > 0) {
+    if (operation.retried && before && before.operation === operation.operationId) {
+      const answer = splitAnswers(before.answers).at(-1);
+      if (answer === undefined) {
+        work.unknown = true;
+        work.expectedSeq = before.seq + 1;
+        throw new OstinatoError("OST_INTERNAL", {
+          what: "the records were applied; the answer was too large to keep, and was lost in a fault of the server",
+          where: `session "${shown(operation.key)}"`,
+          repair: `go on from seq ${before.seq + 1}`,
+        });
+      }
       work.repeated = true;
       work.recognised = true;
-      this.#goOn(work, before, splitAnswers(before.answers).at(-1) as Answer, asked);
+      this.#goOn(work, before, answer, asked);
       return;
     }
     if (before === null && operation.retried && operation.end) {
@@ -857,7 +869,8 @@ export class SessionEngine implements Engine {
     work.error = { ...facts, index };
     const { before } = work;
     if (work.loaded && !work.operation.key.startsWith(HIDDEN)) work.loaded.statistics.refused(refusalKind(facts.code));
-    if (facts.code !== "OST_NAN" || before === null || work.operation.kind !== "step") return;
+    // What a new beginning is refused for says nothing of the state there is.
+    if (facts.code !== "OST_NAN" || before === null || work.operation.kind !== "step" || work.operation.begin) return;
     before.strikes++;
     if (work.count > 0 || before.strikes < this.#options.quarantineAfter) return;
     const after: Session = { ...before, quarantined: true };
@@ -961,6 +974,9 @@ export class SessionEngine implements Engine {
     let outcomes: CommitOutcome[] = [];
     if (writes.length + entries.length > 0) {
       try {
+        // Behind a commit that nobody knows the outcome of, the store says what it counts.
+        if (this.#uncounted) await this.#ledger.reload(this.#store);
+        this.#uncounted = false;
         outcomes = await this.#store.commit([...writes, ...entries]);
         this.#ledger.committed(entries);
         this.#writable = true;
@@ -975,7 +991,7 @@ export class SessionEngine implements Engine {
     const conflicts: Work[] = [];
     writers.forEach((work, i) => {
       if (outcomes[i] !== "conflict") return;
-      this.#resident.delete(work.operation.key);
+      this.#letGo(work.before);
       const undone = new Map<string, number>();
       this.#count(undone, work);
       for (const [name, difference] of undone) this.#ledger.add(name, -difference);
@@ -1033,7 +1049,15 @@ export class SessionEngine implements Engine {
     work.snapshot = null;
     work.error = { ...errorFacts(error), index: 0 };
     work.unknown = unknown;
-    if (unknown) this.#resident.delete(work.operation.key);
+    if (unknown) this.#letGo(work.before);
+  }
+
+  /** Takes a session out of memory because the store may hold another one. Where steps of it are lost by that, its next use is told. */
+  #letGo(session: Session | null): void {
+    if (session === null) return;
+    this.#resident.delete(session.key);
+    this.#unsaved.delete(session.key);
+    if (session.unsaved > 0) this.#behind.add(session.key);
   }
 
   #swap(work: Work): void {
@@ -1042,6 +1066,7 @@ export class SessionEngine implements Engine {
     const { after } = work;
     this.#resident.delete(key);
     this.#unsaved.delete(key);
+    this.#behind.delete(key);
     if (after === null) {
       this.#tombstones.delete(key);
       this.#tombstones.set(key, work.lifecycle.at(-1)?.kind === "expired" ? "expired" : "ended");
@@ -1125,11 +1150,18 @@ export class SessionEngine implements Engine {
       writes.push({ key, expected: session.stored, record: { incarnation: session.incarnation, seq: session.seq, bytes } });
       sessions.push(session);
     }
-    const outcomes = await this.#store.commit(writes);
+    let outcomes: CommitOutcome[];
+    try {
+      outcomes = await this.#store.commit(writes);
+    } catch (error) {
+      this.#writable = false;
+      if (error instanceof StoreError && error.applied === "unknown") for (const session of sessions) this.#letGo(session);
+      throw error;
+    }
     sessions.forEach((session, i) => {
       this.#unsaved.delete(session.key);
       if (outcomes[i] === "conflict") {
-        this.#resident.delete(session.key);
+        this.#letGo(session);
         return;
       }
       session.stored = { incarnation: session.incarnation, seq: session.seq };

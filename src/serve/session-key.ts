@@ -17,6 +17,9 @@ export interface SessionName {
 /** `{ text: "42" }` and `{ number: "42" }` are two sessions. */
 export type SessionId = { text: string } | { number: string };
 
+/** Tenants that begin so are the server's own, and are not counted; no credential can name one. */
+export const HIDDEN = "~";
+
 const MAX_ID_BYTES = 256;
 const MAX_UINT64 = 18446744073709551615n;
 const CONTROL_OR_SURROGATE = /[\p{Cc}\p{Surrogate}]/u;

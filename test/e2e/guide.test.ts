@@ -6,6 +6,8 @@
  */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import http from "node:http";
+import https from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -19,6 +21,7 @@ const GUIDES = [
   "training",
   "honest-evaluation",
   "streaming",
+  "serving",
   "model-file",
   "data",
   "audit",
@@ -133,14 +136,25 @@ describe.skipIf(!enabled)("the commands of the guides (OSTINATO_E2E=1)", () => {
     const server = spawn("bash", ["-c", `exec ${line}`], { cwd: join(folder, "work"), env: environment, stdio: "ignore" });
     const port = /--port (\d+)/.exec(line)?.[1] ?? "8787";
     for (let tries = 0; tries < 200; tries++) {
-      const ready = await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => null);
-      if (ready?.ok) return server;
+      if (await isReady(line.includes("--tls-cert") ? "https" : "http", port)) return server;
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
     await stop(server);
     throw new Error(`the server did not start: ${line}`);
   }
 });
+
+/** Whoever signed a guide's certificate: it was made a moment ago. */
+function isReady(scheme: "http" | "https", port: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const options = { host: "127.0.0.1", port, path: "/readyz", rejectUnauthorized: false };
+    const request = (scheme === "https" ? https : http).get(options, (answer) => {
+      answer.resume();
+      resolve(answer.statusCode === 200);
+    });
+    request.on("error", () => resolve(false));
+  });
+}
 
 async function stop(server: ChildProcess): Promise<void> {
   const ended = new Promise((resolve) => server.once("exit", resolve));

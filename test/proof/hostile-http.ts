@@ -178,7 +178,7 @@ export function hostileEndpoints(): HostileEndpoint[] {
     endpoint({ method: "GET", path: "/metrics" }),
     endpoint({ method: "GET", path: "/studio/index.html", name: "GET / and /studio" }),
     endpoint({ port: "admin", method: "GET", path: "/admin/models" }),
-    endpoint({ port: "admin", method: "PUT", path: "/admin/models/other?policy=pin&weights=float32", type: "application/octet-stream", bodies: [new Uint8Array(0)] }),
+    endpoint({ port: "admin", method: "PUT", path: "/admin/models/other?policy=pin&weights=float32", bodies: ["{}"] }),
     endpoint({ port: "admin", method: "PUT", path: "/admin/models/probe/alias", bodies: ['{"version":"0000","policy":"pin"}'] }),
     endpoint({ port: "admin", method: "DELETE", path: "/admin/versions/abcdef" }),
     endpoint({ port: "admin", method: "GET", path: "/admin/status" }),

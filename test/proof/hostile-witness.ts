@@ -2,6 +2,11 @@
 import { ProbeModel } from "../../src/model/index.js";
 import { HostileConnection, type RawAnswer, rawRequest } from "./hostile-connection.js";
 
+/** A forecast of the probe. */
+interface Prediction {
+  forecast: unknown;
+}
+
 const EVERY_MS = 20;
 const TRIES = 20;
 
@@ -67,14 +72,12 @@ export class HostileWitness {
     this.#wrong(`step ${seq}: never answered`);
   }
 
-  #judge({ seq, predictions }: { seq: number; predictions: object[] }, value: number): void {
+  #judge({ seq, predictions }: { seq: number; predictions: Prediction[] }, value: number): void {
     const { state, predictions: alone } = this.#alone.push({ value }, this.#state);
     this.#state = state;
     this.steps++;
-    const numbers = (given: unknown): number[] => [...JSON.stringify(given).matchAll(/[:[,](-?\d[\d.e+-]*)/g)].map(([, text]) => Number(text));
-    const [came, wanted] = [numbers(predictions), numbers(alone.map(({ values }) => Array.from(values as ArrayLike<number>)))];
-    if (seq !== this.steps || !wanted.every((number) => came.includes(number)))
-      this.#wrong(`step ${this.steps}: ${JSON.stringify(predictions).slice(0, 200)}, not ${wanted}`);
+    const [came, wanted] = [predictions, alone as Prediction[]].map((each) => JSON.stringify(each.map(({ forecast }) => forecast)));
+    if (seq !== this.steps || came !== wanted) this.#wrong(`step ${this.steps}: ${came.slice(0, 200)}, not ${wanted}`);
   }
 
   #wrong(text: string): void {

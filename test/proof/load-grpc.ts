@@ -44,7 +44,10 @@ export async function loadGrpc(job: LoadJob): Promise<LoadResult> {
       // Field 1 of an answer is the text of an error.
       if (bytes[0] === 0x0a && !job.echo) clock.failed(bytes.toString("latin1", 0, 300));
       clock.answered(performance.now() - sentAt[head++]);
-      if (head > 100_000) sentAt.splice(0, head), (head = 0);
+      if (head > 100_000) {
+        sentAt.splice(0, head);
+        head = 0;
+      }
       if (!clock.over) send();
     });
     call.on("error", (error) => {

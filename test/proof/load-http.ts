@@ -64,7 +64,7 @@ function request(address: string, method: string, path: string, body: string): B
 function wholeAnswer(data: Buffer): number {
   const head = data.indexOf("\r\n\r\n");
   if (head < 0) return 0;
-  const length = /content-length: (\d+)/i.exec(data.latin1Slice(0, head));
+  const length = /content-length: (\d+)/i.exec(data.toString("latin1", 0, head));
   const end = head + 4 + Number(length?.[1] ?? 0);
   return data.length >= end ? end : 0;
 }

@@ -5,13 +5,15 @@ import type { AddressInfo } from "node:net";
 import { Server as GrpcServer, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js";
 import Fastify from "fastify";
 import { WebSocketServer } from "ws";
-import { createServer, type ServerOptions } from "../../src/serve/server.js";
+import type { Beginning, Operation } from "../../src/serve/operation.js";
+import { createServer, type Server, type ServerOptions } from "../../src/serve/server.js";
+import { sessionKey } from "../../src/serve/session-key.js";
 import { inferenceDefinition, type Message } from "./inference-definition.js";
 
 export interface LoadServerJob {
   kind: "server" | "websocket" | "grpc" | "http";
   /** Of the server: its data folder, the model file, and what else differs from what is served by default. */
-  data?: string;
+  data?: string | null;
   model?: string;
   options?: Partial<ServerOptions>;
 }
@@ -19,25 +21,67 @@ export interface LoadServerJob {
 /** Host and port by protocol. */
 export type Addresses = Partial<Record<"websocket" | "grpc" | "http", string>>;
 
+const FILL_AT_ONCE = 1024;
+let served: Server | null = null;
 const job = JSON.parse(process.argv[2]) as LoadServerJob;
 const start = performance.now();
 const addresses = await open(job);
 process.send?.({ addresses, seconds: (performance.now() - start) / 1000 });
-process.on("message", () => process.send?.({ usage: process.cpuUsage(), memory: process.memoryUsage() }));
+
+/** What this process takes: CPU in microseconds, memory in bytes; `anonymous` is without pages of files, which the system can take back. */
+export interface Usage {
+  usage: NodeJS.CpuUsage;
+  resident: number;
+  anonymous: number;
+}
+
+process.on("message", async (message: { usage?: true; fill?: number }) => {
+  if (message.fill === undefined) {
+    process.send?.({ usage: process.cpuUsage(), ...memory() });
+    return;
+  }
+  await fill(message.fill);
+  process.send?.({ filled: message.fill });
+});
+
+function memory(): Omit<Usage, "usage"> {
+  const text = readFileSync("/proc/self/smaps_rollup", "utf8");
+  const of = (name: string) => 1024 * Number(new RegExp(`^${name}: +(\\d+) kB`, "m").exec(text)?.[1]);
+  return { resident: of("Rss"), anonymous: of("Anonymous") };
+}
+
+/** So many sessions, each begun and stepped once, in one tenant. */
+async function fill(count: number): Promise<void> {
+  const { engine, sessions } = served as Server;
+  const { name, current } = sessions.models()[0];
+  const begin: Beginning = {
+    version: current.version,
+    durability: "durable",
+    ttlMs: null,
+    attributes: {},
+    creator: "fill",
+    onLive: "restart",
+    limits: { tenant: count, total: count },
+  };
+  const width = current.columns.length;
+  for (let from = 0; from < count; from += FILL_AT_ONCE) {
+    const operations = Array.from({ length: Math.min(FILL_AT_ONCE, count - from) }, (_, i): Operation => {
+      const key = sessionKey({ tenant: "fill", model: name, id: { number: String(from + i) } });
+      const rows = Float64Array.from({ length: width }, (_, k) => Math.sin(from + i + k));
+      return { kind: "step", key, begin, input: { rows, count: 1 } };
+    });
+    for (const { error } of await engine.execute(operations)) if (error) throw new Error(JSON.stringify(error));
+  }
+}
 
 async function open({ kind, data = null, model, options }: LoadServerJob): Promise<Addresses> {
   switch (kind) {
     case "server": {
       const bytes = model === undefined ? ("probe" as const) : new Uint8Array(readFileSync(model));
       const server = await createServer({ models: new Map([["load", bytes]]), data, port: 0, grpcPort: 0, ...options });
+      served = server;
       const { http, grpc } = await server.listen();
-      process.on("SIGTERM", async () => {
-        if (process.env.LB_METRICS) {
-          const t = await (await fetch(http + "/metrics")).text();
-          (await import("node:fs")).writeFileSync(process.env.LB_METRICS, t);
-        }
-        return server.close().then(() => process.exit(0));
-      });
+      process.on("SIGTERM", () => server.close().then(() => process.exit(0)));
       const address = new URL(http).host;
       return { websocket: address, http: address, grpc: (grpc as string).replace(/^.*\/\//, "") };
     }

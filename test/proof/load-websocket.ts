@@ -135,7 +135,10 @@ class LoadSocket {
         this.#rest = data;
         return;
       }
-      if (!data.subarray(0, 12).toString().endsWith("101")) return this.#fail(data.toString("utf8", 0, 300));
+      if (!data.subarray(0, 12).toString().endsWith("101")) {
+        this.#fail(data.toString("utf8", 0, 300));
+        return;
+      }
       this.#upgraded = true;
       data = data.subarray(end + 4);
       if (this.#job.echo) this.#resolve();
