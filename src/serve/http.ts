@@ -1,8 +1,9 @@
 /**
  * @file The HTTP side that all protocols over it share: limits, bodies, hosts, who asks, and the one form of a refusal.
  */
+import type { Socket } from "node:net";
 import type { Readable } from "node:stream";
-import Fastify, { type FastifyInstance, type FastifyReply, type FastifyServerOptions, LogController } from "fastify";
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type FastifyServerOptions, LogController } from "fastify";
 import { type ErrorCode, OstinatoError } from "../core/errors.js";
 import { errorBody, httpStatus, SessionError } from "../protocol/codes.js";
 import { ReadableLines } from "./line-body.js";
@@ -30,6 +31,11 @@ const MAX_REQUESTS_PER_SOCKET = 1_000_000;
 /** An id of 256 bytes, each written as %XX. */
 const MAX_PARAMETER_LENGTH = 768;
 const MAX_JSON_DEPTH = 32;
+/** 256 records of 512 columns. */
+const MAX_JSON_VALUES = 131_072;
+const SMALLEST_BODY = 4096;
+/** Answers that may wait on one connection for one before them: a reader who asks and asks and never reads gets no further. */
+const MAX_PIPELINED = 64;
 const RETRY_AFTER_SECONDS = "1";
 
 declare module "fastify" {
@@ -66,7 +72,16 @@ export function createHttp(options: HttpOptions): FastifyInstance {
   app.decorateRequest("gone", null as unknown as AbortController);
   const paths = new KnownPaths();
   app.addHook("onRoute", ({ url, method }) => paths.add(url, method));
+  const pipelined = new WeakMap<Socket, number>();
   app.addHook("onRequest", async (request, reply) => {
+    const { socket } = request.raw;
+    const waiting = (pipelined.get(socket) ?? 0) + 1;
+    pipelined.set(socket, waiting);
+    if (waiting > MAX_PIPELINED) {
+      socket.destroy();
+      return reply.hijack();
+    }
+    reply.raw.once("close", () => pipelined.set(socket, (pipelined.get(socket) ?? 1) - 1));
     if (options.allowedHosts !== null) checkHost(request.headers.host, options.allowedHosts);
     request.gone = new AbortController();
     reply.raw.once("close", () => {
@@ -97,43 +112,75 @@ export function createHttp(options: HttpOptions): FastifyInstance {
 /** JSON in UTF-8, and NDJSON, which is read as it comes; other types get 415, and an empty body is as good as none. */
 function readBodies(app: FastifyInstance): void {
   const parse = app.getDefaultJsonParser("error", "error");
+  const { bodyLimit = 0 } = app.initialConfig;
   const decoder = new TextDecoder("utf-8", { fatal: true });
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser("application/json", { parseAs: "buffer" }, (request, body, done) => {
+  app.addContentTypeParser("application/json", async (request: FastifyRequest, payload: Readable) => {
+    const body = await gatherBody(payload, { limit: bodyLimit, length: request.headers["content-length"] });
+    return new Promise((resolve, reject) => read(request, body, (error, value) => (error ? reject(error) : resolve(value))));
+  });
+  function read(request: FastifyRequest, body: Buffer, done: (error: Error | null, value?: unknown) => void): unknown {
     if (body.length === 0) return done(null, undefined);
     let text: string;
     try {
-      text = decoder.decode(body as Buffer);
+      text = decoder.decode(body);
     } catch {
       return done(new OstinatoError("OST_REQUEST", { what: "the body is not valid UTF-8", where: "body" }), undefined);
     }
-    if (!isShallow(text)) {
-      const deep = new OstinatoError("OST_REQUEST", {
-        what: "the body is nested too deeply",
-        expected: `at most ${MAX_JSON_DEPTH} levels`,
-        where: "body",
-      });
-      return done(deep, undefined);
-    }
+    const excess = excessOf(text);
+    if (excess !== null) return done(new OstinatoError("OST_REQUEST", { ...excess, where: "body" }), undefined);
     return parse(request, text, done);
-  });
+  }
   app.addContentTypeParser("application/x-ndjson", (_request, payload, done) =>
     done(null, new ReadableLines(payload as Readable)),
   );
 }
 
-/** Counts brackets outside of texts, without recursion. */
-function isShallow(text: string): boolean {
+/** In one piece from the start: a body in chunks of a byte would take a hundred times its size as a list of them. */
+export function gatherBody(payload: Readable, { limit, length }: { limit: number; length: string | undefined }): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const fault = (statusCode: number, code: string) => Object.assign(new Error(code), { statusCode, code });
+    const tooLarge = () => fault(413, "FST_ERR_CTP_BODY_TOO_LARGE");
+    const claimed = length === undefined ? null : Number(length);
+    if (claimed !== null && claimed > limit) return reject(tooLarge());
+    let bytes = Buffer.allocUnsafe(claimed ?? SMALLEST_BODY);
+    let at = 0;
+    const stop = (error: Error) => {
+      payload.off("data", take);
+      payload.pause();
+      reject(error);
+    };
+    const take = (chunk: Buffer) => {
+      const end = at + chunk.length;
+      if (end > limit) return stop(tooLarge());
+      if (end > bytes.length) bytes = Buffer.concat([bytes.subarray(0, at)], Math.min(limit, Math.max(end, 2 * bytes.length)));
+      bytes.set(chunk, at);
+      at = end;
+    };
+    payload.on("data", take);
+    payload.once("end", () => {
+      if (claimed === null || at === claimed) resolve(bytes.subarray(0, at));
+      else reject(fault(400, "FST_ERR_CTP_INVALID_CONTENT_LENGTH"));
+    });
+    payload.once("error", () => reject(fault(400, "ERR_STREAM_PREMATURE_CLOSE")));
+  });
+}
+
+/** What a text has too much of to be parsed: levels, or values, each of which takes many times its bytes. Without recursion. */
+function excessOf(text: string): { what: string; expected: string } | null {
   let depth = 0;
+  let values = 0;
   for (let i = 0; i < text.length; i++) {
     const unit = text.charCodeAt(i);
     if (unit === 0x22) {
       for (i++; i < text.length && text.charCodeAt(i) !== 0x22; i++) if (text.charCodeAt(i) === 0x5c) i++;
     } else if (unit === 0x5b || unit === 0x7b) {
-      if (++depth > MAX_JSON_DEPTH) return false;
+      if (++depth > MAX_JSON_DEPTH) return { what: "the body is nested too deeply", expected: `at most ${MAX_JSON_DEPTH} levels` };
     } else if (unit === 0x5d || unit === 0x7d) depth--;
+    else if (unit === 0x2c && ++values > MAX_JSON_VALUES)
+      return { what: "the body holds too many values", expected: `at most ${MAX_JSON_VALUES} in one request` };
   }
-  return true;
+  return null;
 }
 
 const REQUEST_FAULTS: Record<number, { what: string; repair?: string }> = {

@@ -56,7 +56,7 @@ export class Ledger {
     const damaged: string[] = [];
     for await (const { key, record } of everyEntry(store, PREFIX)) {
       const name = key.slice(PREFIX.length);
-      const value = valueOf(name, record);
+      const value = readValue(name, record);
       if (value === null) damaged.push(name);
       entries.set(name, { value: value ?? 0, stored: versionOf(record) });
     }
@@ -178,7 +178,7 @@ export class Ledger {
   /** After a commit of which nobody knows whether it was applied: what the store holds of one of its entries. Counts are what the store says. */
   settle(key: string, found: StoreEntry | null): void {
     const name = key.slice(PREFIX.length);
-    const held = found === null ? 0 : valueOf(name, found);
+    const held = found === null ? 0 : readValue(name, found);
     const value = COUNTED.test(name) && held !== null ? held : this.value(name);
     this.#entries.set(name, { value, stored: found && versionOf(found) });
     if (value === held) this.#changed.delete(name);
@@ -195,7 +195,7 @@ export class Ledger {
 }
 
 /** What an entry says; null if that cannot be told. */
-function valueOf(name: string, entry: StoreEntry): number | null {
+function readValue(name: string, entry: StoreEntry): number | null {
   if (isDamaged(entry) || entry.bytes.length !== 8) return null;
   const { buffer, byteOffset, byteLength } = entry.bytes;
   const value = new DataView(buffer, byteOffset, byteLength).getFloat64(0, true);

@@ -1,4 +1,6 @@
 /** @file A body of lines, read as it comes. */
+import type { Readable } from "node:stream";
+
 export class ReadableLines {
-  constructor(readonly source: AsyncIterable<Uint8Array>) {}
+  constructor(readonly source: Readable) {}
 }

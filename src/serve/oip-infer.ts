@@ -15,11 +15,20 @@
  */
 import { randomUUID } from "node:crypto";
 import { OstinatoError } from "../core/errors.js";
+import type { ModelVersion } from "./engine.js";
 import { findModel } from "./oip-model.js";
 import type { InferenceStatistics } from "./oip-statistics.js";
-import { checkOutputs, type InputTensor, type OutputTensor, readInput, writeOutput } from "./oip-tensor.js";
+import {
+  checkOutputs,
+  type InputTensor,
+  inputTensors,
+  type OutputTensor,
+  outputTensors,
+  readInput,
+  writeOutput,
+} from "./oip-tensor.js";
 import { idText, numberId, type SessionId, textId } from "./session-key.js";
-import type { Request, ServedModel, Sessions, StepOptions, StepResult } from "./sessions.js";
+import { type Request, type ServedModel, type Sessions, type StepOptions, type StepResult, versionOf } from "./sessions.js";
 
 /** Whole numbers beyond 2^53 are bigints. */
 export type Parameter = boolean | number | bigint | string;
@@ -86,19 +95,17 @@ interface Prepared {
   served: ServedModel;
   /** null: no part of a sequence. */
   id: SessionId | null;
-  options: StepOptions;
+  options: Omit<StepOptions, "input">;
 }
 
-/** Everything that can be refused before the session is asked. */
+/** Everything that can be refused before it is known which version the session is on. */
 function prepare(sessions: Sessions, ask: InferRequest): Prepared {
   const { parameters } = ask;
   const served = findModel(sessions, ask.model, ask.version);
-  checkOutputs(served.current, ask.outputs ?? []);
   const id = sequenceId(parameters);
   const start = flag(parameters, "sequence_start");
   const end = flag(parameters, "sequence_end");
-  const options: StepOptions = {
-    input: readInput(served.current, ask.inputs()),
+  const options: Prepared["options"] = {
     seq: whole(parameters, "ostinato_seq", 1),
     incarnation: whole(parameters, "incarnation", 0),
   };
@@ -150,13 +157,16 @@ export async function infer(
   const began = performance.now();
   let counted: string | null = null;
   try {
-    const { served, id, options } = prepared(sessions, request, ask);
+    const { served, id, options } = checked(sessions, request, () => prepare(sessions, ask));
     counted = served.name;
+    const model = await modelOf(sessions, request, { ask, served, id: options.start === undefined ? id : null });
+    const input = checked(sessions, request, () => {
+      checkOutputs(model, ask.outputs ?? []);
+      return readInput(model, ask.inputs());
+    });
     const at = { model: ask.model, id: id ?? textId(`alone-${randomUUID()}`) };
-    if (ask.version !== "" && id !== null)
-      await checkVersion(sessions, request, { ask, served, id, starts: options.start !== undefined });
-    const result = await step(sessions, request, { at, options });
-    const answer = answerOf(served, { ask, result, named: id !== null });
+    const result = await step(sessions, request, { at, options: { ...options, input } });
+    const answer = answerOf(sessions.model(ask.model), { ask, result, named: id !== null });
     statistics.count(served.name, { ok: true, steps: result.count, ms: performance.now() - began });
     return answer;
   } catch (error) {
@@ -165,36 +175,49 @@ export async function infer(
   }
 }
 
-function prepared(sessions: Sessions, { protocol }: Request, ask: InferRequest): Prepared {
+/** Counts what the work refuses. */
+function checked<T>(sessions: Sessions, { protocol }: Request, work: () => T): T {
   try {
-    return prepare(sessions, ask);
+    return work();
   } catch (error) {
     if (error instanceof OstinatoError) sessions.refused(error.code, protocol);
     throw error;
   }
 }
 
-/** A request that names a version is for sessions on it, and for none else. @throws OST_VERSION. */
-async function checkVersion(
+/**
+ * The version that the request is read by: its session's, or the present one for a session that begins (`id` null).
+ *
+ * @throws OST_VERSION if the request names another: it is for sessions on that, and for none else.
+ */
+async function modelOf(
   sessions: Sessions,
   request: Request,
-  { ask, served, id, starts }: { ask: InferRequest; served: ServedModel; id: SessionId; starts: boolean },
-): Promise<void> {
-  let version = served.current.version;
-  if (!starts && served.others.length > 0) {
-    version = (
-      await sessions
-        .get(request, { model: ask.model, id })
-        .catch((error) => Promise.reject(missingStart(error, { model: ask.model, id })))
-    ).session.version;
+  { ask, served, id }: { ask: InferRequest; served: ServedModel; id: SessionId | null },
+): Promise<ModelVersion> {
+  const { current, others } = served;
+  let { version } = current;
+  if (id !== null && (ask.version === "" ? !others.every((one) => readsAlike(one, current)) : others.length > 0)) {
+    try {
+      version = (await sessions.get(request, { model: ask.model, id })).session.version;
+    } catch (error) {
+      // It may be that its START is on the way; else the step is refused.
+      if (ask.version !== "") throw missingStart(error, { model: ask.model, id });
+    }
   }
-  if (ask.version === version) return;
+  if (ask.version === "" || ask.version === version) return versionOf(served, version);
   throw new OstinatoError("OST_VERSION", {
-    what: starts ? "a sequence begins on the model's present version" : "the sequence is on another version",
+    what: id === null ? "a sequence begins on the model's present version" : "the sequence is on another version",
     expected: version,
     got: ask.version,
     repair: "leave the version out: a sequence stays on the one it began with",
   });
+}
+
+/** Whether the same tensors fit both. */
+function readsAlike(one: ModelVersion, other: ModelVersion): boolean {
+  const tensors = (model: ModelVersion) => JSON.stringify([model.columns, inputTensors(model), outputTensors(model)]);
+  return tensors(one) === tensors(other);
 }
 
 async function step(
@@ -223,11 +246,11 @@ function missingStart(error: unknown, { model, id }: { model: string; id: Sessio
 }
 
 function answerOf(
-  { current }: ServedModel,
+  served: ServedModel,
   { ask, result, named }: { ask: InferRequest; result: StepResult; named: boolean },
 ): InferAnswer {
   const { predictions, error, repeated, count } = result;
-  const { seq, incarnation, version } = lastOf(result);
+  const { seq, incarnation, version } = result.session;
   const parameters = new Map<string, Parameter>();
   if (named) {
     parameters.set("sequence_id", ask.parameters.get("sequence_id") as Parameter);
@@ -240,12 +263,9 @@ function answerOf(
     parameters.set("ostinato_code", error.code);
     parameters.set("ostinato_error", error.message);
   }
-  return { model: ask.model, version, id: ask.id, parameters, outputs: writeOutput(current, predictions, ask.outputs) };
-}
-
-/** Of a session that the request ended, what its end says: it has no status after it. */
-function lastOf({ session, lifecycle }: StepResult): { seq: number; incarnation: number; version: string } {
-  const last = lifecycle.at(-1);
-  if (last?.kind !== "ended") return session;
-  return { seq: last.seq, incarnation: last.incarnation.from, version: last.version };
+  const model = versionOf(served, version);
+  const known = new Set(outputTensors(model).map(({ name }) => name));
+  // A session that went on to another version with this very request answers with what that one has.
+  const wanted = ask.outputs?.filter((name) => known.has(name));
+  return { model: ask.model, version, id: ask.id, parameters, outputs: writeOutput(model, predictions, wanted) };
 }

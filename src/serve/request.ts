@@ -20,6 +20,7 @@ export interface StepsRequest {
 
 const MAX_LINE_BYTES = 1_048_576;
 const MAX_LIST = 1000;
+const MAX_PIECES = 4096;
 
 export function parseCreate(body: unknown): CreateOptions {
   const given = object(body ?? {}, ["id", "snapshot", "durability", "ttlSeconds", "attributes"]);
@@ -79,7 +80,7 @@ export function wantSeq(seq: number | undefined, header: string | string[] | und
 /** Records of NDJSON, so many at a time. @throws OST_REQUEST for a line that is no record, behind the records before it. */
 export async function* recordLines(source: AsyncIterable<Uint8Array>, most: number): AsyncGenerator<RawRecord[]> {
   const decoder = new StringDecoder("utf8");
-  let rest = "";
+  const rest = new LineRest();
   let line = 0;
   let records: RawRecord[] = [];
   const take = (text: string) => {
@@ -87,9 +88,11 @@ export async function* recordLines(source: AsyncIterable<Uint8Array>, most: numb
     if (text.trim() !== "") records.push(parseLine(text, line));
   };
   for await (const chunk of source) {
-    rest += decoder.write(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength));
-    const lines = rest.split("\n");
-    rest = lines.pop() as string;
+    // Only what is new is searched: a sender may cut a line into as many pieces as it has bytes.
+    const lines = decoder.write(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)).split("\n");
+    const last = lines.pop() as string;
+    if (lines.length > 0) lines[0] = rest.take() + lines[0];
+    rest.add(last);
     if (rest.length > MAX_LINE_BYTES) throw refusal(`line ${line + lines.length + 1}`, "at most 1 MiB", "a longer line");
     for (const text of lines) {
       try {
@@ -107,9 +110,36 @@ export async function* recordLines(source: AsyncIterable<Uint8Array>, most: numb
       records = [];
     }
   }
-  rest += decoder.end();
-  if (rest !== "") take(rest);
+  rest.add(decoder.end());
+  const end = rest.take();
+  if (end !== "") take(end);
   if (records.length > 0) yield records;
+}
+
+/** A line that has not ended yet, in pieces: many small ones are made one now and then, so that they take little memory. */
+class LineRest {
+  #whole = "";
+  #pieces: string[] = [];
+  length = 0;
+
+  add(text: string): void {
+    if (text === "") return;
+    this.length += text.length;
+    if (this.#pieces.push(text) >= MAX_PIECES) this.#whole = this.#join();
+  }
+
+  take(): string {
+    const text = this.#join();
+    this.#whole = "";
+    this.length = 0;
+    return text;
+  }
+
+  #join(): string {
+    const text = this.#whole + this.#pieces.join("");
+    this.#pieces = [];
+    return text;
+  }
 }
 
 function parseLine(text: string, line: number): RawRecord {

@@ -41,6 +41,7 @@ export interface RestOptions {
 
 const HEARTBEAT_MS = 15_000;
 const LINES_AT_ONCE = 64;
+const LINGER_MS = 250;
 
 interface SessionRoute {
   Params: { model: string; session: string };
@@ -110,6 +111,11 @@ export function serveRest(app: FastifyInstance, options: RestOptions): { closeSt
         await stepLines(request, at, { lines: request.body, seq, write: (line) => writeLine(raw, line) });
       } finally {
         raw.end();
+        // What still comes of a body that was refused is thrown away for a moment, so that the refusal is read before the connection ends.
+        if (!request.raw.complete) {
+          request.raw.resume();
+          setTimeout(() => request.raw.destroy(), LINGER_MS).unref();
+        }
       }
       return reply;
     }
@@ -243,7 +249,9 @@ export function serveRest(app: FastifyInstance, options: RestOptions): { closeSt
     const model = sessions.model(at.model);
     let { seq } = options;
     try {
-      for await (const records of recordLines(lines.source, LINES_AT_ONCE)) {
+      // Refusing a line must not destroy the connection before the refusal is written.
+      const source = lines.source.iterator({ destroyOnReturn: false });
+      for await (const records of recordLines(source, LINES_AT_ONCE)) {
         const result = await sessions.step(by(request), at, { input: { records }, seq });
         await write(wireStep(model, at.id, result));
         if (result.error) return;
@@ -252,7 +260,7 @@ export function serveRest(app: FastifyInstance, options: RestOptions): { closeSt
       if (request.query.end === "true") await sessions.end(by(request), at);
     } catch (error) {
       // A body that breaks off, because its sender did, is no fault, and nobody is there to be told.
-      if (request.gone.signal.aborted || request.raw.destroyed) return;
+      if (request.gone.signal.aborted) return;
       if (!(error instanceof OstinatoError)) observer.fault(error, "rest");
       else if (!(error instanceof SessionError)) sessions.refused(error.code, "rest");
       await write(errorBody(error));

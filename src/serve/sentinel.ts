@@ -182,10 +182,15 @@ export class Sentinel {
     if (before) await this.#compare(session);
     if (fate < 0.08) await this.#submit({ kind: "hibernate", key }, tenant);
     else if (fate < 0.13) {
-      if ((await this.#submit({ kind: "reset", key, reason: "operator" }, tenant)).error === null) this.#forget(session);
-    } else if (fate < 0.17) return (await this.#submit({ kind: "end", key }, tenant)).error === null;
-    else if (fate < 0.22) return true;
-    else if (fate < 0.25) await this.#offer(session);
+      const { error, applied } = await this.#submit({ kind: "reset", key, reason: "operator" }, tenant);
+      if (applied === "unknown") return true;
+      if (error === null) this.#forget(session);
+    } else if (fate < 0.17) {
+      const { error, applied } = await this.#submit({ kind: "end", key }, tenant);
+      return error === null || applied === "unknown";
+    }
+    if (fate >= 0.17 && fate < 0.22) return true;
+    if (fate >= 0.22 && fate < 0.25) await this.#offer(session);
     return !session.live;
   }
 

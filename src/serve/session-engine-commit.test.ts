@@ -1,8 +1,9 @@
 /** What becomes of sessions, and of the counts of them, where a commit fails or its outcome cannot be known, and where an answer is lost. */
 import { describe, expect, it } from "vitest";
-import type { OstinatoError } from "../core/errors.js";
+import { OstinatoError } from "../core/errors.js";
+import type { Row } from "../data/index.js";
 import { ProbeModel, probeReference } from "../model/probe.js";
-import type { Advance, RawRecord, Row, StreamItem, StreamState } from "../model/stream.js";
+import type { Advance, RawRecord, StreamItem, StreamState } from "../model/stream.js";
 import { type CommitOutcome, StoreError, type StoreWrite } from "../protocol/store.js";
 import type { ModelSource } from "./engine.js";
 import type { Beginning, Operation, Outcome } from "./operation.js";
@@ -52,6 +53,19 @@ class SeriesModel extends ProbeModel {
   }
 }
 
+/** The probe that says nothing, and refuses what it is told to. */
+class SilentModel extends ProbeModel {
+  refuses = true;
+
+  override advance(items: readonly StreamItem[]): (Advance | OstinatoError)[] {
+    return super.advance(items).map((advance, i) => {
+      if (!("state" in advance)) return advance;
+      if (this.refuses && items[i].row.values[0] === 2) return new OstinatoError("OST_ORDER", { what: "too late" });
+      return { ...advance, predictions: [] };
+    });
+  }
+}
+
 const key = (id: string, tenant = "t") => sessionKey({ tenant, model: "m", id: { text: id } });
 
 async function open(options: Partial<SessionEngineOptions> & { source?: ModelSource; store?: UnsureStore } = {}) {
@@ -93,7 +107,11 @@ describe("a commit of which nobody knows whether it was applied", () => {
       });
       const there = next === "applied" ? 2 : 1;
       expect((await one({ kind: "get", key: key("b") })).error === null).toBe(next === "applied");
-      expect((await engine.status()).sessions).toMatchObject({ total: there, byTenant: { t: there }, byVersion: { [version]: there } });
+      expect((await engine.status()).sessions).toMatchObject({
+        total: there,
+        byTenant: { t: there },
+        byVersion: { [version]: there },
+      });
       for (const id of ["a", "b"]) await one({ kind: "end", key: key(id) });
       expect((await engine.status()).sessions).toMatchObject({ total: 0, byTenant: {}, byVersion: {} });
       await engine.close();
@@ -169,6 +187,29 @@ describe("a step that begins its session and is refused", () => {
   });
 });
 
+describe("a step sent again", () => {
+  it("that gets further than the first time is remembered so, also where nothing is predicted", async () => {
+    const model = new SilentModel();
+    const { begin, one } = await open({ source: { model } });
+    await one({ kind: "create", key: key("a"), begin: begin() });
+    const both = step("a", [1, 2], { seq: 1 });
+    expect(await one(both)).toMatchObject({ count: 1, error: { index: 1, code: "OST_ORDER" } });
+    model.refuses = false;
+    for (let i = 0; i < 2; i++)
+      expect(await one(both)).toMatchObject({ count: 2, repeated: true, error: null, session: { seq: 2 } });
+  });
+
+  it("with START: the same records are answered from store, others begin the session afresh", async () => {
+    const { begin, one } = await open();
+    const start = (value: number) => step("a", [value], { seq: 1, begin: begin({ onLive: "restart" }) });
+    const first = await one(start(1));
+    expect(await one(start(1))).toMatchObject({ repeated: true, session: { incarnation: first.session?.incarnation } });
+    const other = await one(start(2));
+    expect(other).toMatchObject({ repeated: false, error: null, session: { seq: 1 } });
+    expect(valuesOf(other)).toEqual(alone([2]));
+  });
+});
+
 describe("the series of a state", () => {
   const record = (value: number, series: string) => ({ records: [{ value, series }] });
   const at = (input: ReturnType<typeof record>): Operation => ({ kind: "step", key: key("a"), input });
@@ -196,17 +237,6 @@ describe("an operation that is sent again because its answer was lost", () => {
     expect(again).toMatchObject({ count: 0, applied: "unknown", session: { seq: 5000 } });
     expect(again.expectedSeq).toBe(5001);
     expect(await one({ kind: "get", key: key("a") })).toMatchObject({ session: { seq: 5000 } });
-  });
-
-  it("is refused as unknown where it ended the session, whose facts are gone", async () => {
-    const { begin, one } = await open();
-    await one({ kind: "create", key: key("a"), begin: begin() });
-    await one({ kind: "end", key: key("a"), operationId: 7 });
-    expect(await one({ kind: "end", key: key("a"), operationId: 7, retried: true })).toMatchObject({
-      applied: "unknown",
-      session: null,
-      error: { code: "OST_SESSION" },
-    });
   });
 
   it("is done again where it begins and ends its session by itself", async () => {

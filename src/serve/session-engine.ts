@@ -43,7 +43,7 @@ import type {
   SessionStatus,
   StepInput,
 } from "./operation.js";
-import { parseSessionKey } from "./session-key.js";
+import { HIDDEN, parseSessionKey } from "./session-key.js";
 import {
   ANSWER_HEADER,
   type Answer,
@@ -141,8 +141,6 @@ const MAX_TOMBSTONES = 10_000;
 const CLOCK_EVERY_MS = 10_000;
 const TEND_PAGE = 500;
 const SHRINK_PAGE = 2048;
-/** Tenants that begin so are the server's own, and are not counted; no credential can name one. */
-export const HIDDEN = "~";
 const HEALTHY_MS = 1000;
 const EXPIRY_PAGE_MS = 1000;
 
@@ -163,6 +161,10 @@ export class SessionEngine implements Engine {
   readonly #tombstones = new Map<string, Tombstone>();
   /** Loaded for the batch under way. */
   readonly #woken = new Set<string>();
+  /** Sessions that the batch under way begins, by tenant: the ledger counts them behind the commit. */
+  readonly #beginning = new Map<string, number>();
+  /** Keys of which a commit left open what the store holds: it is looked up before anything else is done. */
+  readonly #doubted = new Set<string>();
   /** Sessions that were taken out of memory with acknowledged steps that are not in the store. */
   readonly #behind = new Set<string>();
   readonly #recovered: EngineStatus["recovered"];
@@ -324,6 +326,7 @@ export class SessionEngine implements Engine {
 
   close(): Promise<void> {
     return this.#alone(async () => {
+      await this.#settle();
       const unsaved = [...this.#unsaved].filter((key) => this.#resident.get(key)?.durability !== "none");
       for (let i = 0; i < unsaved.length; i += 1024) await this.#save(unsaved.slice(i, i + 1024));
       this.#ledger.markClean();
@@ -346,6 +349,7 @@ export class SessionEngine implements Engine {
   async #execute(operations: readonly Operation[]): Promise<Outcome[]> {
     const start = performance.now();
     this.#woken.clear();
+    this.#beginning.clear();
     const faults = await this.#bringIn(operations);
     const works = operations.map((operation, index) => this.#begin(operation, index, faults.get(operation.key)));
     this.#compute(works);
@@ -368,6 +372,12 @@ export class SessionEngine implements Engine {
   /** Loads the sessions that are not in memory. @returns what hindered it, by key. */
   async #bringIn(operations: readonly Operation[]): Promise<Map<string, unknown>> {
     const faults = new Map<string, unknown>();
+    try {
+      await this.#settle();
+    } catch (error) {
+      for (const { key } of operations) faults.set(key, error);
+      return faults;
+    }
     const missing: string[] = [];
     for (const { key } of operations) if (!this.#resident.has(key)) missing.push(key);
     if (missing.length === 0) return faults;
@@ -385,6 +395,22 @@ export class SessionEngine implements Engine {
       this.#woken.add(key);
     });
     return faults;
+  }
+
+  /** Looks up what commits left open. What memory has that the store never had, steps of an interval session, is kept. */
+  async #settle(): Promise<void> {
+    if (this.#doubted.size === 0) return;
+    const keys = [...this.#doubted];
+    const entries = await this.#store.load(keys);
+    keys.forEach((key, i) => {
+      const session = this.#resident.get(key);
+      if (key.startsWith(LEDGER_PREFIX)) this.#ledger.settle(key, entries[i]);
+      else if (!(session && session.unsaved > 0 && isVersion(entries[i], session.stored))) {
+        this.#resident.delete(key);
+        this.#unsaved.delete(key);
+      }
+    });
+    this.#doubted.clear();
   }
 
   #wake(key: string, entry: StoreEntry): Session {
@@ -449,7 +475,8 @@ export class SessionEngine implements Engine {
   #open(work: Work, fault: unknown): void {
     if (fault !== undefined) throw fault;
     const { operation, before } = work;
-    if (before && operation.creator !== undefined && operation.creator !== before.creator && before.lost === null)
+    // Of a damaged record nobody knows who made it.
+    if (before && operation.creator !== undefined && operation.creator !== before.creator && before.version !== "")
       throw missing(operation.key, undefined);
     if (before && this.#woken.has(operation.key) && before.lost === null) this.#note(work, "woken", before, before, null);
     if (before && this.#isExpired(before) && operation.kind !== "expire" && !beginsAfresh(operation)) {
@@ -543,11 +570,16 @@ export class SessionEngine implements Engine {
     const loaded = this.#model(begin.version);
     if (!before) {
       const { limits } = begin;
-      const [own, all] = [this.#ledger.value(`tenant/${tenant}`), this.#ledger.value("sessions")];
+      const begun = this.#beginning.get(tenant) ?? 0;
+      const own = this.#ledger.value(`tenant/${tenant}`) + begun;
+      const all = this.#ledger.value("sessions") + (this.#beginning.get("") ?? 0);
       if (all >= limits.total) throw full("no room for another session", limits.total, "OST_CAPACITY");
       if (own >= limits.tenant) throw full("the tenant has as many live sessions as it may", limits.tenant, "OST_RATE");
     }
     const state = begin.snapshot ? loaded.model.restore(begin.snapshot, tenant) : loaded.model.initialState();
+    if (!before && !tenant.startsWith(HIDDEN)) {
+      for (const name of [tenant, ""]) this.#beginning.set(name, (this.#beginning.get(name) ?? 0) + 1);
+    }
     const clock = this.#ledger.clock();
     const traits = { version: begin.version, creator: begin.creator, attributes: begin.attributes };
     const session: Session = {
@@ -593,6 +625,8 @@ export class SessionEngine implements Engine {
     const after: Session = {
       ...session,
       state,
+      traits: encodeTraits(session, state.entity),
+      boot: this.#ledger.boot,
       incarnation: this.#ledger.nextIncarnation(),
       quarantined: false,
       resets: session.resets + (kind === "reset" ? 1 : 0),
@@ -639,7 +673,7 @@ export class SessionEngine implements Engine {
       this.#goOn(work, before, answer, asked);
       return;
     }
-    if (before === null && operation.retried && operation.end) {
+    if (before === null && operation.retried && operation.end && !operation.begin) {
       work.unknown = true;
       throw new OstinatoError("OST_INTERNAL", {
         what: "the session ended with this request; the answer was lost in a fault of the server",
@@ -647,7 +681,9 @@ export class SessionEngine implements Engine {
       });
     }
     const numbered = before !== null && before.lost === null && operation.seq !== undefined && operation.seq <= before.seq;
-    if (begin && !(numbered && this.#stored(before, operation.seq as number, input))) this.#start(work, begin);
+    // A number used for other records is used anew: a beginning begins its numbers too.
+    const repeats = numbered && answerAt(before, operation.seq as number);
+    if (begin && !(repeats && answerFacts(repeats).digest === inputDigest(input))) this.#start(work, begin);
     const session = begin && work.after ? work.after : this.#live(work);
     this.#checkIncarnation(session, operation.incarnation);
     if (session.quarantined) {
@@ -699,6 +735,7 @@ export class SessionEngine implements Engine {
     this.#follow(work, session);
     work.digest = inputDigest(input);
     work.loaded = this.#model((work.after as Session).version);
+    checkState(work.after as Session, work.loaded.model);
     if (asked === 0) throw new OstinatoError("OST_REQUEST", { what: "a step without a record", where: "records" });
     const { columns } = work.loaded.facts;
     if ("rows" in input && input.rows.length !== asked * columns.length) {
@@ -713,7 +750,7 @@ export class SessionEngine implements Engine {
 
   /** The stored answer that begins with a number. @throws OST_CONFLICT if it was given to other records. */
   #stored(session: Session, seq: number, input: StepInput): Answer | undefined {
-    const answer = splitAnswers(session.answers).find((one) => one[0] === seq);
+    const answer = answerAt(session, seq);
     if (answer === undefined || answerFacts(answer).digest === inputDigest(input)) return answer;
     throw new OstinatoError("OST_CONFLICT", {
       what: "this number was used for other records",
@@ -748,6 +785,7 @@ export class SessionEngine implements Engine {
   /** A name that was given another version takes its sessions along where that is wanted. */
   #follow(work: Work, session: Session): void {
     if (!this.#anyFollows) return;
+    if (session.key.startsWith(HIDDEN)) return;
     const route = this.#routes.get(parseSessionKey(session.key).model);
     if (!route || route.version === session.version || route.policy === "pin") return;
     const next = this.#model(route.version);
@@ -762,6 +800,8 @@ export class SessionEngine implements Engine {
       state,
       stateBorn: carries ? session.stateBorn : clock,
       resets: session.resets + (carries ? 0 : 1),
+      // Answers of one session are of one width.
+      answers: old?.facts.outputSize === next.facts.outputSize ? session.answers : NO_ANSWERS,
       traits: encodeTraits({ version: route.version, creator: session.creator, attributes: session.attributes }, state.entity),
     };
     work.after = after;
@@ -886,13 +926,14 @@ export class SessionEngine implements Engine {
     const { operation } = work;
     if (operation.kind !== "step") return;
     if (work.count === 0) {
-      // Nothing was applied: neither a beginning nor a change of version happened.
-      if (work.error && !work.lifecycle.some(({ kind }) => kind === "quarantined" || kind === "expired")) this.#forgetDraft(work);
+      // Nothing was applied: neither a beginning nor a change of version happened. What has expired stays so.
+      if (work.error && work.ended === null && !work.lifecycle.some(({ kind }) => kind === "quarantined"))
+        this.#forgetDraft(work);
       return;
     }
     const after = work.after as Session;
-    if (work.predictions.length > 0 || !work.repeated) this.#storeAnswer(work, after);
     if (work.changed) {
+      this.#storeAnswer(work, after);
       after.usedAt = this.#ledger.clock();
       after.operation = operation.operationId ?? 0;
       after.boot = this.#ledger.boot;
@@ -931,7 +972,6 @@ export class SessionEngine implements Engine {
     }
     const parts = count === 1 ? alone(predictions[0], predictionSeqs[0]) : { count, ...answerParts(answer) };
     work.answer = work.answer === null ? parts : joined(work.answer, parts);
-    if (!work.changed) return;
     if (work.repeated) {
       this.#extendAnswer(work, after);
       return;
@@ -974,17 +1014,17 @@ export class SessionEngine implements Engine {
     let outcomes: CommitOutcome[] = [];
     if (writes.length + entries.length > 0) {
       try {
-        // Behind a commit that nobody knows the outcome of, the store says what it counts.
-        if (this.#uncounted) await this.#ledger.reload(this.#store);
-        this.#uncounted = false;
         outcomes = await this.#store.commit([...writes, ...entries]);
         this.#ledger.committed(entries);
+        entries.forEach(({ key }, i) => {
+          if (outcomes[writes.length + i] === "conflict") this.#doubted.add(key);
+        });
         this.#writable = true;
         this.#committedAt = performance.now();
       } catch (error) {
         this.#writable = false;
         for (const [name, difference] of counts) this.#ledger.add(name, -difference);
-        const unknown = error instanceof StoreError && error.applied === "unknown";
+        const unknown = this.#doubt(error, [...writes, ...entries]);
         for (const work of writers) this.#undo(work, error, unknown);
       }
     }
@@ -1006,6 +1046,13 @@ export class SessionEngine implements Engine {
     for (const work of changed) if (work.changed) this.#swap(work);
     for (const work of works) if (!work.changed && work.before) this.#touch(work.before);
     return conflicts;
+  }
+
+  /** @returns whether nobody knows what came of the writes. */
+  #doubt(error: unknown, writes: readonly StoreWrite[]): boolean {
+    if (!(error instanceof StoreError && error.applied === "unknown")) return false;
+    for (const { key } of writes) this.#doubted.add(key);
+    return true;
   }
 
   #writeOf({ operation: { key }, before, after }: Work): StoreWrite | null {
@@ -1030,10 +1077,11 @@ export class SessionEngine implements Engine {
     const { tenant } = parseSessionKey(operation.key);
     const add = (name: string, difference: number) => counts.set(name, (counts.get(name) ?? 0) + difference);
     const of = (session: Session, sign: number) => {
-      // Of a damaged record nobody knows what it counted among: the next count of the whole store puts that right.
-      if (session.version === "" || tenant.startsWith(HIDDEN)) return;
+      if (tenant.startsWith(HIDDEN)) return;
       add("sessions", sign);
       add(`tenant/${tenant}`, sign);
+      // Of a damaged record nobody knows what else it counted among: the next count of the whole store puts that right.
+      if (session.version === "") return;
       add(`version/${session.version}`, sign);
       if (session.quarantined) add("quarantined", sign);
       if (session.ttlMs !== null) add("expiring", sign);
@@ -1049,7 +1097,6 @@ export class SessionEngine implements Engine {
     work.snapshot = null;
     work.error = { ...errorFacts(error), index: 0 };
     work.unknown = unknown;
-    if (unknown) this.#letGo(work.before);
   }
 
   /** Takes a session out of memory because the store may hold another one. Where steps of it are lost by that, its next use is told. */
@@ -1102,6 +1149,7 @@ export class SessionEngine implements Engine {
   }
 
   async #tend(): Promise<Outcome[]> {
+    await this.#settle();
     const clock = this.#ledger.clock();
     const { idleAfterMs, intervalMs, maxResident } = this.#options;
     const due: string[] = [];
@@ -1114,6 +1162,10 @@ export class SessionEngine implements Engine {
     for (const [key, session] of this.#resident) {
       const surplus = this.#resident.size - sleepers.length > maxResident;
       if (!surplus && clock - session.usedAt < idleAfterMs) break;
+      if (session.lost !== null) {
+        this.#resident.delete(key);
+        continue;
+      }
       sleepers.push({ kind: this.#isExpired(session) ? "expire" : "hibernate", key });
       if (sleepers.length >= TEND_PAGE) break;
     }
@@ -1155,7 +1207,7 @@ export class SessionEngine implements Engine {
       outcomes = await this.#store.commit(writes);
     } catch (error) {
       this.#writable = false;
-      if (error instanceof StoreError && error.applied === "unknown") for (const session of sessions) this.#letGo(session);
+      this.#doubt(error, writes);
       throw error;
     }
     sessions.forEach((session, i) => {
@@ -1230,9 +1282,10 @@ export class SessionEngine implements Engine {
       creator: session.creator,
       attributes: session.attributes,
       createdAt: session.createdAt,
-      ageMs: clock - session.born,
-      stateAgeMs: clock - session.stateBorn,
-      idleMs: clock - session.usedAt,
+      // Behind a crash the clock goes on from where it was last written down, which may be seconds ago.
+      ageMs: Math.max(0, clock - session.born),
+      stateAgeMs: Math.max(0, clock - session.stateBorn),
+      idleMs: Math.max(0, clock - session.usedAt),
     };
   }
 }
@@ -1264,6 +1317,32 @@ function nothingKnown(damage: string) {
     uncertain: false,
     lost: { what: `the session's record is damaged: ${damage}`, repair: "end it, and begin again from a snapshot or afresh" },
   } as const;
+}
+
+/** A program of another version may make other states of the same file. @throws OST_STATE_LOST. */
+function checkState({ key, state }: Session, { stateSize }: StreamModel): void {
+  const [got, expected] = [
+    [state.preprocessing.length, state.model.length],
+    [stateSize.preprocessing, stateSize.model],
+  ];
+  if (got[0] === expected[0] && got[1] === expected[1]) return;
+  throw new OstinatoError("OST_STATE_LOST", {
+    what: "the session's state is none of this model's",
+    expected: `${expected.join(" + ")} numbers`,
+    got: got.join(" + "),
+    where: `session "${shown(key)}"`,
+    repair: "reset it, or end it and begin again",
+  });
+}
+
+/** The stored answer that begins with a number. */
+function answerAt({ answers }: Session, seq: number): Answer | undefined {
+  return splitAnswers(answers).find((one) => one[0] === seq);
+}
+
+function isVersion(entry: StoreEntry | null, version: RecordVersion | "damaged" | null): boolean {
+  if (entry === null || isDamaged(entry) || version === null || version === "damaged") return false;
+  return entry.incarnation === version.incarnation && entry.seq === version.seq;
 }
 
 /** What the kernels' memory cannot be trusted after: the thread is to be replaced. */

@@ -28,7 +28,15 @@ import type { Observer } from "./observer.js";
 import type { LifecycleChange, Predictions, SessionStatus } from "./operation.js";
 import type { Principal } from "./principal.js";
 import { numberId, type SessionId, textId } from "./session-key.js";
-import type { CreateOptions, Request, SessionReference, Sessions, StepOptions, StepResult } from "./sessions.js";
+import {
+  type CreateOptions,
+  type Request,
+  type SessionReference,
+  type Sessions,
+  type StepOptions,
+  type StepResult,
+  versionOf,
+} from "./sessions.js";
 
 export interface ConnectionLimits {
   /** Requests of one socket that may be unanswered: STEP, OPEN, RESUME, RESET, END. */
@@ -50,6 +58,7 @@ interface Stream {
   readonly at: SessionReference;
   readonly endOnDisconnect: boolean;
   readonly dtype: number;
+  /** Facts of the session's version; of the present one until the session is open. */
   columns: number;
   timed: boolean;
   version: string;
@@ -346,11 +355,10 @@ export class WebSocketConnection {
       return;
     }
     this.#give();
-    const { current } = this.#sessions.model(at.model);
     const facts: OpenedFacts = {
       id: wireId(at.id),
       session: standing(status),
-      model: naming(current),
+      model: naming(this.#follow(stream, status.version)),
       credits: this.#limits.streamCredits,
       maxRecords: this.#limits.maxRecords,
     };
@@ -493,7 +501,18 @@ export class WebSocketConnection {
       if (!stream.stopNews) this.#news(stream, change);
       if (change.kind === "ended") this.#leave(stream);
     }
-    const head = { stream: number, request: id, flags, incarnation: session.incarnation, seq };
+    const { version, incarnation } = session;
+    if (version !== stream.version) {
+      // Somebody else's request took the session there, and this stream did not ask for news.
+      const change = {
+        kind: "version_changed",
+        reason: null,
+        incarnation: { from: incarnation, to: incarnation },
+        seq: session.seq,
+      } as const;
+      this.#news(stream, { ...change, version });
+    }
+    const head = { stream: number, request: id, flags, incarnation, seq };
     this.#writer.output(head, count, predictions, stream.dtype);
     if (error) {
       const { index, ...facts } = error;
@@ -506,20 +525,24 @@ export class WebSocketConnection {
     this.#soon();
   }
 
-  #news(stream: Stream, { kind, reason, incarnation, seq, version }: LifecycleChange): void {
+  #news(
+    stream: Stream,
+    { kind, reason, incarnation, seq, version }: Pick<LifecycleChange, "kind" | "reason" | "incarnation" | "seq" | "version">,
+  ): void {
     if (this.#ended || kind === "hibernated" || kind === "woken") return;
     const facts: NewsFacts = { kind, reason, incarnation, seq, version };
-    if (version !== stream.version) {
-      const { current } = this.#sessions.model(stream.at.model);
-      if (current.version === version) {
-        facts.model = naming(current);
-        stream.columns = current.columns.length;
-        stream.timed = current.time !== null;
-        stream.version = version;
-      }
-    }
+    if (version !== stream.version) facts.model = naming(this.#follow(stream, version));
     this.#writer.json(FRAME.NEWS, { stream: stream.number, request: 0, incarnation: incarnation.to, seq }, facts);
     this.#soon();
+  }
+
+  /** Reads the stream's rows by another version from now on. */
+  #follow(stream: Stream, version: string): ModelVersion {
+    const model = versionOf(this.#sessions.model(stream.at.model), version);
+    stream.columns = model.columns.length;
+    stream.timed = model.time !== null;
+    stream.version = version;
+    return model;
   }
 
   #done(number: number, id: number, status: SessionStatus): void {

@@ -1,6 +1,7 @@
 import { connect as connectTcp } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
+import { columnModel } from "../../test/support/column-model.js";
 import { fuzzConnections } from "../../test/support/fuzz-connection.js";
 import { type StreamServer, type StreamServerOptions, startStreamServer } from "../../test/support/stream-server.js";
 import { type Rng, seed } from "../core/rng.js";
@@ -295,6 +296,42 @@ describe("a socket", () => {
     expect((await other.answer(5)).json).toMatchObject({ resets: 1 });
     await one.until(() => one.heard.some(({ type }) => type === FRAME.NEWS));
     expect(one.heard.find(({ type }) => type === FRAME.NEWS)?.json).toMatchObject({ kind: "reset", reason: "client" });
+  });
+
+  it("reads and names each session by the version that it is on", async () => {
+    const server = await serve({ model: { model: columnModel(["low", "high"]) } });
+    const client = await RawClient.open(server.url);
+    const row = async (stream: number, request: number, values: number[]) => {
+      const shape = { columns: values.length, timed: false, dtype: DTYPE.F64, count: 1 };
+      client.writer.rows({ stream, request, seq: 0 }, values, shape);
+      client.send();
+      return client.answer(request);
+    };
+    const open = { model: "probe", id: "old", output: "f64" } as const;
+    expect((await client.attach(1, open)).model).toMatchObject({ columns: ["low", "high"], classes: ["low", "high"] });
+    await server.swap({ model: columnModel(["none", "high", "low"]) });
+    expect((await row(1, 1, [2, 1])).values).toEqual([1, 0]);
+    expect((await client.attach(2, { ...open, id: "new" })).model).toMatchObject({
+      columns: ["none", "high", "low"],
+      outputSize: 3,
+    });
+    expect((await row(2, 2, [1, 2, 3])).values).toEqual([0, 0, 1]);
+    const other = await RawClient.open(server.url);
+    expect((await other.attach(1, open)).model).toMatchObject({ classes: ["low", "high"], outputSize: 2 });
+    expect((await row(1, 3, [1, 2, 3])).json).toMatchObject({ error: { code: "OST_REQUEST" } });
+    expect((await row(1, 4, [1, 2])).values).toEqual([0, 1]);
+    // Another client begins the session afresh on the present version: its stream here is told so.
+    await other.attach(2, { ...open, mode: "restart" });
+    expect((await row(1, 5, [1, 2])).json).toMatchObject({ error: { code: "OST_RECORD" }, applied: "no" });
+    client.writer.json(FRAME.STEP, { stream: 1, request: 6, seq: 0 }, [{ none: 9, high: 1, low: 2 }], 1);
+    client.send();
+    expect((await client.answer(6)).values).toEqual([1, 0, 0]);
+    expect(client.heard.find(({ type }) => type === FRAME.NEWS)?.json).toMatchObject({
+      kind: "version_changed",
+      model: { columns: ["none", "high", "low"] },
+    });
+    expect((await row(1, 7, [3, 2, 4])).values).toEqual([0, 0, 1]);
+    expect(server.faults).toEqual([]);
   });
 
   it("is ended by the next one of the same client, and what it held goes with it", async () => {

@@ -611,7 +611,7 @@ describe("from data to a stream", () => {
             answers.push(answer);
           };
           await call("/v1/models/tags/sessions", { id: "s" });
-          await call("/v1/sessions/s/steps", { record: { time: 1, x: 2 } });
+          await call("/v1/models/tags/sessions/s/steps", { record: { time: 1, x: 2 } });
           await call("/v1/models/ridge/sessions", { id: "r" });
           child.kill("SIGINT");
         },
@@ -657,11 +657,11 @@ describe("sessions of the command line and of the server", () => {
             answers.push({ status: response.status, ...((await response.json()) as object) });
           };
           await call("POST", "/v1/models/tags/sessions", { id: "s", snapshot });
-          await call("POST", "/v1/sessions/s/steps", { records: [record(2), record(3)] });
-          await call("GET", "/v1/sessions/s/snapshot");
+          await call("POST", "/v1/models/tags/sessions/s/steps", { records: [record(2), record(3)] });
+          await call("GET", "/v1/models/tags/sessions/s/snapshot");
           await call("POST", "/v1/models/tags/sessions", { id: "t" });
           await new Promise((resolve) => setTimeout(resolve, 600));
-          await call("GET", "/v1/sessions/s");
+          await call("GET", "/v1/models/tags/sessions/s");
           child.kill("SIGINT");
         },
       ],

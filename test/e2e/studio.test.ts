@@ -15,9 +15,28 @@ const PATIENT = { timeout: 20_000 };
 const chromium = findChromium();
 const key = "page-key";
 
+const CLASSES = ["idle", "busy", "odd", "late"];
+
 /** A probe with many inputs, a smooth state and a changing mind, so that the pictures have something to show. */
 class PageModel extends ProbeModel {
-  override readonly columns = Array.from({ length: 20 }, (_, i) => (i === 0 ? "value" : `column${i}`)) as ["value"];
+  override readonly columns = Array.from({ length: 20 }, (_, i) => (i === 0 ? "value" : `column${i}`));
+
+  constructor() {
+    super();
+    Object.assign(this, { task: "tag", classes: CLASSES, targets: [], horizon: 0, outputSize: CLASSES.length });
+  }
+
+  override advance(items: Parameters<ProbeModel["advance"]>[0]): ReturnType<ProbeModel["advance"]> {
+    return super.advance(items).map((result) => {
+      if (!("state" in result)) return result;
+      const predictions = result.predictions.map(({ time, values: [, low] }) => ({
+        time,
+        values: Float64Array.from(CLASSES, (_, c) => (c === low % CLASSES.length ? 0.7 : 0.1)),
+      }));
+      return { ...result, predictions };
+    });
+  }
+
   override view(state: ReturnType<ProbeModel["initialState"]>): Float32Array {
     return Float32Array.from({ length: 48 }, (_, unit) => Math.sin(state.steps / (5 + unit)) * Math.min(1, state.steps / 20));
   }
@@ -31,8 +50,9 @@ describe.skipIf(!chromium)("the live page (needs Chromium)", () => {
   let port: number;
 
   const start = async () => {
-    server = createServer({ models: new Map([["probe", new PageModel()]]), port, studioFolder: folder, engine: "reference" });
-    url = await server.listen();
+    const models = new Map([["probe", new PageModel()]]);
+    server = await createServer({ models, port, studioFolder: folder, engineName: "reference", logger: false, sentinel: false });
+    url = (await server.listen()).http;
     port = Number(new URL(url).port);
     await post("/v1/models/probe/sessions", { id: "this machine" });
   };
@@ -47,7 +67,7 @@ describe.skipIf(!chromium)("the live page (needs Chromium)", () => {
   const push = async (count: number) => {
     for (let i = 0; i < count; i++) {
       const record = Object.fromEntries(new PageModel().columns.map((name, k) => [name, Math.sin(i / (3 + k)) + k]));
-      await post("/v1/sessions/this%20machine/steps", { record });
+      await post("/v1/models/probe/sessions/this%20machine/steps", { record });
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   };

@@ -1,4 +1,4 @@
-/** A gRPC client of the protocol as others write it: grpc-js with protobufjs as its codec, which shares no code with the server's. */
+/** A gRPC client of the protocol as others write it: grpc-js with the messages of proto-loader. */
 import "./long.js";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -9,15 +9,18 @@ import { build } from "esbuild";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
-/** @returns the path of the compiled form of a program in this folder, by its name without an ending. */
+/** What the programs of the load are made of. */
+const PROGRAMS = ["load-server", "load-client", "load-job", "load-clock", "load-websocket", "load-http", "load-grpc", "load-model"];
+const PARTS = [...PROGRAMS, "inference-definition", "latency"].map((name) => join("test/proof", `${name}.ts`));
+
+/** @returns the path of a compiled program of this folder, by its name without an ending. */
 export async function compileSource(folder: string): Promise<(program: string) => string> {
-  const files = ["src", "test/proof"].flatMap((part) =>
-    readdirSync(join(root, part), { recursive: true, encoding: "utf8" }).map((file) => join(part, file)),
-  );
-  const entryPoints = files.filter((file) => file.endsWith(".ts") && !/\.(test|d)\.ts$/.test(file));
+  const sources = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" })
+    .filter((file) => file.endsWith(".ts") && !/\.(test|d)\.ts$/.test(file))
+    .map((file) => join("src", file));
   await build({
     absWorkingDir: root,
-    entryPoints,
+    entryPoints: [...sources, ...PARTS],
     outdir: folder,
     outbase: ".",
     format: "esm",

@@ -3,6 +3,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { OstinatoError } from "../../src/core/errors.js";
 import type { Store } from "../../src/protocol/store.js";
+import type { ModelSource } from "../../src/serve/engine.js";
 import { TenantLimits } from "../../src/serve/limits.js";
 import { type Observer, observeAll } from "../../src/serve/observer.js";
 import { SCOPES } from "../../src/serve/principal.js";
@@ -21,10 +22,14 @@ export interface StreamServer {
   /** Names of the hooks of observers that were called, with how often. */
   counts: Map<string, number>;
   faults: unknown[];
+  /** Gives the model's name another version; sessions stay on theirs. */
+  swap(source: ModelSource): Promise<void>;
   close(): Promise<void>;
 }
 
 export interface StreamServerOptions {
+  /** Served as "probe". Default the probe. */
+  model?: ModelSource;
   store?: Store;
   limits?: Partial<WebSocketLimits>;
   /** Every batch takes so long, ms. Default none. */
@@ -41,9 +46,9 @@ export interface StreamServerOptions {
 export async function startStreamServer(options: StreamServerOptions = {}): Promise<StreamServer> {
   const { store = new MemoryStore(), limits, batchMs = 0, port = 0, key = "secret", gapHoldMs, maxWaitingPerSession } = options;
   const engine = await SessionEngine.open({ store });
-  const version = await engine.load({ probe: true });
+  const version = await engine.load(options.model ?? { probe: true });
   await engine.route("probe", { version: version.version, policy: "pin" });
-  const served: ServedModel = { name: "probe", current: version, others: [] };
+  let served: ServedModel = { name: "probe", current: version, others: [] };
   const modelNamed = (name: string) => {
     if (name !== "probe") throw new OstinatoError("OST_MODEL", { what: "no such model is served", got: name });
     return served;
@@ -99,6 +104,11 @@ export async function startStreamServer(options: StreamServerOptions = {}): Prom
     sessions,
     counts,
     faults,
+    async swap(source) {
+      const current = await engine.load(source);
+      await engine.route("probe", { version: current.version, policy: "pin" });
+      served = { name: "probe", current, others: [served.current, ...served.others] };
+    },
     async close() {
       await side.drain(2_000);
       await new Promise<void>((resolve) => {

@@ -23,7 +23,7 @@ const layer = new GRU(2, 4, { rng, engine });
 const last: Tensor = scope(() => layer.forward(zeros([1, 3, 2])).last);
 const optimizer: Optimizer = new AdamW(layer.parameters(), { learningRate: 1e-3 });
 const table: Table = tableFromRecords([{ v: 1 }]);
-const serve = (models: ReadonlyMap<string, StreamModel>): Server => createServer({ models });
+const serve = (models: ReadonlyMap<string, StreamModel>): Promise<Server> => createServer({ models });
 
 // @ts-expect-error: a loss needs a target
 mse(last);

@@ -13,6 +13,8 @@ interface Stage {
   files: readonly string[];
   /** Of their tests those whose names match. */
   only?: string;
+  /** Faults in these files are looked for here first. */
+  near: RegExp;
 }
 
 const STAGES: readonly Stage[] = [
@@ -20,23 +22,33 @@ const STAGES: readonly Stage[] = [
     files: [
       "src/serve/session-engine-laws.test.ts",
       "src/serve/session-key.test.ts",
-      "src/serve/scheduler.test.ts",
-      "src/serve/scheduler-gaps.test.ts",
+      "src/serve/session-service.test.ts",
       "src/serve/engine-messages.test.ts",
-      "src/nn/stepper.test.ts",
-      "test/laws/stream.test.ts",
-      "test/laws/session-rule.test.ts",
-      "test/laws/event-stream.test.ts",
       "test/oip/http.test.ts",
     ],
+    near: /serve\/(session|ledger|engine-messages|oip)|model\/snapshot/,
+  },
+  {
+    files: ["src/serve/scheduler.test.ts", "src/serve/scheduler-gaps.test.ts"],
+    only: "^(?!.*remembers nothing)",
+    near: /serve\/(scheduler|mailbox)/,
+  },
+  {
+    files: ["src/nn/stepper.test.ts", "test/laws/stream.test.ts", "test/laws/session-rule.test.ts"],
+    only: "whatever their number|feel neighbours|whatever the others hold|leaves the given state|is cut as its file is",
+    near: /src\/(nn|model)\//,
   },
   {
     files: ["test/faults/store-acknowledgement.test.ts", "src/serve/store-lmdb.test.ts"],
-    only: "acknowledge|folds|journalBytes: 20000",
+    only: "acknowledged commit|folds|journalBytes: 20000",
+    near: /serve\/store/,
   },
-  { files: ["src/serve/session-service.test.ts"] },
-  { files: ["src/serve/worker-engine.test.ts"], only: "by exit|creates, resets" },
-  { files: ["src/serve/websocket.test.ts"], only: "a socket" },
+  { files: ["src/serve/worker-engine.test.ts"], only: "by exit", near: /serve\/worker/ },
+  {
+    files: ["src/serve/websocket.test.ts"],
+    only: "many sessions in one message|refuses what does not fit",
+    near: /serve\/websocket/,
+  },
 ];
 
 const PATIENCE_MS = 90_000;
@@ -45,10 +57,11 @@ interface Report {
   testResults: { name: string; message: string; assertionResults: { fullName: string; status: string }[] }[];
 }
 
-/** Runs stage after stage until one fails. @throws if tests cannot be run at all, which is no catch. */
-export async function runSuite(tree: Tree): Promise<Verdict> {
+/** Runs stage after stage until one fails, the nearest to a fault's file first. @throws if tests cannot be run at all, which is no catch. */
+export async function runSuite(tree: Tree, file = ""): Promise<Verdict> {
   const start = performance.now();
-  for (const stage of STAGES) {
+  const far = ({ near }: Stage) => (near.test(file) ? 0 : 1);
+  for (const stage of [...STAGES].sort((a, b) => far(a) - far(b))) {
     const caughtBy = await runStage(tree, stage);
     if (caughtBy !== null) return { caughtBy, seconds: (performance.now() - start) / 1000 };
   }
@@ -65,7 +78,7 @@ async function runStage(tree: Tree, { files, only }: Stage): Promise<string | nu
     "run",
     ...files,
     "--bail=1",
-    "--testTimeout=20000",
+    "--testTimeout=40000",
     ...reporters,
     ...narrowed,
   ];

@@ -18,7 +18,6 @@ const row: Row = {
     const path = await compileSource(join(options.folder, "compiled"));
     const results: RowResult[] = [];
     for (const fault of FAULTS) {
-      if (process.env.ONLYF && fault.name !== process.env.ONLYF) continue;
       const start = performance.now();
       try {
         results.push(...(await fault(path("fault-server"), options)));

@@ -29,7 +29,7 @@ const row: Row = {
     let [leaking, slowestCatch, slowestSight] = [0, 0, 0];
     for (const mutant of mutants) {
       const { caught, sight } = await tree.with(mutant, async () => ({
-        caught: await runSuite(tree),
+        caught: await runSuite(tree, mutant.file),
         sight: mutant.leaks ? await runLive(tree, SENTINEL_MS) : null,
       }));
       if (caught.caughtBy === null) survivors.push(mutant.name);
