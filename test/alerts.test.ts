@@ -62,11 +62,15 @@ class MovingProbe extends ProbeModel {
 
 /** A model file of classes, with the reference profile of its training. */
 async function tagModel(): Promise<Uint8Array> {
-  const records = Array.from({ length: 300 }, (_, i) => ({ time: 1000 * i, x: Math.sin(i), state: Math.sin(i) > 0 ? "up" : "down" }));
+  const records = Array.from({ length: 300 }, (_, i) => ({
+    time: 1000 * i,
+    x: Math.sin(i),
+    state: Math.sin(i) > 0 ? "up" : "down",
+  }));
   const split = { by: "time", train: 0.6, validation: 0.2, test: 0.2 };
   const config = parseConfig({
     task: "tag",
-    data: { source: "records", time: "time", features: ["x"], target: "state", missing: { policy: "last" }, split },
+    data: { source: "records", time: "time", features: ["x"], target: "state", missing: { policy: "forwardFill" }, split },
     model: { cell: "gru", hiddenSize: 4 },
     train: { epochs: 1 },
   });
@@ -231,7 +235,6 @@ describe("the metrics of a live server", () => {
   });
 
   it(`are at most ${MOST_SERIES} series with ${TENANTS} tenants, each with devices and sessions of its own kind`, () => {
-    expect(server.metrics).toBeDefined();
     expect(samples().length).toBeLessThanOrEqual(MOST_SERIES);
   });
 

@@ -27,8 +27,8 @@ describe("recorded arrivals", () => {
     ["time,session\n", "OST_FILE"],
     ["when,session\n1,a", "OST_COLUMN"],
     ["time,session\nsoon,a", "OST_VALUE.*line 2"],
-    ["time,session\n1,", "OST_VALUE.*session.*line 2"],
-    ["time,session,steps\n1,a,0", "OST_VALUE.*steps.*line 2"],
+    ["time,session\n1,", "OST_VALUE.*line 2.*session"],
+    ["time,session,steps\n1,a,0", "OST_VALUE.*line 2.*steps"],
     ['{"time": 1, "session": "a"}\n{', "OST_FORMAT.*line 2"],
   ])("of %j are refused", (text, error) => {
     expect(() => parseArrivals(text, "x")).toThrow(new RegExp(error, "s"));

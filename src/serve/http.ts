@@ -9,6 +9,7 @@ import { errorBody, httpStatus, SessionError } from "../protocol/codes.js";
 import { ReadableLines } from "./line-body.js";
 import { isLoopback } from "./loopback.js";
 import type { Principal } from "./principal.js";
+import { gatherBody } from "./request-body.js";
 
 export interface HttpOptions {
   logger: Pick<FastifyServerOptions, "loggerInstance">;
@@ -33,7 +34,6 @@ const MAX_PARAMETER_LENGTH = 768;
 const MAX_JSON_DEPTH = 32;
 /** 256 records of 512 columns. */
 const MAX_JSON_VALUES = 131_072;
-const SMALLEST_BODY = 4096;
 /** Answers that may wait on one connection for one before them: a reader who asks and asks and never reads gets no further. */
 const MAX_PIPELINED = 64;
 const RETRY_AFTER_SECONDS = "1";
@@ -116,7 +116,7 @@ function readBodies(app: FastifyInstance): void {
   const decoder = new TextDecoder("utf-8", { fatal: true });
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("application/json", async (request: FastifyRequest, payload: Readable) => {
-    const body = await gatherBody(payload, { limit: bodyLimit, length: request.headers["content-length"] });
+    const body = await gatherBody(request, payload, bodyLimit);
     return new Promise((resolve, reject) => read(request, body, (error, value) => (error ? reject(error) : resolve(value))));
   });
   function read(request: FastifyRequest, body: Buffer, done: (error: Error | null, value?: unknown) => void): unknown {
@@ -134,36 +134,6 @@ function readBodies(app: FastifyInstance): void {
   app.addContentTypeParser("application/x-ndjson", (_request, payload, done) =>
     done(null, new ReadableLines(payload as Readable)),
   );
-}
-
-/** In one piece from the start: a body in chunks of a byte would take a hundred times its size as a list of them. */
-export function gatherBody(payload: Readable, { limit, length }: { limit: number; length: string | undefined }): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    const fault = (statusCode: number, code: string) => Object.assign(new Error(code), { statusCode, code });
-    const tooLarge = () => fault(413, "FST_ERR_CTP_BODY_TOO_LARGE");
-    const claimed = length === undefined ? null : Number(length);
-    if (claimed !== null && claimed > limit) return reject(tooLarge());
-    let bytes = Buffer.allocUnsafe(claimed ?? SMALLEST_BODY);
-    let at = 0;
-    const stop = (error: Error) => {
-      payload.off("data", take);
-      payload.pause();
-      reject(error);
-    };
-    const take = (chunk: Buffer) => {
-      const end = at + chunk.length;
-      if (end > limit) return stop(tooLarge());
-      if (end > bytes.length) bytes = Buffer.concat([bytes.subarray(0, at)], Math.min(limit, Math.max(end, 2 * bytes.length)));
-      bytes.set(chunk, at);
-      at = end;
-    };
-    payload.on("data", take);
-    payload.once("end", () => {
-      if (claimed === null || at === claimed) resolve(bytes.subarray(0, at));
-      else reject(fault(400, "FST_ERR_CTP_INVALID_CONTENT_LENGTH"));
-    });
-    payload.once("error", () => reject(fault(400, "ERR_STREAM_PREMATURE_CLOSE")));
-  });
 }
 
 /** What a text has too much of to be parsed: levels, or values, each of which takes many times its bytes. Without recursion. */

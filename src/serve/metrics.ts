@@ -3,7 +3,8 @@
  *
  * Each server has its own registry, so that two in one process do not add up; the facts of the process itself are kept once. Labels hold
  * models, versions, protocols, kinds, codes and features only: a session, a tenant or a device in a label would make a series each, and would
- * tell who is served. Device classes and session types come from clients: the first 32 of each are kept, the rest is "other".
+ * tell who is served. Device classes and session types come from clients: the first 32 of each and the first 64 pairs of them are kept, the
+ * rest is "other".
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, type Metric, Registry } from "prom-client";
 import { OTHER_FEATURES, type StepCounts } from "../monitor/index.js";
@@ -29,27 +30,35 @@ const RECORDS = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 const BATCH = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
 const AGES = [1, 10, 60, 600, 3600, 21_600, 86_400, 604_800, 2_592_000];
 const MOST_CLASSES = 32;
+const MOST_PAIRS = 64;
 const SHORT_VERSION = 12;
 
 let processRegistry: Registry | undefined;
 
-/** Bounded label values: what comes after the first 32 is "other". */
+/** Bounded label values: what comes after the first is "other". */
 class Classes {
   readonly #known = new Set<string>();
 
+  constructor(readonly most: number) {}
+
+  has(value: string): boolean {
+    if (this.#known.has(value)) return true;
+    if (this.#known.size >= this.most) return false;
+    this.#known.add(value);
+    return true;
+  }
+
   of(value: string | undefined): string {
     if (value === undefined) return "none";
-    if (this.#known.has(value)) return value;
-    if (this.#known.size >= MOST_CLASSES) return "other";
-    this.#known.add(value);
-    return value;
+    return this.has(value) ? value : "other";
   }
 }
 
 export class ServerMetrics {
   readonly #registry = new Registry();
-  readonly #deviceClasses = new Classes();
-  readonly #sessionTypes = new Classes();
+  readonly #deviceClasses = new Classes(MOST_CLASSES);
+  readonly #sessionTypes = new Classes(MOST_CLASSES);
+  readonly #pairs = new Classes(MOST_PAIRS);
   readonly observer: Observer;
 
   readonly #sequenceLength = this.#histogram("sequence_length_steps", "Steps of a state's life, when it ended.", STEPS, [
@@ -279,8 +288,7 @@ export class ServerMetrics {
     const labels = {
       model,
       version: short(version),
-      session_type: this.#sessionTypes.of(type),
-      device_class: this.#deviceClasses.of(device),
+      ...this.#kindOf(type, device),
     };
     const key = JSON.stringify([protocol, labels]);
     let tally = this.#tallies.get(key);
@@ -307,6 +315,13 @@ export class ServerMetrics {
       tally.applied = 0;
       tally.repeated = 0;
     }
+  }
+
+  #kindOf(type: string | undefined, device: string | undefined): { session_type: string; device_class: string } {
+    const kind = { session_type: this.#sessionTypes.of(type), device_class: this.#deviceClasses.of(device) };
+    return this.#pairs.has(`${kind.session_type}\n${kind.device_class}`)
+      ? kind
+      : { session_type: "other", device_class: "other" };
   }
 
   /** Adds up what the engine counted of the values themselves. */

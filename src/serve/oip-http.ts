@@ -8,6 +8,7 @@
  *
  * Errors are `{ "error": TEXT, "code", "applied", "expected_seq" }`; a status of 400 or above says that nothing was applied, unless `applied` says otherwise.
  */
+import type { Readable } from "node:stream";
 import type { FastifyError, FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify";
 import { OstinatoError } from "../core/errors.js";
 import { oipError } from "./oip-error.js";
@@ -16,6 +17,7 @@ import { BINARY_HEADER, readInferBody, writeInferBody } from "./oip-json.js";
 import { EXTENSIONS, findModel, modelConfig, modelFacts, modelIndex, modelStatistics, PLATFORM } from "./oip-model.js";
 import { InferenceStatistics } from "./oip-statistics.js";
 import type { Principal } from "./principal.js";
+import { gatherBody } from "./request-body.js";
 import type { Sessions } from "./sessions.js";
 
 export interface OipHttpOptions {
@@ -53,13 +55,10 @@ export function oipHttp({
   return async (app) => {
     const principals = new WeakMap<FastifyRequest, Principal>();
     app.removeAllContentTypeParsers();
-    app.addContentTypeParser("*", { parseAs: "buffer" }, (request, body, done) => {
-      try {
-        checkType(request);
-        done(null, body);
-      } catch (error) {
-        done(error as Error);
-      }
+    const { bodyLimit = 0 } = app.initialConfig;
+    app.addContentTypeParser("*", async (request: FastifyRequest, payload: Readable) => {
+      checkType(request);
+      return gatherBody(request, payload, bodyLimit);
     });
     app.setErrorHandler((error: FastifyError, _request, reply) => {
       const own = error instanceof OstinatoError ? error : requestFault(error);

@@ -19,6 +19,8 @@ export interface OutputWish {
 export const BINARY_HEADER = "inference-header-content-length";
 
 const MAX_DEPTH = 32;
+/** 256 steps of 512 columns. Each takes many times its bytes. */
+const MAX_VALUES = 131_072;
 const MAX_TENSORS = 1024;
 /** Longer whole numbers are no ids; turning them to bigints would take time that grows with the square of their length. */
 const MAX_DIGITS = 24;
@@ -36,7 +38,7 @@ const fieldOf = (fields: Fields, name: string): unknown => (Object.hasOwn(fields
 /**
  * Parses JSON; whole numbers that a number would round become bigints.
  *
- * @throws OST_REQUEST malformed, not UTF-8, or nested more than 32 deep.
+ * @throws OST_REQUEST malformed, not UTF-8, nested more than 32 deep, or of more than 131,072 values.
  */
 export function parseJson(bytes: Uint8Array): unknown {
   let body: string;
@@ -45,7 +47,7 @@ export function parseJson(bytes: Uint8Array): unknown {
   } catch {
     throw refuse("the body is not valid UTF-8", "body");
   }
-  checkDepth(bytes);
+  checkExtent(bytes);
   try {
     // Fifteen digits are always exact.
     if (!/\d{16}/.test(body)) return JSON.parse(body);
@@ -64,8 +66,9 @@ function exactNumber(digits: string): number | bigint {
   return Number.isSafeInteger(number) || digits.length > MAX_DIGITS || !/^-?\d+$/.test(digits) ? number : BigInt(digits);
 }
 
-function checkDepth(bytes: Uint8Array): void {
+function checkExtent(bytes: Uint8Array): void {
   let depth = 0;
+  let values = 0;
   for (let i = 0; i < bytes.length; i++) {
     const byte = bytes[i];
     if (byte === 0x22) {
@@ -73,6 +76,10 @@ function checkDepth(bytes: Uint8Array): void {
     } else if (byte === 0x5b || byte === 0x7b) {
       if (++depth > MAX_DEPTH) throw refuse("the JSON is nested too deep", "body", { expected: `at most ${MAX_DEPTH} levels` });
     } else if (byte === 0x5d || byte === 0x7d) depth--;
+    else if (byte === 0x2c && ++values > MAX_VALUES) {
+      const repair = "send tensors as bytes: Inference-Header-Content-Length";
+      throw refuse("the JSON holds too many values", "body", { expected: `at most ${MAX_VALUES}`, repair });
+    }
   }
 }
 

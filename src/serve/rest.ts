@@ -19,13 +19,14 @@ import type { FastifyInstance, FastifyRequest } from "fastify";
 import { OstinatoError } from "../core/errors.js";
 import { errorBody, SessionError } from "../protocol/codes.js";
 import type { SessionEvent, SnapshotAnswer } from "../protocol/event.js";
+import type { ModelVersion } from "./engine.js";
 import { EventStream } from "./event-stream.js";
 import { ReadableLines } from "./line-body.js";
 import type { Observer } from "./observer.js";
 import type { Principal } from "./principal.js";
 import { parseCreate, parseCursor, parseIncarnation, parseRestore, parseSteps, recordLines, wantSeq } from "./request.js";
 import { numberId, textId } from "./session-key.js";
-import { type Request, type SessionReference, type Sessions, versionOf } from "./sessions.js";
+import { type Request, type ServedModel, type SessionReference, type Sessions, versionOf } from "./sessions.js";
 import { wireEvents, wireModel, wirePredictions, wireSession, wireStep } from "./wire.js";
 
 export interface RestOptions {
@@ -119,7 +120,7 @@ export function serveRest(app: FastifyInstance, options: RestOptions): { closeSt
       }
       return reply;
     }
-    const { input, seq, incarnation, end } = parseSteps(request.body, model.current);
+    const { input, seq, incarnation, end } = parseSteps(request.body, versionOfWidth(model, request.body));
     const number = wantSeq(seq, request.headers["idempotency-key"]);
     return wireStep(model, at.id, await sessions.step(by(request), at, { input, seq: number, incarnation, end }));
   });
@@ -255,7 +256,8 @@ export function serveRest(app: FastifyInstance, options: RestOptions): { closeSt
         const result = await sessions.step(by(request), at, { input: { records }, seq });
         await write(wireStep(model, at.id, result));
         if (result.error) return;
-        seq = result.session.seq + 1;
+        // Of a body sent again the session is further than its lines are.
+        seq = seq === undefined ? result.session.seq + 1 : seq + result.count;
       }
       if (request.query.end === "true") await sessions.end(by(request), at);
     } catch (error) {
@@ -291,6 +293,13 @@ function writeLine(raw: NodeJS.WritableStream & { destroyed?: boolean }, line: o
     raw.once("drain", done);
     raw.once("close", closed);
   });
+}
+
+/** Sessions may be pinned to a version of other columns than the present one's: rows are read as wide as any of them. */
+function versionOfWidth({ current, others }: ServedModel, body: unknown): ModelVersion {
+  const rows = (body as { rows?: unknown } | null | undefined)?.rows;
+  const width = Array.isArray(rows) && Array.isArray(rows[0]) ? rows[0].length : current.columns.length;
+  return [current, ...others].find(({ columns }) => columns.length === width) ?? current;
 }
 
 function cursorOf(id: { text: string } | { number: string }): string {

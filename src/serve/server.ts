@@ -12,6 +12,7 @@
 import { randomBytes } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { OstinatoError } from "../core/errors.js";
 import type { WeightType } from "../kernels/index.js";
@@ -288,22 +289,30 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   let closing: Promise<void> | undefined;
   const close = async () => {
     draining = true;
-    await sentinel?.stop();
+    const faults: unknown[] = [];
+    // Whatever fails on the way, the engine is closed: it has yet to write what was acknowledged.
+    const attempt = async (...acts: (() => unknown)[]) => {
+      const settled = await Promise.allSettled(acts.map(async (act) => act()));
+      for (const one of settled) if (one.status === "rejected") faults.push(one.reason);
+    };
+    await attempt(() => Promise.race([sentinel?.stop(), pause(drainMs, undefined, { ref: false })]));
     sessions.close();
     rest?.closeStreams();
-    await Promise.all([webSocket.drain(drainMs), grpc?.close(), scheduler.drain(drainMs)]);
+    await attempt(
+      () => webSocket.drain(drainMs),
+      () => grpc?.close(),
+      () => scheduler.drain(drainMs),
+    );
     const deadline = setTimeout(() => app.server.closeAllConnections(), drainMs);
-    try {
-      await app.close();
-      await admin?.close();
-    } finally {
-      clearTimeout(deadline);
-    }
+    await attempt(() => app.close());
+    await attempt(() => admin?.close());
+    clearTimeout(deadline);
     for (const timer of timers) clearInterval(timer);
     loop.stop();
     scheduler.close();
-    await engine.close();
-    await audit?.close();
+    await attempt(() => engine.close());
+    await attempt(() => audit?.close());
+    if (faults.length > 0) throw faults[0];
   };
 
   return {

@@ -25,8 +25,12 @@ class UnsureStore extends MemoryStore {
     throw new StoreError("unknown", { what: "the disk fails" });
   }
 
+  closed = false;
+
   /** A restart finds what there is. */
-  override async close(): Promise<void> {}
+  override async close(): Promise<void> {
+    this.closed = true;
+  }
 }
 
 /** The probe, with a column that names the series: a state takes records of one series only. */
@@ -148,6 +152,17 @@ describe("a commit of which nobody knows whether it was applied", () => {
     });
   }
 
+  it("in the end: it is said, the store is closed, and the next start asks for the numbers", async () => {
+    const { engine, begin, one, store } = await open();
+    await one({ kind: "create", key: key("a"), begin: begin({ durability: "interval" }) });
+    await one(step("a", [1]));
+    store.next = "lost";
+    await expect(engine.close()).rejects.toMatchObject({ code: "OST_STORE" });
+    expect(store.closed).toBe(true);
+    const again = await open({ store });
+    expect(await again.one(step("a", [2]))).toMatchObject({ error: { code: "OST_STATE_LOST" }, expectedSeq: 1 });
+  });
+
   it("and that drew incarnations: none is drawn twice", async () => {
     const { begin, one, store } = await open();
     store.next = "applied";
@@ -237,6 +252,18 @@ describe("an operation that is sent again because its answer was lost", () => {
     expect(again).toMatchObject({ count: 0, applied: "unknown", session: { seq: 5000 } });
     expect(again.expectedSeq).toBe(5001);
     expect(await one({ kind: "get", key: key("a") })).toMatchObject({ session: { seq: 5000 } });
+  });
+
+  it("is told of by a `get` in its name, if it was the last to change the session", async () => {
+    const { begin, one } = await open();
+    await one({ kind: "create", key: key("a"), begin: begin() });
+    const outcome = await one(step("a", [1, 2], { operationId: 7 }));
+    const asked: Operation = { kind: "get", key: key("a"), operationId: 7, retried: true };
+    const told = await one(asked);
+    expect(told).toMatchObject({ repeated: true, count: 2, applied: "yes" });
+    expect(valuesOf(told)).toEqual(valuesOf(outcome));
+    await one(step("a", [3], { operationId: 8 }));
+    expect(await one(asked)).toMatchObject({ repeated: false, count: 0, applied: "no" });
   });
 
   it("is done again where it begins and ends its session by itself", async () => {

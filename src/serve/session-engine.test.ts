@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { FAULT, ProbeModel as FaultyProbe } from "../../test/support/probe-model.js";
 import { seed } from "../core/rng.js";
 import { ProbeModel, probeReference } from "../model/probe.js";
-import { type CommitOutcome, isDamaged, type StoreEntry, type StoreWrite } from "../protocol/store.js";
+import { type CommitOutcome, isDamaged, type StoreEntry, StoreError, type StoreWrite } from "../protocol/store.js";
 import type { ModelSource, SwapPolicy } from "./engine.js";
 import { type Beginning, DURABILITIES, type Operation, type Outcome } from "./operation.js";
 import { SessionEngine, type SessionEngineOptions } from "./session-engine.js";
@@ -352,6 +352,28 @@ describe("a damaged record", () => {
     expect(session?.incarnation).toBeGreaterThan(highest);
     const again = await open({ store });
     expect((await again.engine.status()).sessions.total).toBe(10);
+  });
+});
+
+describe("health", () => {
+  it("is not there while the store refuses what sessions need, though it takes less", async () => {
+    const { engine, begin, one, store } = await open();
+    await one(step("a", [1], { begin: begin() }));
+    expect(await engine.healthy()).toBe(true);
+    let room = 100;
+    const commit = store.commit.bind(store);
+    store.commit = async (writes) => {
+      if (writes.some(({ record }) => (record?.bytes.length ?? 0) > room))
+        throw new StoreError("no", { what: "the disk is full" });
+      return commit(writes);
+    };
+    expect(await one(step("a", [2]))).toMatchObject({ applied: "no", error: { code: "OST_STORE" } });
+    await engine.tend();
+    expect(await engine.healthy()).toBe(false);
+    room = Number.POSITIVE_INFINITY;
+    expect(await engine.healthy()).toBe(true);
+    expect(valuesOf(await one(step("a", [2])))).toEqual(alone([1, 2]));
+    expect((await store.scan({ prefix: "~", limit: 10 })).length).toBe(0);
   });
 });
 

@@ -64,7 +64,7 @@ export interface SessionEngineOptions {
   now?: () => number;
   /** A session not used for so long leaves memory. Default 15 minutes. */
   idleAfterMs?: number;
-  /** Sessions in memory at most; the least recently used leave first. Default 65,536. */
+  /** Sessions in memory at most; the least recently used leave first. Default 32,768. */
   maxResident?: number;
   /** Stored answers of a session at most, and their bytes; the last one is always kept unless it alone is larger than 64 KiB. Defaults 32 and 1 KiB. */
   keepAnswers?: number;
@@ -142,7 +142,13 @@ const CLOCK_EVERY_MS = 10_000;
 const TEND_PAGE = 500;
 const SHRINK_PAGE = 2048;
 const HEALTHY_MS = 1000;
+/** Under which it is tried whether there is room: no session's, and counted nowhere. */
+const ROOM_KEY = `${HIDDEN}\nroom\nsroom`;
+const MAX_ROOM_BYTES = 1_048_576;
 const EXPIRY_PAGE_MS = 1000;
+const OLDEST_EVERY_MS = 60_000;
+/** So few are looked at whenever the status is asked for. */
+const OLDEST_AT_ONCE = 1000;
 
 type Tombstone = "ended" | "expired";
 
@@ -172,6 +178,9 @@ export class SessionEngine implements Engine {
   /** Whether the last commit went well, and when that was. */
   #writable = true;
   #committedAt = Number.NEGATIVE_INFINITY;
+  /** Bytes of a commit that was refused, until as many could be written again: a full disk still takes small ones. */
+  #wanted = 0;
+  #oldest = { at: Number.NEGATIVE_INFINITY, born: Number.POSITIVE_INFINITY };
   #expiry: { after: string | undefined; at: number } = { after: undefined, at: 0 };
 
   private constructor(ledger: Ledger, { store, now: _, onFault, ...options }: SessionEngineOptions, openedMs: number) {
@@ -180,7 +189,7 @@ export class SessionEngine implements Engine {
     this.#ledger = ledger;
     this.#options = {
       idleAfterMs: 15 * 60_000,
-      maxResident: 65_536,
+      maxResident: 32_768,
       keepAnswers: 32,
       keepAnswerBytes: 1024,
       intervalRecords: 64,
@@ -266,8 +275,7 @@ export class SessionEngine implements Engine {
 
   async status(): Promise<EngineStatus> {
     const clock = this.#ledger.clock();
-    let oldest = clock;
-    for (const { stateBorn } of this.#resident.values()) if (stateBorn < oldest) oldest = stateBorn;
+    const oldest = this.#oldestState(clock);
     return {
       sessions: {
         total: this.#ledger.value("sessions"),
@@ -282,13 +290,40 @@ export class SessionEngine implements Engine {
     };
   }
 
+  /** When the oldest state in memory began; of many sessions looked for once a minute, which is far less often than the status is asked for. */
+  #oldestState(clock: number): number {
+    if (clock - this.#oldest.at < OLDEST_EVERY_MS) return Math.min(clock, this.#oldest.born);
+    let born = Number.POSITIVE_INFINITY;
+    for (const { stateBorn } of this.#resident.values()) if (stateBorn < born) born = stateBorn;
+    this.#oldest = { at: this.#resident.size > OLDEST_AT_ONCE ? clock : Number.NEGATIVE_INFINITY, born };
+    return Math.min(clock, born);
+  }
+
   healthy(): Promise<boolean> {
     return this.#alone(async () => {
+      if (this.#wanted > 0) return this.#hasRoom();
       if (this.#writable && performance.now() - this.#committedAt < HEALTHY_MS) return true;
       this.#ledger.noteClock(0);
       await this.#commit([]);
       return this.#writable;
     });
+  }
+
+  /** Writes as much as was refused, and takes it back. */
+  async #hasRoom(): Promise<boolean> {
+    try {
+      const [held] = await this.#store.load([ROOM_KEY]);
+      const expected = held === null ? null : isDamaged(held) ? "damaged" : { incarnation: held.incarnation, seq: held.seq };
+      const version = { incarnation: 1, seq: typeof expected === "object" && expected !== null ? expected.seq + 1 : 1 };
+      const bytes = new Uint8Array(this.#wanted);
+      await this.#store.commit([{ key: ROOM_KEY, expected, record: { ...version, bytes } }]);
+      await this.#store.commit([{ key: ROOM_KEY, expected: version, record: null }]);
+      this.#wanted = 0;
+      this.#writable = true;
+    } catch {
+      this.#writable = false;
+    }
+    return this.#writable;
   }
 
   async replay(version: string, input: StepInput): Promise<Predictions> {
@@ -326,16 +361,19 @@ export class SessionEngine implements Engine {
 
   close(): Promise<void> {
     return this.#alone(async () => {
-      await this.#settle();
-      const unsaved = [...this.#unsaved].filter((key) => this.#resident.get(key)?.durability !== "none");
-      for (let i = 0; i < unsaved.length; i += 1024) await this.#save(unsaved.slice(i, i + 1024));
-      this.#ledger.markClean();
-      const writes = this.#ledger.writes();
-      await this.#store.commit(writes);
-      this.#ledger.committed(writes);
-      if (this.#store.durability !== "none") await this.#store.flush();
-      await this.#store.close();
-      this.#resident.clear();
+      try {
+        await this.#settle();
+        const unsaved = [...this.#unsaved].filter((key) => this.#resident.get(key)?.durability !== "none");
+        for (let i = 0; i < unsaved.length; i += 1024) await this.#save(unsaved.slice(i, i + 1024));
+        this.#ledger.markClean();
+        const writes = this.#ledger.writes();
+        await this.#store.commit(writes);
+        this.#ledger.committed(writes);
+        if (this.#store.durability !== "none") await this.#store.flush();
+      } finally {
+        this.#resident.clear();
+        await this.#store.close();
+      }
     });
   }
 
@@ -533,8 +571,18 @@ export class SessionEngine implements Engine {
         this.#answers(work, this.#live(work), operation.after);
         return;
       case "get":
-        this.#live(work);
+        this.#recall(work, this.#live(work));
     }
+  }
+
+  /** A `get` may ask for another operation, which was given up: its stored answer, if it was the last to change the session. */
+  #recall(work: Work, session: Session): void {
+    const { retried, operationId } = work.operation;
+    if (!retried || operationId !== session.operation) return;
+    const answer = splitAnswers(session.answers).at(-1);
+    if (answer === undefined) return;
+    work.repeated = true;
+    this.#goOn(work, session, answer, 0);
   }
 
   #any({ operation, before }: Work): Session {
@@ -1021,8 +1069,9 @@ export class SessionEngine implements Engine {
         });
         this.#writable = true;
         this.#committedAt = performance.now();
+        if (this.#wanted > 0 && sizeOf(writes) >= this.#wanted) this.#wanted = 0;
       } catch (error) {
-        this.#writable = false;
+        this.#refusedBy(writes);
         for (const [name, difference] of counts) this.#ledger.add(name, -difference);
         const unknown = this.#doubt(error, [...writes, ...entries]);
         for (const work of writers) this.#undo(work, error, unknown);
@@ -1053,6 +1102,12 @@ export class SessionEngine implements Engine {
     if (!(error instanceof StoreError && error.applied === "unknown")) return false;
     for (const { key } of writes) this.#doubted.add(key);
     return true;
+  }
+
+  /** The store did not take so much. */
+  #refusedBy(writes: readonly StoreWrite[]): void {
+    this.#writable = false;
+    this.#wanted = Math.min(MAX_ROOM_BYTES, Math.max(this.#wanted, sizeOf(writes)));
   }
 
   #writeOf({ operation: { key }, before, after }: Work): StoreWrite | null {
@@ -1206,7 +1261,7 @@ export class SessionEngine implements Engine {
     try {
       outcomes = await this.#store.commit(writes);
     } catch (error) {
-      this.#writable = false;
+      this.#refusedBy(writes);
       this.#doubt(error, writes);
       throw error;
     }
@@ -1348,6 +1403,11 @@ function isVersion(entry: StoreEntry | null, version: RecordVersion | "damaged" 
 /** What the kernels' memory cannot be trusted after: the thread is to be replaced. */
 function isEngineFault(error: unknown): boolean {
   return error instanceof WebAssembly.RuntimeError || (error instanceof OstinatoError && error.code === "OST_ENGINE");
+}
+
+/** Bytes of the records of a commit. */
+function sizeOf(writes: readonly StoreWrite[]): number {
+  return writes.reduce((sum, { record }) => sum + (record?.bytes.length ?? 0), 0);
 }
 
 function refusalKind(code: ErrorCode): RefusalKind {

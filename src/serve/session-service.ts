@@ -4,6 +4,7 @@
 import { randomBytes } from "node:crypto";
 import { type ErrorCode, OstinatoError } from "../core/errors.js";
 import { errorFacts, SessionError } from "../protocol/codes.js";
+import { MAX_KEY_BYTES } from "../protocol/store.js";
 import type { Engine } from "./engine.js";
 import type { TenantLimits } from "./limits.js";
 import type { Observer, Protocol, RejectReason } from "./observer.js";
@@ -84,6 +85,8 @@ type Reader = (news: SessionNews) => void;
 
 /** Of an operation without records. */
 const OPERATION_BYTES = 256;
+/** Requests that wait for one session behind one of several chunks. */
+const MAX_IN_LINE = 32;
 const ATTRIBUTES = ["session_type", "device_class"];
 const ATTRIBUTE_VALUE = /^[\w .:-]{1,64}$/;
 const NO_PREDICTIONS: Predictions = {
@@ -96,8 +99,8 @@ const NO_PREDICTIONS: Predictions = {
 export class SessionService implements Sessions {
   readonly #options: Required<SessionServiceOptions>;
   readonly #readers = new Map<string, Set<Reader>>();
-  /** Sessions in the middle of a request of several chunks: others wait for its end. */
-  readonly #long = new Map<string, Promise<unknown>>();
+  /** Sessions in the middle of a request of several chunks: whatever comes later waits for its end, in order. */
+  readonly #lines = new Map<string, { end: Promise<unknown>; waiting: number }>();
 
   constructor(options: SessionServiceOptions) {
     this.#options = {
@@ -157,17 +160,11 @@ export class SessionService implements Sessions {
     const key = this.#key(request, at);
     const start = performance.now();
     const whole = this.#operation(request, at, key, options, begin);
-    if (records <= chunkRecords && !this.#long.has(key)) {
+    if (records <= chunkRecords && !this.#lines.has(key)) {
       return this.#resultOf(request, at, input, start, [await this.#submit(request, whole, { cost: records, bytes })]);
     }
-    const turn = (this.#long.get(key) ?? Promise.resolve()).then(() => this.#inChunks(request, whole, records));
-    const settled = turn.catch(() => {});
-    this.#long.set(key, settled);
-    try {
-      return this.#resultOf(request, at, input, start, await turn);
-    } finally {
-      if (this.#long.get(key) === settled) this.#long.delete(key);
-    }
+    const outcomes = await this.#inLine(key, () => this.#inChunks(request, whole, records));
+    return this.#resultOf(request, at, input, start, outcomes);
   }
 
   async reset(request: Request, at: SessionReference, { incarnation }: { incarnation?: number } = {}): Promise<SessionStatus> {
@@ -289,20 +286,45 @@ export class SessionService implements Sessions {
     return operation;
   }
 
+  /** Lets it have its turn behind all that waits for its session, and makes what comes later wait for it. @throws OST_RATE. */
+  async #inLine<T>(key: string, act: () => Promise<T>): Promise<T> {
+    const line = this.#lines.get(key) ?? { end: Promise.resolve(), waiting: 0 };
+    if (line.waiting >= MAX_IN_LINE) {
+      throw new OstinatoError("OST_RATE", {
+        what: "too many requests wait for this session",
+        expected: `at most ${MAX_IN_LINE}`,
+        where: `session "${idText(parseSessionKey(key).id)}"`,
+        repair: "wait for answers, then send it again",
+      });
+    }
+    this.#lines.set(key, line);
+    line.waiting++;
+    const turn = line.end.then(act);
+    line.end = turn.catch(() => {});
+    try {
+      return await turn;
+    } finally {
+      if (--line.waiting === 0) this.#lines.delete(key);
+    }
+  }
+
   /** Chunk after chunk, each its own commit; a repeated request finds those that were applied, and goes on behind them. */
   async #inChunks(request: Request, whole: Operation & { kind: "step" }, records: number): Promise<Outcome[]> {
     const outcomes: Outcome[] = [];
-    let { seq } = whole;
+    let { seq, incarnation } = whole;
     const { chunkRecords } = this.#options;
     for (let from = 0; from < records; from += chunkRecords) {
       const to = Math.min(records, from + chunkRecords);
       const input = slice(whole.input, from, to);
-      const operation = { ...whole, input, seq, end: to === records && whole.end, begin: from === 0 ? whole.begin : undefined };
+      const [begin, end] = [from === 0 ? whole.begin : undefined, to === records && whole.end];
+      const operation = { ...whole, input, seq, incarnation, begin, end };
       const outcome = await this.#submit(request, operation, { cost: to - from, bytes: 64 * (to - from) });
       if (outcome.error) outcome.error.index += from;
       outcomes.push(outcome);
       if (outcome.error || outcome.session === null) break;
       seq = seq === undefined ? outcome.session.seq + 1 : seq + (to - from);
+      // The rest is for the state that the first of it met.
+      incarnation = outcome.session.incarnation;
     }
     return outcomes;
   }
@@ -359,7 +381,13 @@ export class SessionService implements Sessions {
     at: SessionReference,
     operation: Partial<Operation> & { kind: Operation["kind"] },
   ): Promise<SessionStatus> {
-    return (await this.#ask(request, at, operation)).session as SessionStatus;
+    const { session } = await this.#ask(request, at, operation);
+    if (session !== null) return session;
+    const gone = new OstinatoError("OST_SESSION", {
+      what: "the session is no more; the answer to what ended it was lost in a fault of the server",
+      where: `session "${idText(at.id)}"`,
+    });
+    throw new SessionError(errorFacts(gone), { applied: "unknown" });
   }
 
   #ask(request: Request, at: SessionReference, operation: Partial<Operation> & { kind: Operation["kind"] }): Promise<Outcome> {
@@ -375,7 +403,8 @@ export class SessionService implements Sessions {
     operation: Operation,
     ticket: Omit<Ticket, "tenant" | "bytes"> & { bytes?: number },
   ): Promise<Outcome> {
-    const outcome = await this.#submit(request, operation, { bytes: OPERATION_BYTES, ...ticket });
+    const submit = () => this.#submit(request, operation, { bytes: OPERATION_BYTES, ...ticket });
+    const outcome = await (this.#lines.has(operation.key) ? this.#inLine(operation.key, submit) : submit());
     this.#tell(outcome, request.principal.subject);
     if (outcome.lifecycle.length > 0) await this.#options.audited();
     if (outcome.error) throw this.#refusal(request, outcome);
@@ -481,7 +510,16 @@ export class SessionService implements Sessions {
   }
 
   #key({ principal }: Request, { model, id }: SessionReference): string {
-    return sessionKey({ tenant: principal.tenant, model, id });
+    const key = sessionKey({ tenant: principal.tenant, model, id });
+    // One that no store takes would spoil the batch it is in.
+    if (key.length * 3 <= MAX_KEY_BYTES || Buffer.byteLength(key) <= MAX_KEY_BYTES) return key;
+    throw new OstinatoError("OST_REQUEST", {
+      what: "the names of tenant, model and session are too long together",
+      expected: `at most ${MAX_KEY_BYTES} bytes`,
+      got: `${Buffer.byteLength(key)} bytes`,
+      where: "id",
+      repair: "choose a shorter id",
+    });
   }
 
   #creator({ subject, scopes, creatorOnly }: Principal): string | undefined {

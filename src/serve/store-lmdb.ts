@@ -143,8 +143,9 @@ export class LmdbStore implements Store {
         if (record !== null && found.length < limit) found.push({ key, record });
       };
       const start = after !== undefined && compareKeys(after, prefix) >= 0 ? after : prefix;
-      const wanted = (key: string) => key.startsWith(prefix) && key !== after && compareKeys(key, start) >= 0;
-      const recent = [...this.#latest.keys()].filter(wanted).sort(compareKeys);
+      const wanted = (key: string, { entry }: Held) =>
+        entry !== null && key.startsWith(prefix) && key !== after && compareKeys(key, start) >= 0;
+      const recent = firstKeys(this.#latest, { wanted, limit });
       let next = 0;
       for (const { key: bytes, value } of file.records.getRange({ start: Buffer.from(start) })) {
         const key = Buffer.from(bytes).toString("utf8");
@@ -349,6 +350,23 @@ export class LmdbStore implements Store {
       this.#count = batch.count;
     }
   }
+}
+
+/** The first keys in order, `limit` at most, without bringing all of them into order. */
+function firstKeys(
+  latest: ReadonlyMap<string, Held>,
+  { wanted, limit }: { wanted(key: string, held: Held): boolean; limit: number },
+): string[] {
+  const first: string[] = [];
+  let last: string | null = null;
+  for (const [key, held] of latest) {
+    if ((last !== null && compareKeys(key, last) >= 0) || !wanted(key, held)) continue;
+    first.push(key);
+    if (first.length < 2 * limit + 2) continue;
+    first.sort(compareKeys).splice(limit + 1);
+    last = first[limit];
+  }
+  return first.sort(compareKeys).slice(0, limit);
 }
 
 /** Numbers in the order of bytes. */

@@ -110,7 +110,7 @@ class RestCarrier implements Carrier {
   async step(id: string, seq: number, values: readonly number[]): Promise<Carried> {
     const records = values.map((value) => ({ value }));
     const path = `/v1/models/probe/sessions/${id}/steps`;
-    const { text } = this.lines
+    const { status, text } = this.lines
       ? await this.#caller.call(
           "POST",
           `${path}?seq=${seq}`,
@@ -118,6 +118,7 @@ class RestCarrier implements Carrier {
           "application/x-ndjson",
         )
       : await this.#caller.call("POST", path, JSON.stringify({ records, seq }));
+    if (text === "") throw new Error(`an empty answer (${status}) to ${id} ${seq}`);
     const carried = { ...none };
     for (const line of text.trim().split("\n")) {
       const answer = JSON.parse(line);

@@ -10,17 +10,29 @@ import { build } from "esbuild";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
 /** What the programs of the load are made of. */
-const PROGRAMS = ["load-server", "load-client", "load-job", "load-clock", "load-websocket", "load-http", "load-grpc", "load-model"];
+const PROGRAMS = [
+  "load-server",
+  "load-client",
+  "load-job",
+  "load-clock",
+  "load-websocket",
+  "load-http",
+  "load-grpc",
+  "load-model",
+];
 const PARTS = [...PROGRAMS, "inference-definition", "latency"].map((name) => join("test/proof", `${name}.ts`));
 
-/** @returns the path of a compiled program of this folder, by its name without an ending. */
-export async function compileSource(folder: string): Promise<(program: string) => string> {
+/**
+ * @param more programs of this folder, beside those of the load
+ * @returns the path of a compiled program of this folder, by its name without an ending
+ */
+export async function compileSource(folder: string, more: readonly string[] = []): Promise<(program: string) => string> {
   const sources = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" })
     .filter((file) => file.endsWith(".ts") && !/\.(test|d)\.ts$/.test(file))
     .map((file) => join("src", file));
   await build({
     absWorkingDir: root,
-    entryPoints: [...sources, ...PARTS],
+    entryPoints: [...sources, ...PARTS, ...more.map((name) => join("test/proof", `${name}.ts`))],
     outdir: folder,
     outbase: ".",
     format: "esm",

@@ -8,6 +8,7 @@ import { badText, caseRandom, EDGES, mutateBytes, mutateText, pick, type Random 
 
 const LIMIT_MS = 1000;
 const AT_ONCE = 32;
+const PATIENCE_MS = 20;
 const SESSIONS = 4;
 /** INTERNAL, UNKNOWN and DATA_LOSS say that something broke. INTERNAL is also what grpc-js answers to a body that is no message. */
 const FAULTS = new Set(["2", "15"]);
@@ -202,11 +203,18 @@ export async function attackHttp2({ port, cases, seed, tenant }: { port: number;
       for (let i = rng.integer(4); i > 0; i--) frames.splice(rng.integer(frames.length + 1), 0, http2Frame(rng.integer(12), rng.integer(256), pick(rng, [0, 1, 2, 3, 2 ** 31 - 1, 2 ** 32 - 1]), mutateBytes(rng, new Uint8Array(rng.integer(16))), rng.integer(4) ? undefined : rng.integer(1 << 24)));
       const bytes = Buffer.concat(frames);
       const opening = rng.integer(16) ? http2Opening() : Buffer.from(mutateBytes(rng, http2Opening()));
-      const { ms, closed } = await converse(port, Buffer.concat([opening, rng.integer(3) ? mutateBytes(rng, bytes) : bytes]), { limitMs: 2 * LIMIT_MS });
-      slowestMs = Math.max(slowestMs, ms);
+      // Whether it waits for more of a frame, or ends, is its own affair: that it answers others within a second is not.
+      const { closed } = await converse(port, Buffer.concat([opening, rng.integer(3) ? mutateBytes(rng, bytes) : bytes]), { limitMs: PATIENCE_MS });
       judged++;
       statuses.set(closed ? 0 : 1, (statuses.get(closed ? 0 : 1) ?? 0) + 1);
-      if ((!closed || ms > LIMIT_MS) && wrongs.length < 5) wrongs.push(`case ${index}: no end within ${LIMIT_MS} ms`);
+      if (index % 64 !== 0) continue;
+      const before = performance.now();
+      const session = connect(`http://127.0.0.1:${port}`);
+      session.on("error", () => {});
+      const status = await call(session, { ":method": "POST", ":path": GRPC_METHODS[0], "content-type": "application/grpc", te: "trailers" }, grpcFrame(new Uint8Array(0)));
+      session.destroy();
+      slowestMs = Math.max(slowestMs, performance.now() - before);
+      if (status !== "0" && wrongs.length < 5) wrongs.push(`after case ${index} another connection got ${status}`);
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE / 2 }, one));

@@ -33,7 +33,7 @@ const TURN = 1000;
 
 const { seed } = job;
 for (const parser of await hostileParsers()) {
-  process.send?.({ reading: parser.name });
+  process.send?.({ kind: "reading", reading: parser.name });
   const cases = parser.slow ? job.slowCases : job.cases;
   const start = performance.now();
   const crashes: string[] = [];
@@ -51,7 +51,7 @@ for (const parser of await hostileParsers()) {
     slowestMs = Math.max(slowestMs, (user + system) / 1000);
     if (i % TURN === TURN - 1) {
       await new Promise((resolve) => setImmediate(resolve));
-      process.send?.({ reading: parser.name });
+      process.send?.({ kind: "reading", reading: parser.name });
     }
   }
   parser.close?.();
@@ -61,7 +61,7 @@ for (const parser of await hostileParsers()) {
   }
   const seconds = (performance.now() - start) / 1000;
   const report: ParserReport = { parser: parser.name, cases, refused, seconds, slowestMs, crashes, crashCount, slips };
-  process.send?.({ report });
+  process.send?.({ kind: "report", report });
 }
-process.send?.({ over: true });
+process.send?.({ kind: "over", over: true });
 process.disconnect?.();

@@ -69,25 +69,34 @@ function wholeAnswer(data: Buffer): number {
   return data.length >= end ? end : 0;
 }
 
+const CREATES_AT_ONCE = 32;
+
+/** Begins the sessions, some at a time. */
+async function createSessions(address: string, ids: readonly string[]): Promise<void> {
+  const left = [...ids];
+  const one = async () => {
+    for (let id = left.pop(); id !== undefined; id = left.pop()) {
+      const answer = await fetch(`http://${address}/v1/models/load/sessions`, {
+        method: "POST",
+        headers: { authorization: "Bearer load", "content-type": "application/json" },
+        body: JSON.stringify({ id }),
+      });
+      const text = await answer.text();
+      if (!answer.ok) throw new Error(text);
+    }
+  };
+  await Promise.all(Array.from({ length: CREATES_AT_ONCE }, one));
+}
+
 export async function loadHttp(job: LoadJob): Promise<LoadResult> {
   const clock = new LoadClock();
   const each = Math.ceil(job.sessions / job.connections);
-  const connections: LoadConnection[] = [];
-  for (let i = 0; i < job.connections; i++) {
-    const ids = Array.from({ length: each }, (_, k) => `h${i}-${k}`);
-    if (!job.echo) {
-      for (const id of ids) {
-        const answer = await fetch(`http://${job.address}/v1/models/load/sessions`, {
-          method: "POST",
-          headers: { authorization: "Bearer load", "content-type": "application/json" },
-          body: JSON.stringify({ id }),
-        });
-        await answer.text();
-      }
-    }
-    const paths = ids.map((id) => (job.echo ? "/echo" : `/v1/models/load/sessions/${id}/steps`));
-    connections.push(new LoadConnection(job, clock, paths));
-  }
+  const ids = Array.from({ length: job.connections }, (_, i) => Array.from({ length: each }, (_, k) => `h${i}-${k}`));
+  if (!job.echo) await createSessions(job.address, ids.flat());
+  const connections = ids.map((own) => {
+    const paths = own.map((id) => (job.echo ? "/echo" : `/v1/models/load/sessions/${id}/steps`));
+    return new LoadConnection(job, clock, paths);
+  });
   const result = clock.run(job);
   for (const connection of connections) connection.begin();
   const measured = await result;

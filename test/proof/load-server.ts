@@ -21,7 +21,7 @@ export interface LoadServerJob {
 /** Host and port by protocol. */
 export type Addresses = Partial<Record<"websocket" | "grpc" | "http", string>>;
 
-const FILL_AT_ONCE = 1024;
+const FILL_AT_ONCE = 256;
 let served: Server | null = null;
 const job = JSON.parse(process.argv[2]) as LoadServerJob;
 const start = performance.now();

@@ -29,7 +29,7 @@ const STAGES: readonly Stage[] = [
     near: /serve\/(session|ledger|engine-messages|oip)|model\/snapshot/,
   },
   {
-    files: ["src/serve/scheduler.test.ts", "src/serve/scheduler-gaps.test.ts"],
+    files: ["src/serve/scheduler-laws.test.ts", "src/serve/scheduler.test.ts", "src/serve/scheduler-gaps.test.ts"],
     only: "^(?!.*remembers nothing)",
     near: /serve\/(scheduler|mailbox)/,
   },

@@ -15,7 +15,7 @@ const FAULTS = [killed, brokenDisk, damaged, jumpingClock, crashedWorker, slowCl
 const row: Row = {
   name: "faults",
   async run(options) {
-    const path = await compileSource(join(options.folder, "compiled"));
+    const path = await compileSource(join(options.folder, "compiled"), ["fault-server", "damage-trial"]);
     const results: RowResult[] = [];
     for (const fault of FAULTS) {
       const start = performance.now();

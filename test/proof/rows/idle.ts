@@ -9,7 +9,7 @@ import type { Addresses, LoadServerJob, Usage } from "../load-server.js";
 import type { Row } from "../row.js";
 
 const [WHOLE, QUICK] = [
-  { sessions: 1_000_000, settleSeconds: 10, idleSeconds: 30 },
+  { sessions: 1_000_000, settleSeconds: 20, idleSeconds: 30 },
   { sessions: 20_000, settleSeconds: 1, idleSeconds: 5 },
 ];
 const [MOST_BYTES, MOST_SECONDS, MOST_SHARE] = [650, 10, 0.02];

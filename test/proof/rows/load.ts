@@ -22,7 +22,7 @@ interface Case {
 const CASES: readonly Case[] = [
   {
     row: "load: WebSocket, one step per frame",
-    load: { protocol: "websocket", connections: 256, sessions: 10_240, inFlight: 16, records: 1 },
+    load: { protocol: "websocket", connections: 256, sessions: 10_240, inFlight: 24, records: 1 },
     share: 0.4,
     rate: 50_000,
   },
@@ -34,13 +34,13 @@ const CASES: readonly Case[] = [
   },
   {
     row: "load: gRPC stream",
-    load: { protocol: "grpc", connections: 8, sessions: 512, inFlight: 32, records: 1 },
+    load: { protocol: "grpc", connections: 8, sessions: 2048, inFlight: 128, records: 1 },
     share: 0.5,
     rate: null,
   },
   {
     row: "load: HTTP JSON",
-    load: { protocol: "http", connections: 64, sessions: 640, inFlight: 1, records: 1 },
+    load: { protocol: "http", connections: 256, sessions: 1024, inFlight: 1, records: 1 },
     share: 0.6,
     rate: null,
   },
