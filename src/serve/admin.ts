@@ -46,6 +46,8 @@ export function serveAdmin({ registry, sessions, engine, observer, log, drain, a
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: 65_536,
   }) as unknown as FastifyInstance;
+  // What a form of a page may send without asking.
+  app.removeContentTypeParser("text/plain");
   app.addContentTypeParser(
     "application/octet-stream",
     { parseAs: "buffer", bodyLimit: MAX_MODEL_BYTES },

@@ -3,7 +3,13 @@
  */
 import type { Socket } from "node:net";
 import type { Readable } from "node:stream";
-import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type FastifyServerOptions, LogController } from "fastify";
+import Fastify, {
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type FastifyServerOptions,
+  LogController,
+} from "fastify";
 import { type ErrorCode, OstinatoError } from "../core/errors.js";
 import { errorBody, httpStatus, SessionError } from "../protocol/codes.js";
 import { ReadableLines } from "./line-body.js";
@@ -82,7 +88,10 @@ export function createHttp(options: HttpOptions): FastifyInstance {
       return reply.hijack();
     }
     reply.raw.once("close", () => pipelined.set(socket, (pipelined.get(socket) ?? 1) - 1));
-    if (options.allowedHosts !== null) checkHost(request.headers.host, options.allowedHosts);
+    if (options.allowedHosts !== null) {
+      checkHost(request.headers.host, options.allowedHosts);
+      checkOneHost(request.raw.rawHeaders);
+    }
     request.gone = new AbortController();
     reply.raw.once("close", () => {
       if (!reply.raw.writableFinished) request.gone.abort();
@@ -145,7 +154,8 @@ function excessOf(text: string): { what: string; expected: string } | null {
     if (unit === 0x22) {
       for (i++; i < text.length && text.charCodeAt(i) !== 0x22; i++) if (text.charCodeAt(i) === 0x5c) i++;
     } else if (unit === 0x5b || unit === 0x7b) {
-      if (++depth > MAX_JSON_DEPTH) return { what: "the body is nested too deeply", expected: `at most ${MAX_JSON_DEPTH} levels` };
+      if (++depth > MAX_JSON_DEPTH)
+        return { what: "the body is nested too deeply", expected: `at most ${MAX_JSON_DEPTH} levels` };
     } else if (unit === 0x5d || unit === 0x7d) depth--;
     else if (unit === 0x2c && ++values > MAX_JSON_VALUES)
       return { what: "the body holds too many values", expected: `at most ${MAX_JSON_VALUES} in one request` };
@@ -243,6 +253,13 @@ export function checkHost(header: string | undefined, allowed: readonly string[]
     where: "header Host",
     repair: "allow the name if a proxy of yours forwards it",
   });
+}
+
+/** Two hosts, and a proxy may have meant the other one (RFC 9112, section 3.2). @param headers names and values in turn. */
+function checkOneHost(headers: readonly string[]): void {
+  let hosts = 0;
+  for (let i = 0; i < headers.length; i += 2) if (headers[i].length === 4 && headers[i].toLowerCase() === "host") hosts++;
+  if (hosts > 1) throw new OstinatoError("OST_REQUEST", { what: "the request names two hosts", where: "header Host" });
 }
 
 /** Listens. @throws OST_PORT if the port cannot be had. @returns the URL. */

@@ -55,7 +55,8 @@ export function parseIncarnation(body: unknown): { incarnation?: number } {
   if (incarnation === undefined) return {};
   // A query holds a text. An object may have a `valueOf` that is no function, which `Number` would stumble over.
   const value = typeof incarnation === "string" && /^\d{1,16}$/.test(incarnation) ? Number(incarnation) : incarnation;
-  if (!(typeof value === "number" && Number.isSafeInteger(value) && value >= 1)) throw refusal("incarnation", "an integer from 1", incarnation);
+  if (!(typeof value === "number" && Number.isSafeInteger(value) && value >= 1))
+    throw refusal("incarnation", "an integer from 1", incarnation);
   return { incarnation: value };
 }
 

@@ -78,6 +78,22 @@ describe("the leak sentinel", () => {
     expect(await rounds(150, unsure)).toMatchObject({ green: true, mismatch: [] });
   });
 
+  it("takes for no mismatch that a full disk refuses what it asks, a beginning among it", async () => {
+    const error = { code: "OST_STORE" as const, message: "", what: "the disk is full", index: 0 };
+    let asked = 0;
+    const refusing = (execute: Execute): Execute => {
+      return async (operations) => {
+        const isFull = Math.floor(asked++ / 20) % 2 === 1;
+        const taken = operations.filter(({ kind }) => !isFull || kind === "get" || kind === "snapshot");
+        const outcomes = taken.length === 0 ? [] : await execute(taken);
+        const refused = { applied: "no", count: 0, session: null, predictions: null, repeated: false, error } as const;
+        const rest = { expectedSeq: null, lifecycle: [], snapshot: null, view: null, computeMs: 0, commitMs: 0 };
+        return operations.map((operation) => outcomes[taken.indexOf(operation)] ?? { ...refused, ...rest });
+      };
+    };
+    expect(await rounds(300, refusing)).toMatchObject({ green: true, mismatch: [] });
+  });
+
   it.each([
     [
       "answers that change places",

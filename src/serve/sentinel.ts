@@ -258,7 +258,8 @@ export class Sentinel {
       code === "OST_DEADLINE" ||
       code === "OST_STORE"
     ) {
-      if (applied === "unknown") session.live = false;
+      // Of a beginning that was refused it has forgotten what there was before.
+      if (applied === "unknown" || began) session.live = false;
       return;
     }
     const lost =

@@ -34,10 +34,13 @@ async function fullDisk(program: string, { seed: seedOf, folder, quick }: RowOpt
     const rounds = quick ? 1 : 10;
     for (let round = 0; round < rounds; round++) {
       await witness.step(200);
-      const before = report.refused.get("OST_STORE") ?? 0;
-      fill(join(data, "ballast"));
-      for (let tries = 0; tries < 40 && (report.refused.get("OST_STORE") ?? 0) === before; tries++) await witness.step(100);
-      // From the first refusal on, and for as long as nothing fits.
+      // Until nothing fits any more: what the store frees of its own file is taken too.
+      for (let tries = 0, refusing = false; tries < 60 && !refusing; tries++) {
+        fill(join(data, "ballast"));
+        const [known, refused] = [report.acknowledged, report.refused.get("OST_STORE") ?? 0];
+        await witness.step(100);
+        refusing = report.acknowledged === known && (report.refused.get("OST_STORE") ?? 0) > refused;
+      }
       if ((await readiness(caller)) !== 503) wasReadyWhileFull++;
       await witness.step(200);
       rmSync(join(data, "ballast"));

@@ -164,7 +164,11 @@ export function converse(port: number, bytes: Uint8Array, { halfClose = true, li
 }
 
 /** A whole request, its length said truly. */
-export function rawRequest(method: string, path: string, { headers = [], body }: { headers?: readonly (readonly [string, string])[]; body?: Uint8Array } = {}): Buffer {
+export function rawRequest(
+  method: string,
+  path: string,
+  { headers = [], body }: { headers?: readonly (readonly [string, string])[]; body?: Uint8Array } = {},
+): Buffer {
   const lines = [`${method} ${path} HTTP/1.1`, "Host: 127.0.0.1", ...headers.map(([name, value]) => `${name}: ${value}`)];
   if (body !== undefined) lines.push(`Content-Length: ${body.length}`);
   const head = Buffer.from(`${lines.join("\r\n")}\r\n\r\n`, "latin1");

@@ -20,11 +20,16 @@ export const GRPC_METHODS: readonly string[] = [
 ];
 
 function valid(rng: Random): Buffer {
-  const id = pick(rng, [{ string_param: `pool-${rng.integer(24)}` }, { uint64_param: 2n ** 64n - 1n - BigInt(rng.integer(4)) }, { int64_param: rng.integer(100) }]);
-  const parameters = new Map<string, object>([["sequence_id", id]]);
-  if (rng.integer(2)) parameters.set("sequence_start", { bool_param: true });
-  if (rng.integer(4) === 0) parameters.set("sequence_end", { bool_param: true });
-  if (rng.integer(4) === 0) parameters.set("ostinato_seq", { int64_param: 1 + rng.integer(4) });
+  const id = pick(rng, [
+    { string_param: `pool-${rng.integer(24)}` },
+    { uint64_param: 2n ** 64n - 1n - BigInt(rng.integer(4)) },
+    { int64_param: rng.integer(100) },
+  ]);
+  const parameters: Record<string, object> = { sequence_id: id };
+  if (rng.integer(2)) parameters["sequence_start"] = { bool_param: true };
+  if (rng.integer(4) === 0) parameters["sequence_end"] = { bool_param: true };
+  if (rng.integer(4) === 0) parameters["ostinato_seq"] = { int64_param: 1 + rng.integer(4) };
+  if (rng.integer(16) === 0) Object.defineProperty(parameters, "__proto__", { value: { string_param: "x" }, enumerable: true });
   const request = {
     model_name: "probe",
     name: "probe",
@@ -56,7 +61,8 @@ function spoiledCall(rng: Random, path: string, tenant: string): Call {
   if (!honest && rng.integer(5) === 0) {
     const kind = rng.integer(4);
     if (kind === 0) body = grpcFrame(message, { compressed: pick(rng, [1, 2, 255]) });
-    else if (kind === 1) body = grpcFrame(message, { length: pick(rng, [0, 1, message.length + 1, 2 ** 31, 2 ** 32 - 1, 4 << 20, (4 << 20) + 1]) });
+    else if (kind === 1)
+      body = grpcFrame(message, { length: pick(rng, [0, 1, message.length + 1, 2 ** 31, 2 ** 32 - 1, 4 << 20, (4 << 20) + 1]) });
     else if (kind === 2) body = Buffer.from(mutateBytes(rng, body));
     else body = Buffer.concat([body, body, grpcFrame(new Uint8Array(0))]);
   }
@@ -69,8 +75,30 @@ function spoiledCall(rng: Random, path: string, tenant: string): Call {
   };
   const clean = (text: string) => text.replace(/[^\x20-\x7e]/g, "").slice(0, 2000);
   if (!honest && rng.integer(10) === 0) {
-    const name = pick(rng, ["grpc-timeout", "grpc-encoding", "grpc-accept-encoding", "content-type", "authorization", "x-bin", "user-agent", ":path", ":method"]);
-    const value = pick(rng, ["1n", "0m", "99999999H", "-1S", "gzip", "identity", "application/grpc+json", "text/plain", clean(badText(rng)), "AAAA", "%%%"]);
+    const name = pick(rng, [
+      "grpc-timeout",
+      "grpc-encoding",
+      "grpc-accept-encoding",
+      "content-type",
+      "authorization",
+      "x-bin",
+      "user-agent",
+      ":path",
+      ":method",
+    ]);
+    const value = pick(rng, [
+      "1n",
+      "0m",
+      "99999999H",
+      "-1S",
+      "gzip",
+      "identity",
+      "application/grpc+json",
+      "text/plain",
+      clean(badText(rng)),
+      "AAAA",
+      "%%%",
+    ]);
     if (name === ":path") headers[":path"] = clean(mutateText(rng, path)) || "/";
     else if (name === ":method") headers[":method"] = pick(rng, ["GET", "PUT", "OPTIONS"]);
     else headers[name] = value;
@@ -79,7 +107,10 @@ function spoiledCall(rng: Random, path: string, tenant: string): Call {
 }
 
 /** Attacks one method. */
-export async function attackGrpc(path: string, { port, cases, seed, tenant }: { port: number; cases: number; seed: number; tenant: string }): Promise<EndpointReport> {
+export async function attackGrpc(
+  path: string,
+  { port, cases, seed, tenant }: { port: number; cases: number; seed: number; tenant: string },
+): Promise<EndpointReport> {
   const statuses = new Map<number, number>();
   const wrongs: string[] = [];
   const start = performance.now();
@@ -190,7 +221,17 @@ export function inferHeaders(tenant: string): [string, string][] {
 }
 
 /** Attacks the connection itself with spoiled frames, each on a connection of its own. */
-export async function attackHttp2({ port, cases, seed, tenant }: { port: number; cases: number; seed: number; tenant: string }): Promise<EndpointReport> {
+export async function attackHttp2({
+  port,
+  cases,
+  seed,
+  tenant,
+}: {
+  port: number;
+  cases: number;
+  seed: number;
+  tenant: string;
+}): Promise<EndpointReport> {
   const statuses = new Map<number, number>();
   const wrongs: string[] = [];
   const start = performance.now();
@@ -200,18 +241,35 @@ export async function attackHttp2({ port, cases, seed, tenant }: { port: number;
       const index = next++;
       const rng = caseRandom(seed, index);
       const frames = [http2Frame(1, 4, 1, hpack(inferHeaders(tenant))), http2Frame(0, 1, 1, grpcFrame(valid(rng)))];
-      for (let i = rng.integer(4); i > 0; i--) frames.splice(rng.integer(frames.length + 1), 0, http2Frame(rng.integer(12), rng.integer(256), pick(rng, [0, 1, 2, 3, 2 ** 31 - 1, 2 ** 32 - 1]), mutateBytes(rng, new Uint8Array(rng.integer(16))), rng.integer(4) ? undefined : rng.integer(1 << 24)));
+      for (let i = rng.integer(4); i > 0; i--)
+        frames.splice(
+          rng.integer(frames.length + 1),
+          0,
+          http2Frame(
+            rng.integer(12),
+            rng.integer(256),
+            pick(rng, [0, 1, 2, 3, 2 ** 31 - 1, 2 ** 32 - 1]),
+            mutateBytes(rng, new Uint8Array(rng.integer(16))),
+            rng.integer(4) ? undefined : rng.integer(1 << 24),
+          ),
+        );
       const bytes = Buffer.concat(frames);
       const opening = rng.integer(16) ? http2Opening() : Buffer.from(mutateBytes(rng, http2Opening()));
       // Whether it waits for more of a frame, or ends, is its own affair: that it answers others within a second is not.
-      const { closed } = await converse(port, Buffer.concat([opening, rng.integer(3) ? mutateBytes(rng, bytes) : bytes]), { limitMs: PATIENCE_MS });
+      const { closed } = await converse(port, Buffer.concat([opening, rng.integer(3) ? mutateBytes(rng, bytes) : bytes]), {
+        limitMs: PATIENCE_MS,
+      });
       judged++;
       statuses.set(closed ? 0 : 1, (statuses.get(closed ? 0 : 1) ?? 0) + 1);
       if (index % 64 !== 0) continue;
       const before = performance.now();
       const session = connect(`http://127.0.0.1:${port}`);
       session.on("error", () => {});
-      const status = await call(session, { ":method": "POST", ":path": GRPC_METHODS[0], "content-type": "application/grpc", te: "trailers" }, grpcFrame(new Uint8Array(0)));
+      const status = await call(
+        session,
+        { ":method": "POST", ":path": GRPC_METHODS[0], "content-type": "application/grpc", te: "trailers" },
+        grpcFrame(new Uint8Array(0)),
+      );
       session.destroy();
       slowestMs = Math.max(slowestMs, performance.now() - before);
       if (status !== "0" && wrongs.length < 5) wrongs.push(`after case ${index} another connection got ${status}`);

@@ -46,7 +46,8 @@ function segment(rng: Random, text: string): string {
     const plain = byte > 0x20 && byte < 0x7f && !"%/?#".includes(String.fromCharCode(byte));
     out += plain ? String.fromCharCode(byte) : `%${byte.toString(16).padStart(2, "0")}`;
   }
-  if (rng.integer(50) === 0) out += pick(rng, ["%ff", "%C0%80", "%2F", "%2f..", "%00", "%", "%zz", "/", "//", "/..", ";a=b", "?x", "#f"]);
+  if (rng.integer(50) === 0)
+    out += pick(rng, ["%ff", "%C0%80", "%2F", "%2f..", "%00", "%", "%zz", "/", "//", "/..", ";a=b", "?x", "#f"]);
   return out;
 }
 
@@ -71,8 +72,42 @@ const SPOILED_HEADERS = [
   "Range",
   "traceparent",
 ];
-const HEADER_VALUES = ["gzip", "identity", "deflate, gzip", "multipart/form-data; boundary=x", "text/plain", "application/json; charset=utf-16", "application/x-ndjson", "application/octet-stream", "null", "http://evil.example", "0", "-1", "7", '"7"', "1e9", "18446744073709551616", "NaN", "*", "close", "bytes=0-18446744073709551615"];
-const QUERY_NAMES = ["idType", "seq", "end", "after", "limit", "incarnation", "policy", "weights", "__proto__", "constructor", "a[b]", "a[__proto__][x]"];
+const HEADER_VALUES = [
+  "gzip",
+  "identity",
+  "deflate, gzip",
+  "multipart/form-data; boundary=x",
+  "text/plain",
+  "application/json; charset=utf-16",
+  "application/x-ndjson",
+  "application/octet-stream",
+  "null",
+  "http://evil.example",
+  "0",
+  "-1",
+  "7",
+  '"7"',
+  "1e9",
+  "18446744073709551616",
+  "NaN",
+  "*",
+  "close",
+  "bytes=0-18446744073709551615",
+];
+const QUERY_NAMES = [
+  "idType",
+  "seq",
+  "end",
+  "after",
+  "limit",
+  "incarnation",
+  "policy",
+  "weights",
+  "__proto__",
+  "constructor",
+  "a[b]",
+  "a[__proto__][x]",
+];
 
 function query(rng: Random): string {
   const parts = Array.from({ length: 1 + rng.integer(3) }, () => {
@@ -84,7 +119,15 @@ function query(rng: Random): string {
 
 function authorization(rng: Random): [string, string][] {
   if (rng.integer(20) > 0) return [["Authorization", `Bearer ${HOSTILE_TENANT}`]];
-  return [["Authorization", headerValue(pick(rng, ["Basic YTpi", "Bearer", "Bearer ", "bearer x", `Bearer ${badText(rng)}`, badText(rng)])).slice(0, 3000)]];
+  return [
+    [
+      "Authorization",
+      headerValue(pick(rng, ["Basic YTpi", "Bearer", "Bearer ", "bearer x", `Bearer ${badText(rng)}`, badText(rng)])).slice(
+        0,
+        3000,
+      ),
+    ],
+  ];
 }
 
 interface Valid {
@@ -108,7 +151,12 @@ function endpoint({ method, path, bodies, type = JSON_TYPE, headers, port = "htt
       const spoil = (chance: number) => !honest && rng.integer(100) < chance;
       if (honest && rng.integer(2)) {
         const id = rng.integer(4) ? JSON.stringify(poolId(rng)) : `{"number":"${2n ** 64n - 1n - BigInt(rng.integer(4))}"}`;
-        return { method: "POST", path: `${MODEL}/sessions`, headers: [...authorization(rng), ["Content-Type", JSON_TYPE]], body: Buffer.from(`{"id":${id}}`) };
+        return {
+          method: "POST",
+          path: `${MODEL}/sessions`,
+          headers: [...authorization(rng), ["Content-Type", JSON_TYPE]],
+          body: Buffer.from(`{"id":${id}}`),
+        };
       }
       const id = spoil(20) ? badText(rng) : poolId(rng);
       let at = typeof path === "string" ? path : path(segment(rng, id));
@@ -119,7 +167,8 @@ function endpoint({ method, path, bodies, type = JSON_TYPE, headers, port = "htt
       if (bodies) {
         const given = pick(rng, bodies);
         const text = typeof given === "string";
-        if (spoil(70)) body = text ? Buffer.from(rng.integer(6) ? mutateJson(rng, given) : mutateText(rng, given)) : mutateBytes(rng, given);
+        if (spoil(70))
+          body = text ? Buffer.from(rng.integer(6) ? mutateJson(rng, given) : mutateText(rng, given)) : mutateBytes(rng, given);
         else body = text ? Buffer.from(given) : given;
         if (spoil(3)) body = mutateBytes(rng, body);
       } else if (spoil(10)) body = Buffer.from(mutateJson(rng, '{"a":1}'));
@@ -130,35 +179,79 @@ function endpoint({ method, path, bodies, type = JSON_TYPE, headers, port = "htt
         const value = headerValue(rng.integer(3) ? pick(rng, HEADER_VALUES) : badText(rng)).slice(0, 2000);
         all.push([pick(rng, SPOILED_HEADERS), value]);
       }
-      return { method: spoil(2) ? pick(rng, ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND", "TRACE"]) : method, path: at.slice(0, 12_000), headers: all, body };
+      return {
+        method: spoil(2) ? pick(rng, ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND", "TRACE"]) : method,
+        path: at.slice(0, 12_000),
+        headers: all,
+        body,
+      };
     },
   };
 }
 
 export function hostileEndpoints(): HostileEndpoint[] {
-  const at = (rest = "") => (id: string) => `${MODEL}/sessions/${id}${rest}`;
+  const at =
+    (rest = "") =>
+    (id: string) =>
+      `${MODEL}/sessions/${id}${rest}`;
   const state = { preprocessing: Float64Array.of(1), model: Float32Array.of(1, 2, 3, 4), steps: 3, entity: null };
   const snapshot = Buffer.from(encodeSnapshot(state, { model: new ProbeModel().hash, owner: "o" })).toString("base64");
-  const infer = (parameters: string) => `{"id":"1","parameters":{${parameters}},"inputs":[{"name":"input","datatype":"FP32","shape":[1,1,1],"data":[1.5]}],"outputs":[{"name":"output"}]}`;
-  const sequences = ['"sequence_id":"pool-1","sequence_start":true', '"sequence_id":"pool-2"', '"sequence_id":18446744073709551615,"sequence_start":true,"sequence_end":true', '"sequence_id":"pool-3","sequence_end":true,"ostinato_seq":1', ""];
-  const head = '{"parameters":{"sequence_id":"pool-1","sequence_start":true,"binary_data_output":true},"inputs":[{"name":"input","datatype":"FP32","shape":[1,1,1],"parameters":{"binary_data_size":4}}]}';
+  const infer = (parameters: string) =>
+    `{"id":"1","parameters":{${parameters}},"inputs":[{"name":"input","datatype":"FP32","shape":[1,1,1],"data":[1.5]}],"outputs":[{"name":"output"}]}`;
+  const sequences = [
+    '"sequence_id":"pool-1","sequence_start":true',
+    '"sequence_id":"pool-2"',
+    '"sequence_id":18446744073709551615,"sequence_start":true,"sequence_end":true',
+    '"sequence_id":"pool-3","sequence_end":true,"ostinato_seq":1',
+    "",
+  ];
+  const head =
+    '{"parameters":{"sequence_id":"pool-1","sequence_start":true,"binary_data_output":true},"inputs":[{"name":"input","datatype":"FP32","shape":[1,1,1],"parameters":{"binary_data_size":4}}]}';
   const binary = Buffer.concat([Buffer.from(head), Buffer.from(Float32Array.of(1.5).buffer)]);
   const model = JSON.stringify({ tenant: "x", model: "probe", id: "pool-1", operation: "hibernate" });
   return [
     endpoint({ method: "GET", path: "/v1/models" }),
     endpoint({ method: "GET", path: MODEL }),
     endpoint({ method: "GET", path: `${MODEL}/sessions?after=spool-1&limit=10` }),
-    endpoint({ method: "POST", path: `${MODEL}/sessions`, bodies: ['{"id":"pool-1","durability":"none","ttlSeconds":5,"attributes":{"device_class":"a"}}', '{"id":{"number":"18446744073709551615"}}', "{}", `{"snapshot":"${snapshot}"}`] }),
+    endpoint({
+      method: "POST",
+      path: `${MODEL}/sessions`,
+      bodies: [
+        '{"id":"pool-1","durability":"none","ttlSeconds":5,"attributes":{"device_class":"a"}}',
+        '{"id":{"number":"18446744073709551615"}}',
+        "{}",
+        `{"snapshot":"${snapshot}"}`,
+      ],
+    }),
     endpoint({ method: "GET", path: at() }),
     endpoint({ method: "DELETE", path: at("?incarnation=3") }),
-    endpoint({ method: "POST", path: at("/steps"), bodies: ['{"record":{"value":1.5}}', '{"records":[{"value":1},{"value":2}],"seq":3}', '{"rows":[[1],[2]],"incarnation":4}', '{"record":{"value":1},"seq":1,"end":true}'], headers: (rng) => (rng.integer(5) ? [] : [["Idempotency-Key", pick(rng, ['"7"', "1", "9007199254740991"])]]) }),
-    endpoint({ method: "POST", path: at("/steps?seq=1"), type: "application/x-ndjson", bodies: ['{"value":1}\n{"value":2}\n{"value":3}', '{"value":1}\n\n\n{"value":null}'] }),
+    endpoint({
+      method: "POST",
+      path: at("/steps"),
+      bodies: [
+        '{"record":{"value":1.5}}',
+        '{"records":[{"value":1},{"value":2}],"seq":3}',
+        '{"rows":[[1],[2]],"incarnation":4}',
+        '{"record":{"value":1},"seq":1,"end":true}',
+      ],
+      headers: (rng) => (rng.integer(5) ? [] : [["Idempotency-Key", pick(rng, ['"7"', "1", "9007199254740991"])]]),
+    }),
+    endpoint({
+      method: "POST",
+      path: at("/steps?seq=1"),
+      type: "application/x-ndjson",
+      bodies: ['{"value":1}\n{"value":2}\n{"value":3}', '{"value":1}\n\n\n{"value":null}'],
+    }),
     endpoint({ method: "POST", path: at("/reset"), bodies: ['{"incarnation":3}', "{}"] }),
     endpoint({ method: "POST", path: at("/hibernate"), bodies: ["{}"] }),
     endpoint({ method: "GET", path: at("/snapshot") }),
     endpoint({ method: "POST", path: at("/restore"), bodies: [`{"snapshot":"${snapshot}"}`] }),
     endpoint({ method: "GET", path: at("/answers?after=0") }),
-    endpoint({ method: "GET", path: at("/events"), headers: (rng) => [["Last-Event-ID", headerValue(rng.integer(2) ? String(pick(rng, EDGES)) : badText(rng)).slice(0, 2000)]] }),
+    endpoint({
+      method: "GET",
+      path: at("/events"),
+      headers: (rng) => [["Last-Event-ID", headerValue(rng.integer(2) ? String(pick(rng, EDGES)) : badText(rng)).slice(0, 2000)]],
+    }),
     endpoint({ method: "GET", path: "/v2" }),
     endpoint({ method: "GET", path: "/v2/health/ready" }),
     endpoint({ method: "POST", path: "/v2/repository/index", bodies: ["{}"] }),
@@ -172,7 +265,12 @@ export function hostileEndpoints(): HostileEndpoint[] {
       path: "/v2/models/probe/infer",
       type: "application/octet-stream",
       bodies: [binary],
-      headers: (rng) => [["Inference-Header-Content-Length", rng.integer(4) ? String(head.length) : headerValue(mutateText(rng, String(pick(rng, EDGES)))).slice(0, 200)]],
+      headers: (rng) => [
+        [
+          "Inference-Header-Content-Length",
+          rng.integer(4) ? String(head.length) : headerValue(mutateText(rng, String(pick(rng, EDGES)))).slice(0, 200),
+        ],
+      ],
     }),
     endpoint({ method: "GET", path: "/readyz", name: "GET /livez, /readyz, /startupz" }),
     endpoint({ method: "GET", path: "/metrics" }),
@@ -182,16 +280,24 @@ export function hostileEndpoints(): HostileEndpoint[] {
     endpoint({ port: "admin", method: "PUT", path: "/admin/models/probe/alias", bodies: ['{"version":"0000","policy":"pin"}'] }),
     endpoint({ port: "admin", method: "DELETE", path: "/admin/versions/abcdef" }),
     endpoint({ port: "admin", method: "GET", path: "/admin/status" }),
-    endpoint({ port: "admin", method: "POST", path: "/admin/sessions", bodies: [model, model.replace("hibernate", "reset"), model.replace("hibernate", "end")] }),
+    endpoint({
+      port: "admin",
+      method: "POST",
+      path: "/admin/sessions",
+      bodies: [model, model.replace("hibernate", "reset"), model.replace("hibernate", "end")],
+    }),
   ];
 }
 
-const CONNECTIONS = 48;
+const CONNECTIONS = 12;
 const LIMIT_MS = 1000;
 const HONEST_5XX = new Set([503, 504, 507]);
 
 /** Attacks one endpoint with so many cases, some of them under way at once on each connection. */
-export async function attackEndpoint(endpoint: HostileEndpoint, { port, cases, seed }: { port: number; cases: number; seed: number }): Promise<EndpointReport> {
+export async function attackEndpoint(
+  endpoint: HostileEndpoint,
+  { port, cases, seed }: { port: number; cases: number; seed: number },
+): Promise<EndpointReport> {
   const statuses = new Map<number, number>();
   const wrongs: string[] = [];
   const start = performance.now();
@@ -215,7 +321,12 @@ export async function attackEndpoint(endpoint: HostileEndpoint, { port, cases, s
       }
       judged++;
       statuses.set(answer.status, (statuses.get(answer.status) ?? 0) + 1);
-      if (answer.status >= 500 && !HONEST_5XX.has(answer.status)) wrong(`case ${index}: ${answer.status} to ${method} ${path.slice(0, 120)} ${Buffer.from(body ?? []).toString().slice(0, 120)}`);
+      if (answer.status >= 500 && !HONEST_5XX.has(answer.status))
+        wrong(
+          `case ${index}: ${answer.status} to ${method} ${path.slice(0, 120)} ${Buffer.from(body ?? [])
+            .toString()
+            .slice(0, 120)}`,
+        );
       if (!(answer.status >= 200 && answer.status <= 599)) wrong(`case ${index}: status ${answer.status}`);
       if (/\r\nx-injected:/i.test(answer.head)) wrong(`case ${index}: a header came in through ${path.slice(0, 80)}`);
     }

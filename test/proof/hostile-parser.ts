@@ -2,33 +2,49 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import * as zlib from "node:zlib";
 import { parse as parseYaml } from "yaml";
 import { OstinatoError } from "../../src/core/errors.js";
-import { decodeSnapshot, encodeSnapshot } from "../../src/model/snapshot.js";
-import { openModel, ProbeModel } from "../../src/model/index.js";
 import { decodeModel } from "../../src/model/file.js";
+import { openModel, ProbeModel } from "../../src/model/index.js";
+import { decodeSnapshot, encodeSnapshot } from "../../src/model/snapshot.js";
 import type { Store } from "../../src/protocol/store.js";
-import { readEverything, hostileMessages } from "../support/fuzz-frames.js";
 import { checkAuditLine, GENESIS, writeAuditLine } from "../../src/serve/audit-line.js";
 import { readAuthConfig } from "../../src/serve/auth-config.js";
 import { makeKey, readKeys } from "../../src/serve/credential-key.js";
 import type { ModelVersion } from "../../src/serve/engine.js";
 import { Ledger } from "../../src/serve/ledger.js";
 import { checkLimits } from "../../src/serve/limits.js";
+import { openVersion } from "../../src/serve/model-version.js";
+import { sequenceId } from "../../src/serve/oip-infer.js";
 import { readInferBody } from "../../src/serve/oip-json.js";
 import { INFERENCE, readInferMessage } from "../../src/serve/oip-message.js";
-import { sequenceId } from "../../src/serve/oip-infer.js";
 import { decodeMessage, encodeMessage } from "../../src/serve/oip-protobuf.js";
 import { type InputTensor, readInput } from "../../src/serve/oip-tensor.js";
-import { parseCreate, parseCursor, parseIncarnation, parseRestore, parseSteps, recordLines, wantSeq } from "../../src/serve/request.js";
+import {
+  parseCreate,
+  parseCursor,
+  parseIncarnation,
+  parseRestore,
+  parseSteps,
+  recordLines,
+  wantSeq,
+} from "../../src/serve/request.js";
 import { SnapshotSeal } from "../../src/serve/sealed-snapshot.js";
 import { numberId, parseSessionKey, sessionKey, textId } from "../../src/serve/session-key.js";
-import { answerParts, decodeSession, encodeSession, encodeTraits, makeAnswer, type SessionRecord, splitAnswers } from "../../src/serve/session-record.js";
+import {
+  answerParts,
+  decodeSession,
+  encodeSession,
+  encodeTraits,
+  makeAnswer,
+  type SessionRecord,
+  splitAnswers,
+} from "../../src/serve/session-record.js";
 import { decodeBatch, decodeRecord, encodeBatch, encodeRecord } from "../../src/serve/store-batch.js";
 import { MemoryStore } from "../../src/serve/store-memory.js";
-import { openVersion } from "../../src/serve/model-version.js";
+import { hostileMessages, readEverything } from "../support/fuzz-frames.js";
 import { badText, EDGES, mutateBytes, mutateJson, mutateText, pick, type Random } from "./mutation.js";
-import * as zlib from "node:zlib";
 
 export interface HostileParser {
   name: string;
@@ -108,7 +124,9 @@ function requests(probe: ModelVersion, load: ModelVersion): HostileParser[] {
       name: "records as NDJSON",
       slow: true,
       async read(rng) {
-        const text = Array.from({ length: 1 + rng.integer(4) }, () => mutateJson(rng, '{"value":1.5,"b":"x","c":null}')).join("\n");
+        const text = Array.from({ length: 1 + rng.integer(4) }, () => mutateJson(rng, '{"value":1.5,"b":"x","c":null}')).join(
+          "\n",
+        );
         const bytes = Buffer.from(text);
         const cut = rng.integer(bytes.length + 1);
         const source = (async function* () {
@@ -162,7 +180,11 @@ function tensors(probe: ModelVersion, load: ModelVersion): HostileParser[] {
     },
   ].map((message) => encodeMessage(request, message));
   const types = INFERENCE.services.flatMap(({ methods }) => methods.flatMap(({ input, output }) => [input, output]));
-  const use = (parameters: ReadonlyMap<string, boolean | number | bigint | string>, inputs: readonly InputTensor[], rng: Random) => {
+  const use = (
+    parameters: ReadonlyMap<string, boolean | number | bigint | string>,
+    inputs: readonly InputTensor[],
+    rng: Random,
+  ) => {
     const { count } = readInput(rng.integer(2) ? probe : load, inputs) as { count?: number };
     if (count !== undefined && !Number.isSafeInteger(count)) throw new Error("no count");
     return sequenceId(parameters);
@@ -193,7 +215,9 @@ function tensors(probe: ModelVersion, load: ModelVersion): HostileParser[] {
       read(rng) {
         const shape = Array.from({ length: rng.integer(10) }, () => (rng.integer(3) ? 1 : pick(rng, EDGES)));
         const raw = Uint8Array.from({ length: rng.integer(40) }, () => rng.integer(256));
-        const values = Array.from({ length: rng.integer(6) }, () => pick<unknown>(rng, [...EDGES, null, "x", Number.NaN, true, 2n ** 64n, {}, Buffer.of(255)]));
+        const values = Array.from({ length: rng.integer(6) }, () =>
+          pick<unknown>(rng, [...EDGES, null, "x", Number.NaN, true, 2n ** 64n, {}, Buffer.of(255)]),
+        );
         const tensor: InputTensor = {
           name: pick(rng, ["input", "value", "x0", "", "__proto__"]),
           datatype: pick(rng, datatypes),
@@ -210,7 +234,10 @@ function tensors(probe: ModelVersion, load: ModelVersion): HostileParser[] {
         return use(ask.parameters, ask.inputs(), rng);
       },
     },
-    { name: "protobuf: every message", read: (rng) => decodeMessage(pick(rng, types), Buffer.from(mutateBytes(rng, pick(rng, messages)))) },
+    {
+      name: "protobuf: every message",
+      read: (rng) => decodeMessage(pick(rng, types), Buffer.from(mutateBytes(rng, pick(rng, messages)))),
+    },
   ];
 }
 
@@ -298,9 +325,12 @@ function stored(): HostileParser[] {
         const store: Store = new MemoryStore();
         const names = ["incarnation", "clock", "boot", "clean", "unclean", "sessions", "tenant/a", "version/b"];
         const writes = new Map<string, Uint8Array>();
-        for (let i = rng.integer(5); i > 0; i--) writes.set(`!${pick(rng, names)}`, mutateBytes(rng, new Uint8Array(Float64Array.of(pick(rng, EDGES)).buffer)));
+        for (let i = rng.integer(5); i > 0; i--)
+          writes.set(`!${pick(rng, names)}`, mutateBytes(rng, new Uint8Array(Float64Array.of(pick(rng, EDGES)).buffer)));
         if (rng.integer(2)) writes.set(key, mutateBytes(rng, session));
-        await store.commit([...writes].map(([name, bytes]) => ({ key: name, expected: null, record: { incarnation: 1, seq: 1, bytes } })));
+        await store.commit(
+          [...writes].map(([name, bytes]) => ({ key: name, expected: null, record: { incarnation: 1, seq: 1, bytes } })),
+        );
         const ledger = await Ledger.open(store, () => 1);
         const next = ledger.nextIncarnation();
         if (!(Number.isSafeInteger(next) && next >= 1)) throw new Error(`an incarnation that is none: ${next}`);
@@ -319,7 +349,8 @@ function snapshots(): HostileParser[] {
   const binding = { tenant: "plant", model: "m", stateSchema: "s" };
   const sealed = seal.seal(plain, binding);
   const plainCrc = (bytes: Uint8Array) => {
-    if (crc32 && bytes.length >= 4) new DataView(bytes.buffer, bytes.byteOffset).setUint32(bytes.length - 4, crc32(bytes.subarray(0, -4)), true);
+    if (crc32 && bytes.length >= 4)
+      new DataView(bytes.buffer, bytes.byteOffset).setUint32(bytes.length - 4, crc32(bytes.subarray(0, -4)), true);
     return bytes;
   };
   return [
@@ -370,19 +401,27 @@ function modelFiles(file: Uint8Array): HostileParser[] {
 /** Spoils the part before the weights: changes among the weights are weights. */
 function mutateHead(rng: Random, file: Uint8Array, length: number): Uint8Array {
   const head = mutateBytes(rng, file.subarray(0, 8 + length));
-  return new Uint8Array(Buffer.concat([head, file.subarray(8 + length, rng.integer(4) ? file.length : rng.integer(file.length))]));
+  return new Uint8Array(
+    Buffer.concat([head, file.subarray(8 + length, rng.integer(4) ? file.length : rng.integer(file.length))]),
+  );
 }
 
 function configurations(): HostileParser[] {
   const { entry } = makeKey({ tenant: "plant-7", scopes: ["step", "state:read"], expires: 1.9e12 });
   const keys = [JSON.stringify([entry]), `- id: ${entry.id}\n  sha256: ${entry.sha256}\n  tenant: plant-7\n  scopes: [step]\n`];
-  const limits = '{"all":{"stepsPerSecond":100,"burstSeconds":2},"tenants":{"plant-7":{"weight":2,"liveSessions":5},"b":{"bytesPerSecond":1e6}}}';
-  const auth = '{"keys":"keys.yaml","jwt":{"issuer":"https://id.example.org","audience":"a","jwks":"jwks.json","leewaySeconds":30},"certificates":{"URI:spiffe://a/b":{"tenant":"plant-7","scopes":["step"]}}}';
+  const limits =
+    '{"all":{"stepsPerSecond":100,"burstSeconds":2},"tenants":{"plant-7":{"weight":2,"liveSessions":5},"b":{"bytesPerSecond":1e6}}}';
+  const auth =
+    '{"keys":"keys.yaml","jwt":{"issuer":"https://id.example.org","audience":"a","jwks":"jwks.json","leewaySeconds":30},"certificates":{"URI:spiffe://a/b":{"tenant":"plant-7","scopes":["step"]}}}';
   const folder = mkdtempSync(join(tmpdir(), "ostinato-hostile-"));
   const path = join(folder, "auth.yaml");
   const alias = "a: &a [x,x,x]\nb: &b [*a,*a,*a]\nc: &c [*b,*b,*b]\nd: [*c,*c,*c]\n";
   return [
-    { name: "API key files", slow: true, read: (rng) => readKeys(rng.integer(50) ? mutateJson(rng, pick(rng, keys)) : alias, "keys") },
+    {
+      name: "API key files",
+      slow: true,
+      read: (rng) => readKeys(rng.integer(50) ? mutateJson(rng, pick(rng, keys)) : alias, "keys"),
+    },
     {
       name: "limits files",
       slow: true,
@@ -409,7 +448,17 @@ function configurations(): HostileParser[] {
 }
 
 function auditLines(): HostileParser {
-  const entry = { actor: "key:1", tenant: "plant", key: "k", event: "reset", reason: "client", from: 1, to: 2, seq: 3, version: "v" };
+  const entry = {
+    actor: "key:1",
+    tenant: "plant",
+    key: "k",
+    event: "reset",
+    reason: "client",
+    from: 1,
+    to: 2,
+    seq: 3,
+    version: "v",
+  };
   const { text } = writeAuditLine(entry, GENESIS, 1e12);
   const bytes = Buffer.from(text);
   return {
@@ -434,7 +483,9 @@ function identities(): HostileParser {
   return {
     name: "session ids and keys",
     read(rng) {
-      const id = rng.integer(3) ? textId(badText(rng)) : numberId(rng.integer(2) ? mutateText(rng, "18446744073709551615") : String(pick(rng, EDGES)));
+      const id = rng.integer(3)
+        ? textId(badText(rng))
+        : numberId(rng.integer(2) ? mutateText(rng, "18446744073709551615") : String(pick(rng, EDGES)));
       const name = { tenant: "plant", model: "probe", id };
       const back = parseSessionKey(sessionKey(name));
       if (JSON.stringify(back) !== JSON.stringify(name)) throw new Error(`a key of another session: ${JSON.stringify(name)}`);

@@ -28,12 +28,16 @@ let slips = 0;
 process.on("unhandledRejection", () => slips++);
 process.on("uncaughtException", () => slips++);
 
-/** Cases between two turns of the loop of events, and two signs of life. */
+/** Cases between two turns of the loop of events. */
 const TURN = 1000;
 
 const { seed } = job;
-for (const parser of await hostileParsers()) {
-  process.send?.({ kind: "reading", reading: parser.name });
+const asked = () => new Promise((resolve) => process.once("message", resolve));
+const parsers = await hostileParsers();
+process.send?.({ ready: parsers.map(({ name }) => name) });
+// One at a time, as it is asked: so whoever asked knows which one was at it.
+for (const parser of parsers) {
+  await asked();
   const cases = parser.slow ? job.slowCases : job.cases;
   const start = performance.now();
   const crashes: string[] = [];
@@ -51,7 +55,6 @@ for (const parser of await hostileParsers()) {
     slowestMs = Math.max(slowestMs, (user + system) / 1000);
     if (i % TURN === TURN - 1) {
       await new Promise((resolve) => setImmediate(resolve));
-      process.send?.({ kind: "reading", reading: parser.name });
     }
   }
   parser.close?.();
@@ -61,7 +64,6 @@ for (const parser of await hostileParsers()) {
   }
   const seconds = (performance.now() - start) / 1000;
   const report: ParserReport = { parser: parser.name, cases, refused, seconds, slowestMs, crashes, crashCount, slips };
-  process.send?.({ kind: "report", report });
+  process.send?.({ report });
 }
-process.send?.({ kind: "over", over: true });
 process.disconnect?.();

@@ -9,12 +9,31 @@ const LIMIT_MS = 1000;
 const SOCKETS = 16;
 
 export function handshake(tenant: string, extra: readonly string[] = []): Buffer {
-  const lines = ["GET /v1/stream HTTP/1.1", "Host: 127.0.0.1", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Protocol: ostinato.v1", `Authorization: Bearer ${tenant}`, ...extra];
+  const lines = [
+    "GET /v1/stream HTTP/1.1",
+    "Host: 127.0.0.1",
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Protocol: ostinato.v1",
+    `Authorization: Bearer ${tenant}`,
+    ...extra,
+  ];
   return Buffer.from(`${lines.join("\r\n")}\r\n\r\n`, "latin1");
 }
 
 /** A frame from a client, masked with zeros, which change nothing. @param length what it claims, if other than the truth. */
-export function socketFrame(opcode: number, payload: Uint8Array, { last = true, reserved = 0, masked = true, length = BigInt(payload.length) }: { last?: boolean; reserved?: number; masked?: boolean; length?: bigint } = {}): Buffer {
+export function socketFrame(
+  opcode: number,
+  payload: Uint8Array,
+  {
+    last = true,
+    reserved = 0,
+    masked = true,
+    length = BigInt(payload.length),
+  }: { last?: boolean; reserved?: number; masked?: boolean; length?: bigint } = {},
+): Buffer {
   const first = (last ? 0x80 : 0) | (reserved << 4) | opcode;
   const mask = masked ? 0x80 : 0;
   const key = Buffer.alloc(masked ? 4 : 0);
@@ -30,9 +49,23 @@ function message(rng: Random): Uint8Array {
   const writer = new FrameWriter();
   for (let i = 1 + rng.integer(4); i > 0; i--) {
     const stream = rng.integer(4);
-    const head = { stream, request: rng.integer(1000), seq: rng.integer(4) ? 0 : pick(rng, [1, 2, 3, 2 ** 53 - 1]), incarnation: rng.integer(6) ? 0 : rng.integer(100), flags: rng.integer(8) ? 0 : rng.integer(256) };
+    const head = {
+      stream,
+      request: rng.integer(1000),
+      seq: rng.integer(4) ? 0 : pick(rng, [1, 2, 3, 2 ** 53 - 1]),
+      incarnation: rng.integer(6) ? 0 : rng.integer(100),
+      flags: rng.integer(8) ? 0 : rng.integer(256),
+    };
     const id = rng.integer(4) ? `pool-${rng.integer(24)}` : rng.integer(2) ? badText(rng) : { number: String(pick(rng, EDGES)) };
-    const open = JSON.parse(JSON.stringify({ model: rng.integer(8) ? "probe" : badText(rng), id, mode: pick(rng, ["create", "attach", "createOrAttach", "restart"]), news: rng.integer(2) === 1, onDisconnect: "stay" }));
+    const open = JSON.parse(
+      JSON.stringify({
+        model: rng.integer(8) ? "probe" : badText(rng),
+        id,
+        mode: pick(rng, ["create", "attach", "createOrAttach", "restart"]),
+        news: rng.integer(2) === 1,
+        onDisconnect: "stay",
+      }),
+    );
     switch (rng.integer(9)) {
       case 0:
       case 1:
@@ -55,7 +88,11 @@ function message(rng: Random): Uint8Array {
         break;
       default: {
         const count = 1 + rng.integer(3);
-        writer.rows(head, Float64Array.from({ length: count }, () => pick(rng, [...EDGES, Number.NaN, Number.POSITIVE_INFINITY])), { columns: 1, timed: false, dtype: rng.integer(2) ? DTYPE.F64 : DTYPE.F32, count });
+        writer.rows(
+          head,
+          Float64Array.from({ length: count }, () => pick(rng, [...EDGES, Number.NaN, Number.POSITIVE_INFINITY])),
+          { columns: 1, timed: false, dtype: rng.integer(2) ? DTYPE.F64 : DTYPE.F32, count },
+        );
       }
     }
   }
@@ -73,7 +110,9 @@ function spoiled(rng: Random): Buffer {
       const writer = new FrameWriter();
       writer.json(FRAME.OPEN, { stream: rng.integer(4), request: 1 }, { model: "probe", id: "pool-1" });
       const head = Buffer.from(writer.take().slice(0, 32));
-      const text = Buffer.from(mutateJson(rng, '{"model":"probe","id":"pool-1","mode":"create","attributes":{"device_class":"a"},"ttlSeconds":5}'));
+      const text = Buffer.from(
+        mutateJson(rng, '{"model":"probe","id":"pool-1","mode":"create","attributes":{"device_class":"a"},"ttlSeconds":5}'),
+      );
       head.writeUInt32LE(text.length, 28);
       return socketFrame(BINARY, Buffer.concat([head, text]).subarray(0, 1_000_000));
     }
@@ -99,7 +138,17 @@ function spoiled(rng: Random): Buffer {
 }
 
 /** Attacks the socket. Behind each case goes a ping: the server answers it, or ends the socket, within a second. */
-export async function attackWebSocket({ port, cases, seed, tenant }: { port: number; cases: number; seed: number; tenant: string }): Promise<EndpointReport> {
+export async function attackWebSocket({
+  port,
+  cases,
+  seed,
+  tenant,
+}: {
+  port: number;
+  cases: number;
+  seed: number;
+  tenant: string;
+}): Promise<EndpointReport> {
   const statuses = new Map<number, number>();
   const wrongs: string[] = [];
   const start = performance.now();
@@ -130,7 +179,14 @@ export async function attackWebSocket({ port, cases, seed, tenant }: { port: num
     socket?.destroy();
   };
   await Promise.all(Array.from({ length: SOCKETS }, one));
-  return { endpoint: "WebSocket /v1/stream", cases: judged, seconds: (performance.now() - start) / 1000, statuses, slowestMs, wrongs };
+  return {
+    endpoint: "WebSocket /v1/stream",
+    cases: judged,
+    seconds: (performance.now() - start) / 1000,
+    statuses,
+    slowestMs,
+    wrongs,
+  };
 }
 
 class HostileSocket {
@@ -162,7 +218,8 @@ class HostileSocket {
         const end = head.indexOf("\r\n\r\n");
         if (end < 0) return;
         socket.off("data", hear);
-        if (!head.toString("latin1", 0, 12).includes("101")) return reject(new Error(`no handshake: ${head.toString("latin1", 0, 200)}`));
+        if (!head.toString("latin1", 0, 12).includes("101"))
+          return reject(new Error(`no handshake: ${head.toString("latin1", 0, 200)}`));
         const opened = new HostileSocket(socket);
         if (head.length > end + 4) socket.emit("data", head.subarray(end + 4));
         resolve(opened);
@@ -186,7 +243,14 @@ class HostileSocket {
       this.#wake = done;
       // A frame that claims to be longer than it is would take the ping for a part of itself: the end of our side ends that.
       const header = bytes[1] & 0x7f;
-      const claims = header < 126 ? BigInt(header) : header === 126 ? BigInt(bytes.length >= 4 ? bytes.readUInt16BE(2) : 0) : bytes.length >= 10 ? bytes.readBigUInt64BE(2) : 2n ** 63n;
+      const claims =
+        header < 126
+          ? BigInt(header)
+          : header === 126
+            ? BigInt(bytes.length >= 4 ? bytes.readUInt16BE(2) : 0)
+            : bytes.length >= 10
+              ? bytes.readBigUInt64BE(2)
+              : 2n ** 63n;
       const whole = bytes.length >= 2 && claims <= BigInt(bytes.length);
       this.#socket.write(Buffer.concat([bytes, socketFrame(PING, new Uint8Array(0))]));
       if (!whole) this.#socket.end();

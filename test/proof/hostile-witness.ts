@@ -76,7 +76,9 @@ export class HostileWitness {
     const { state, predictions: alone } = this.#alone.push({ value }, this.#state);
     this.#state = state;
     this.steps++;
-    const [came, wanted] = [predictions, alone as Prediction[]].map((each) => JSON.stringify(each.map(({ forecast }) => forecast)));
+    const [came, wanted] = [predictions, alone as Prediction[]].map((each) =>
+      JSON.stringify(each.map(({ forecast }) => forecast)),
+    );
     if (seq !== this.steps || came !== wanted) this.#wrong(`step ${this.steps}: ${came.slice(0, 200)}, not ${wanted}`);
   }
 

@@ -154,7 +154,8 @@ const TEXTS: readonly string[] = [
 export function badText(rng: Random): string {
   if (rng.integer(3) > 0) return pick(rng, TEXTS);
   let text = "";
-  for (let i = rng.integer(24); i > 0; i--) text += String.fromCharCode(rng.integer(4) ? rng.integer(0x180) : rng.integer(0x10000));
+  for (let i = rng.integer(24); i > 0; i--)
+    text += String.fromCharCode(rng.integer(4) ? rng.integer(0x180) : rng.integer(0x10000));
   return text;
 }
 
@@ -179,7 +180,11 @@ export function mutateBytes(rng: Random, input: Uint8Array): Uint8Array {
         bytes = joined(bytes.subarray(0, at), bytes.subarray(rng.integer(bytes.length)));
         break;
       case 4:
-        bytes = joined(bytes.subarray(0, at), Uint8Array.from({ length: 1 + rng.integer(16) }, () => rng.integer(256)), bytes.subarray(at));
+        bytes = joined(
+          bytes.subarray(0, at),
+          Uint8Array.from({ length: 1 + rng.integer(16) }, () => rng.integer(256)),
+          bytes.subarray(at),
+        );
         break;
       case 5:
         if (bytes.length >= at + 4) view.setUint32(at, pick(rng, [0, 1, 0x7fffffff, 0x80000000, 0xffffffff, rng.bits()]), true);
@@ -239,6 +244,10 @@ export function mutateText(rng: Random, text: string): string {
     case 3:
       return text.slice(0, at) + String.fromCharCode(rng.integer(256)) + text.slice(at + 1);
     default:
-      return text.slice(0, at) + pick(rng, ["{", "}", "[", "]", '"', ",", ":", "\\", "\n", "\r\n", " ", "\t", "&a", "*a", "!!js"]) + text.slice(at);
+      return (
+        text.slice(0, at) +
+        pick(rng, ["{", "}", "[", "]", '"', ",", ":", "\\", "\n", "\r\n", " ", "\t", "&a", "*a", "!!js"]) +
+        text.slice(at)
+      );
   }
 }

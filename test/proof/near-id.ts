@@ -1,13 +1,13 @@
 /** @file Sessions whose ids are neighbours: integers beyond 2^53 that a float would merge, and texts that a normalisation would. */
 import { type ClientHttp2Session, connect } from "node:http2";
-import { DTYPE, FRAME, FrameReader, FrameWriter } from "../../src/protocol/frames.js";
+import { WebSocket } from "ws";
 import { probeReference } from "../../src/model/index.js";
+import { DTYPE, FRAME, FrameReader, FrameWriter } from "../../src/protocol/frames.js";
 import { INFERENCE } from "../../src/serve/oip-message.js";
 import { decodeMessage, encodeMessage } from "../../src/serve/oip-protobuf.js";
 import { HostileConnection, rawRequest } from "./hostile-connection.js";
 import { grpcFrame } from "./hostile-grpc.js";
 import { caseRandom, type Random } from "./mutation.js";
-import { WebSocket } from "ws";
 
 const TENANT = "neighbours";
 const LANES = 12;
@@ -53,13 +53,23 @@ function pairOf(rng: Random, index: number): [Id, Id] {
     return [{ text: tag + a }, { text: tag + b }];
   }
   // Between 2^53 and 2^64, one place apart.
-  const high = 2n ** 53n + ((BigInt(rng.bits()) << 32n) | BigInt(rng.bits())) % (2n ** 64n - 2n ** 53n - 2n);
+  const high = 2n ** 53n + (((BigInt(rng.bits()) << 32n) | BigInt(rng.bits())) % (2n ** 64n - 2n ** 53n - 2n));
   const number = { number: String(high) };
   return [number, index % 8 === 1 ? { text: String(high) } : { number: String(high + 1n) }];
 }
 
 /** Two neighbours live at once, each begun over one protocol and gone on with over another. */
-export async function tryNearIds({ http, grpc, pairs, seed }: { http: number; grpc: number; pairs: number; seed: number }): Promise<NearIdReport> {
+export async function tryNearIds({
+  http,
+  grpc,
+  pairs,
+  seed,
+}: {
+  http: number;
+  grpc: number;
+  pairs: number;
+  seed: number;
+}): Promise<NearIdReport> {
   const report: NearIdReport = { pairs: 0, seconds: 0, wrong: 0, wrongs: [] };
   const start = performance.now();
   const session = connect(`http://127.0.0.1:${grpc}`);
@@ -77,15 +87,25 @@ export async function tryNearIds({ http, grpc, pairs, seed }: { http: number; gr
       const [first, second] = [ways[rng.integer(4)], ways[rng.integer(4)]];
       const [third, fourth] = [ways[rng.integer(4)], ways[rng.integer(4)]];
       try {
-        const came = [await first.step(a, values[0], true), await second.step(b, values[1], true), await third.step(a, values[2], false), await fourth.step(b, values[3], false)];
+        const came = [
+          await first.step(a, values[0], true),
+          await second.step(b, values[1], true),
+          await third.step(a, values[2], false),
+          await fourth.step(b, values[3], false),
+        ];
         const alone = [probeReference([values[0], values[2]]), probeReference([values[1], values[3]])];
         const wanted = [alone[0][0], alone[1][0], alone[0][1], alone[1][1]];
         // Over OIP a prediction is a float32.
-        const same = came.every((numbers, i) => numbers.every((number, k) => Math.fround(number) === Math.fround(wanted[i][k])) && numbers.length === 2);
+        const same = came.every(
+          (numbers, i) => numbers.every((number, k) => Math.fround(number) === Math.fround(wanted[i][k])) && numbers.length === 2,
+        );
         if (!same) throw new Error(`${JSON.stringify(came)}, not ${JSON.stringify(wanted)}`);
       } catch (error) {
         report.wrong++;
-        if (report.wrongs.length < 4) report.wrongs.push(`${JSON.stringify([a, b])} over ${[first, second, third, fourth].map(({ name }) => name)}: ${(error as Error).message.slice(0, 200)}`);
+        if (report.wrongs.length < 4)
+          report.wrongs.push(
+            `${JSON.stringify([a, b])} over ${[first, second, third, fourth].map(({ name }) => name)}: ${(error as Error).message.slice(0, 200)}`,
+          );
       }
       report.pairs++;
     }
@@ -108,8 +128,11 @@ function overRest(connection: HostileConnection): Way {
     name: "REST",
     async step(id, value, begins) {
       const ask = async (path: string, body: object) => {
-        const answer = await connection.ask(rawRequest("POST", path, { headers: HEADERS, body: Buffer.from(JSON.stringify(body)) }));
-        if (answer === null || answer.status >= 300) throw new Error(`REST ${path}: ${answer?.status} ${answer?.body.toString().slice(0, 120)}`);
+        const answer = await connection.ask(
+          rawRequest("POST", path, { headers: HEADERS, body: Buffer.from(JSON.stringify(body)) }),
+        );
+        if (answer === null || answer.status >= 300)
+          throw new Error(`REST ${path}: ${answer?.status} ${answer?.body.toString().slice(0, 120)}`);
         return JSON.parse(answer.body.toString());
       };
       if (begins) await ask("/v1/models/probe/sessions", { id: "text" in id ? id.text : id });
@@ -125,7 +148,9 @@ function overOip(connection: HostileConnection): Way {
     async step(id, value, begins) {
       const name = "text" in id ? JSON.stringify(id.text) : id.number;
       const body = `{"parameters":{"sequence_id":${name}${begins ? ',"sequence_start":true' : ""}},"inputs":[{"name":"input","datatype":"FP64","shape":[1,1,1],"data":[${value}]}]}`;
-      const answer = await connection.ask(rawRequest("POST", "/v2/models/probe/infer", { headers: HEADERS, body: Buffer.from(body) }));
+      const answer = await connection.ask(
+        rawRequest("POST", "/v2/models/probe/infer", { headers: HEADERS, body: Buffer.from(body) }),
+      );
       if (answer?.status !== 200) throw new Error(`OIP: ${answer?.status} ${answer?.body.toString().slice(0, 120)}`);
       return JSON.parse(answer.body.toString()).outputs[0].data;
     },
@@ -140,11 +165,24 @@ function overGrpc(session: ClientHttp2Session): Way {
     name: "gRPC",
     step: (id, value, begins) =>
       new Promise((resolve, reject) => {
-        const parameters = new Map<string, object>([["sequence_id", "text" in id ? { string_param: id.text } : { uint64_param: BigInt(id.number) }]]);
-        if (begins) parameters.set("sequence_start", { bool_param: true });
+        const parameters: Record<string, object> = {
+          sequence_id: "text" in id ? { string_param: id.text } : { uint64_param: BigInt(id.number) },
+        };
+        if (begins) parameters["sequence_start"] = { bool_param: true };
         const inputs = [{ name: "input", datatype: "FP64", shape: [1, 1, 1] }];
-        const message = encodeMessage(method.input, { model_name: "probe", parameters, inputs, raw_input_contents: [Buffer.from(Float64Array.of(value).buffer)] });
-        const stream = session.request({ ":method": "POST", ":path": `/${name}/ModelInfer`, "content-type": "application/grpc", te: "trailers", authorization: `Bearer ${TENANT}` });
+        const message = encodeMessage(method.input, {
+          model_name: "probe",
+          parameters,
+          inputs,
+          raw_input_contents: [Buffer.from(Float64Array.of(value).buffer)],
+        });
+        const stream = session.request({
+          ":method": "POST",
+          ":path": `/${name}/ModelInfer`,
+          "content-type": "application/grpc",
+          te: "trailers",
+          authorization: `Bearer ${TENANT}`,
+        });
         const chunks: Buffer[] = [];
         let refusal = "";
         const note = (given: Record<string, unknown>) => {
@@ -189,7 +227,9 @@ class SocketWay implements Way {
 
   static open(port: number): Promise<SocketWay> {
     return new Promise((resolve, reject) => {
-      const socket = new WebSocket(`ws://127.0.0.1:${port}/v1/stream`, ["ostinato.v1"], { headers: { authorization: `Bearer ${TENANT}` } });
+      const socket = new WebSocket(`ws://127.0.0.1:${port}/v1/stream`, ["ostinato.v1"], {
+        headers: { authorization: `Bearer ${TENANT}` },
+      });
       socket.binaryType = "nodebuffer";
       socket.once("open", () => resolve(new SocketWay(socket)));
       socket.once("error", reject);
@@ -201,7 +241,11 @@ class SocketWay implements Way {
     return new Promise<number[]>((resolve, reject) => {
       this.#waiting.set(stream, { resolve, reject });
       const writer = new FrameWriter();
-      writer.json(FRAME.OPEN, { stream, request: 1 }, { model: "probe", id: "text" in id ? id.text : id, mode: begins ? "create" : "attach", output: "f64" });
+      writer.json(
+        FRAME.OPEN,
+        { stream, request: 1 },
+        { model: "probe", id: "text" in id ? id.text : id, mode: begins ? "create" : "attach", output: "f64" },
+      );
       writer.rows({ stream, request: 2 }, [value], { columns: 1, timed: false, dtype: DTYPE.F64, count: 1 });
       this.socket.send(writer.take());
     }).finally(() => {

@@ -40,7 +40,11 @@ export async function askMatrix(credentials: Credentials, { http, grpc }: { http
     if (right) report.denied++;
     else if (report.wrongs.length < 5) report.wrongs.push(what);
   };
-  const victim = async () => (await ask(connection, "GET", `/v1/models/probe/sessions/${VICTIM}`, credentials.key)).text.replace(/"\w*[aA]geSeconds":[\d.e-]+|"idleSeconds":[\d.e-]+/g, "");
+  const victim = async () =>
+    (await ask(connection, "GET", `/v1/models/probe/sessions/${VICTIM}`, credentials.key)).text.replace(
+      /"\w*[aA]geSeconds":[\d.e-]+|"idleSeconds":[\d.e-]+/g,
+      "",
+    );
   await ask(connection, "POST", "/v1/models/probe/sessions", credentials.key, { id: VICTIM });
   await ask(connection, "POST", `/v1/models/probe/sessions/${VICTIM}/steps`, credentials.key, { record: { value: 1 } });
   const before = await victim();
@@ -50,7 +54,8 @@ export async function askMatrix(credentials: Credentials, { http, grpc }: { http
       judge(status === 401, `${name} with ${wrong.name}: ${status}`);
     }
   const lacking = new Map<Scope, readonly Credential[]>();
-  for (const { scope } of operations) if (scope !== null && !lacking.has(scope)) lacking.set(scope, await credentials.without(scope));
+  for (const { scope } of operations)
+    if (scope !== null && !lacking.has(scope)) lacking.set(scope, await credentials.without(scope));
   // The server looks at its key file now and then.
   await new Promise((resolve) => setTimeout(resolve, 400));
   for (const { name, scope, send } of operations)
@@ -58,23 +63,37 @@ export async function askMatrix(credentials: Credentials, { http, grpc }: { http
       const { status } = await send(credential, VICTIM);
       judge(status === 403, `${name} with ${credential.name}: ${status}`);
     }
-  const neutral = ({ status, text }: { status: number; text: string }) => `${status} ${text.replaceAll(VICTIM, "{id}").replaceAll(ABSENT, "{id}")}`;
+  const neutral = ({ status, text }: { status: number; text: string }) =>
+    `${status} ${text.replaceAll(VICTIM, "{id}").replaceAll(ABSENT, "{id}")}`;
   for (const { name, session: named, send } of operations)
     for (const foreign of named ? credentials.foreign : []) {
       const [theirs, none] = [await send(foreign, VICTIM), await send(foreign, ABSENT)];
-      judge(theirs.status >= 400 && theirs.status < 500 && neutral(theirs) === neutral(none), `${name} with ${foreign.name}: ${neutral(theirs)}; ${neutral(none)}`.slice(0, 400));
+      judge(
+        theirs.status >= 400 && theirs.status < 500 && neutral(theirs) === neutral(none),
+        `${name} with ${foreign.name}: ${neutral(theirs)}; ${neutral(none)}`.slice(0, 400),
+      );
     }
   const after = await victim();
-  if (before !== after || !before.includes(VICTIM)) report.wrongs.push(`the victim changed: ${before.slice(0, 200)} to ${after.slice(0, 200)}`);
+  if (before !== after || !before.includes(VICTIM))
+    report.wrongs.push(`the victim changed: ${before.slice(0, 200)} to ${after.slice(0, 200)}`);
   connection.close();
   session.destroy();
   return report;
 }
 
-async function ask(connection: HostileConnection, method: string, path: string, { authorization }: Credential, body?: object, type = "application/json"): Promise<{ status: number; text: string }> {
+async function ask(
+  connection: HostileConnection,
+  method: string,
+  path: string,
+  { authorization }: Credential,
+  body?: object,
+  type = "application/json",
+): Promise<{ status: number; text: string }> {
   const headers: [string, string][] = authorization === undefined ? [] : [["Authorization", authorization]];
   if (body !== undefined) headers.push(["Content-Type", type]);
-  const answer = await connection.ask(rawRequest(method, path, { headers, body: body === undefined ? undefined : Buffer.from(JSON.stringify(body)) }));
+  const answer = await connection.ask(
+    rawRequest(method, path, { headers, body: body === undefined ? undefined : Buffer.from(JSON.stringify(body)) }),
+  );
   const text = answer?.body.toString() ?? "";
   // Lines are answered before it is known what becomes of them.
   if (answer?.status === 200 && /x-ndjson/.test(answer.head)) {
@@ -86,7 +105,10 @@ async function ask(connection: HostileConnection, method: string, path: string, 
 
 function overHttp(connection: HostileConnection): Operation[] {
   const on = "/v1/models/probe/sessions/{id}";
-  const infer = (id?: string) => ({ inputs: [{ name: "input", datatype: "FP32", shape: [1, 1, 1], data: [1] }], parameters: id === undefined ? {} : { sequence_id: id } });
+  const infer = (id?: string) => ({
+    inputs: [{ name: "input", datatype: "FP32", shape: [1, 1, 1], data: [1] }],
+    parameters: id === undefined ? {} : { sequence_id: id },
+  });
   const table: [string, string, Scope | null, ((id: string) => object)?, string?][] = [
     ["GET", "/v1/models", null],
     ["GET", "/v1/models/probe", null],
@@ -128,7 +150,7 @@ function overGrpc(session: ClientHttp2Session): Operation[] {
   const message = (id: string | null) => ({
     model_name: "probe",
     name: "probe",
-    parameters: new Map<string, object>(id === null ? [] : [["sequence_id", { string_param: id }]]),
+    parameters: id === null ? {} : { sequence_id: { string_param: id } },
     inputs: [{ name: "input", datatype: "FP32", shape: [1, 1, 1] }],
     raw_input_contents: [Buffer.from(Float32Array.of(1).buffer)],
   });
@@ -140,15 +162,29 @@ function overGrpc(session: ClientHttp2Session): Operation[] {
         name: `gRPC ${name}`,
         scope: infers ? ("step" as const) : null,
         session: infers,
-        send: (credential: Credential, id: string) => callGrpc(session, { path: `/${service}/${name}`, credential, body: grpcFrame(encodeMessage(input, message(infers ? id : null))) }),
+        send: (credential: Credential, id: string) =>
+          callGrpc(session, {
+            path: `/${service}/${name}`,
+            credential,
+            body: grpcFrame(encodeMessage(input, message(infers ? id : null))),
+          }),
       };
     });
 }
 
-function callGrpc(session: ClientHttp2Session, { path, credential: { authorization }, body }: { path: string; credential: Credential; body: Buffer }): Promise<{ status: number; text: string }> {
+function callGrpc(
+  session: ClientHttp2Session,
+  { path, credential: { authorization }, body }: { path: string; credential: Credential; body: Buffer },
+): Promise<{ status: number; text: string }> {
   return new Promise((resolve) => {
     let [status, text] = [0, ""];
-    const stream = session.request({ ":method": "POST", ":path": path, "content-type": "application/grpc", te: "trailers", ...(authorization === undefined ? {} : { authorization }) });
+    const stream = session.request({
+      ":method": "POST",
+      ":path": path,
+      "content-type": "application/grpc",
+      te: "trailers",
+      ...(authorization === undefined ? {} : { authorization }),
+    });
     const note = (given: Record<string, unknown>) => {
       const code = given["grpc-status"];
       if (code === undefined) return;
@@ -177,9 +213,14 @@ function overSocket(port: number): Operation {
     async send({ authorization }, id) {
       const writer = new FrameWriter();
       writer.json(FRAME.OPEN, { stream: 1, request: 1 }, { model: "probe", id, mode: "attach" });
-      const head = handshake("x").toString("latin1").replace("Authorization: Bearer x\r\n", authorization === undefined ? "" : `Authorization: ${authorization}\r\n`);
-      const close = socketFrame(8, Buffer.of(3, 232));
-      const { statuses, text } = await converse(port, Buffer.concat([Buffer.from(head, "latin1"), socketFrame(2, writer.take()), close]), { halfClose: false, limitMs: 300 });
+      const head = handshake("x")
+        .toString("latin1")
+        .replace("Authorization: Bearer x\r\n", authorization === undefined ? "" : `Authorization: ${authorization}\r\n`);
+      const { statuses, text } = await converse(
+        port,
+        Buffer.concat([Buffer.from(head, "latin1"), socketFrame(2, writer.take())]),
+        { halfClose: false, limitMs: 300 },
+      );
       const code = /OST_(\w+)/.exec(text)?.[1];
       if (statuses[0] !== 101) return { status: statuses[0] ?? 0, text: "" };
       return { status: code === "SCOPE" ? 403 : code === "SESSION" ? 404 : 200, text: code ?? "" };

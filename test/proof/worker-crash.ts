@@ -1,6 +1,7 @@
 /** @file An engine whose thread dies in the midst of its batches: all that was under way is answered, and executed exactly once. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { seed } from "../../src/core/rng.js";
 import type { Outcome } from "../../src/serve/operation.js";
 import { Scheduler } from "../../src/serve/scheduler.js";
@@ -12,12 +13,13 @@ import type { RowOptions, RowResult } from "./row.js";
 
 const SESSIONS = 64;
 
-export async function crashedWorker(_program: string, options: RowOptions): Promise<RowResult[]> {
+/** @param program any compiled program of this folder: the one that dies lies beside it. */
+export async function crashedWorker(program: string, options: RowOptions): Promise<RowResult[]> {
   const ways: CrashPlan["way"][] = options.quick ? ["exit"] : ["exit", "throw", "trap"];
   const sums = { deaths: 0, applied: 0, refused: 0, wrong: 0, wanted: 0 };
   for (const way of ways) {
     for (const point of CRASH_POINTS) {
-      const report = await crash({ point, way, rounds: options.quick ? 20 : 200, options });
+      const report = await crash({ program, point, way, rounds: options.quick ? 20 : 200, options });
       for (const [name, value] of Object.entries(report)) sums[name as keyof typeof sums] += value;
     }
   }
@@ -33,11 +35,12 @@ export async function crashedWorker(_program: string, options: RowOptions): Prom
 }
 
 async function crash({
+  program,
   point,
   way,
   rounds,
   options,
-}: Pick<CrashPlan, "point" | "way"> & { rounds: number; options: RowOptions }) {
+}: Pick<CrashPlan, "point" | "way"> & { program: string; rounds: number; options: RowOptions }) {
   const rng = seed(options.seed + 90);
   const folder = join(options.folder, `crash-${way}-${CRASH_POINTS.indexOf(point)}`);
   mkdirSync(folder);
@@ -45,7 +48,7 @@ async function crash({
   const programData: CrashPlan = { point, way, counts: counts.buffer as SharedArrayBuffer };
   const engine = await WorkerEngine.start({
     store: { kind: "lmdb", folder, durability: "process" },
-    program: new URL("../support/crashing-engine-worker.ts", import.meta.url),
+    program: new URL("../support/crashing-engine-worker.js", pathToFileURL(program)),
     programData,
   });
   const { version } = await engine.load({ probe: true });

@@ -335,8 +335,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: "START runs before every chunk of a request",
     pain: "P3: a long request keeps the state of its last chunk only",
     file: SERVICE,
-    find: "begin: from === 0 ? whole.begin : undefined",
-    replace: "begin: whole.begin",
+    find: "from === 0 ? whole.begin : undefined",
+    replace: "whole.begin",
     leaks: false,
   },
   {

@@ -15,7 +15,12 @@ const FAULTS = [killed, brokenDisk, damaged, jumpingClock, crashedWorker, slowCl
 const row: Row = {
   name: "faults",
   async run(options) {
-    const path = await compileSource(join(options.folder, "compiled"), ["fault-server", "damage-trial"]);
+    const path = await compileSource(join(options.folder, "compiled"), [
+      "fault-server",
+      "damage-trial",
+      "../support/crashing-engine-worker",
+      "../support/crashing-engine-plan",
+    ]);
     const results: RowResult[] = [];
     for (const fault of FAULTS) {
       const start = performance.now();

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { seed } from "../../../src/core/rng.js";
 import { MUTANTS, type Mutant } from "../mutants/bank.js";
 import { runLive } from "../mutants/live.js";
-import { runSuite } from "../mutants/suite.js";
+import { runAgain, runSuite } from "../mutants/suite.js";
 import { Tree } from "../mutants/tree.js";
 import type { Row, RowOptions, RowResult } from "../row.js";
 
@@ -24,6 +24,7 @@ const row: Row = {
       const { caughtBy } = await runSuite(tree);
       if (caughtBy !== null) throw new Error(`without any mutant the suite fails: ${caughtBy}`);
     }
+    const catches: string[] = [];
     const survivors: string[] = [];
     const unseen: string[] = [];
     let [leaking, slowestCatch, slowestSight] = [0, 0, 0];
@@ -33,6 +34,7 @@ const row: Row = {
         sight: mutant.leaks ? await runLive(tree, SENTINEL_MS) : null,
       }));
       if (caught.caughtBy === null) survivors.push(mutant.name);
+      else catches.push(caught.caughtBy);
       slowestCatch = Math.max(slowestCatch, caught.seconds);
       log(`${mutant.name}: ${caught.caughtBy ?? "SURVIVED"}, ${caught.seconds.toFixed(1)} s`);
       if (sight === null) continue;
@@ -42,6 +44,9 @@ const row: Row = {
       slowestSight = Math.max(slowestSight, sight.seconds ?? SENTINEL_MS / 1000);
       log(`   sentinel: ${told ? `${sight.detail}, ${sight.seconds?.toFixed(1)} s` : `NOT SEEN ${JSON.stringify(sight)}`}`);
     }
+    // A test that fails without a fault too has caught nothing.
+    const innocent = quick ? await runAgain(tree, catches) : null;
+    if (innocent !== null) throw new Error(`without any mutant the suite fails: ${innocent}`);
     const results: RowResult[] = [
       {
         row: `mutants: the suite${quick ? ` (a sample of ${MUTANTS.length})` : ""}`,
