@@ -31,5 +31,7 @@ STOPSIGNAL SIGTERM
 # wanted the check cannot get in: leave it out with --no-healthcheck.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
   CMD NODE_NO_WARNINGS=1 NODE_TLS_REJECT_UNAUTHORIZED=0 node -e 'fetch(process.env.OSTINATO_HEALTH).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))'
+# Thousands of requests are under way at once: a larger young generation copies fewer of them.
+ENV NODE_OPTIONS=--max-semi-space-size=32
 ENTRYPOINT ["ostinato"]
 CMD ["serve", "--help"]

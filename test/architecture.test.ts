@@ -29,7 +29,10 @@ const FOLDERS: Record<string, { layer: number; only?: string[]; never?: string[]
   serve: { layer: 6, never: ["losses", "optim", "train", "evaluate", "export", "diagnose"] },
   client: { layer: 6, only: ["core", "protocol"] },
   tasks: { layer: 7, never: ["serve", "client", "protocol"] },
-  testing: { layer: 7, only: ["core", "kernels", "protocol", "tensor", "nn", "losses", "optim", "decode", "baselines", "data", "model"] },
+  testing: {
+    layer: 7,
+    only: ["core", "kernels", "protocol", "tensor", "nn", "losses", "optim", "decode", "baselines", "data", "model"],
+  },
   cli: { layer: 8 },
 };
 

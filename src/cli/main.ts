@@ -210,6 +210,23 @@ function makeProgram(done: (outcome: Outcome) => void): Command {
     .option(...THREADS_OPTION)
     .action(lazily(async () => (await import("./serve.js")).serveCommand));
 
+  command(
+    "loadtest <url>",
+    "load a running server, within bounds, and report latencies",
+    "ostinato loadtest http://127.0.0.1:8787 --model load-1 --sessions 500",
+  )
+    .requiredOption("--model <name>", "the served model")
+    .option("--sessions <n>", "sessions; default 100", number("--sessions", { least: 1, most: 100_000, whole: true }))
+    .option("--rate <n>", "requests a second; default as many as are answered", number("--rate", { above: 0 }))
+    .option("--seconds <s>", "how long; default 10", number("--seconds", { above: 0, most: 3600 }))
+    .option("--steps <n>", "records of a request; default 1", number("--steps", { least: 1, most: 256, whole: true }))
+    .addOption(new Option("--protocol <name>", "how to ask").choices(["websocket", "rest", "grpc"]).default("websocket"))
+    .option("--replay <file>", "repeat recorded arrivals: NDJSON or CSV of time, session, steps")
+    .option("--speed <x>", "replay so many times faster", number("--speed", { above: 0 }))
+    .option("--key <key>", "API key or token")
+    .option("--allow-remote", "permit a server on another machine")
+    .action(lazily(async () => (await import("./loadtest.js")).loadtestCommand));
+
   command("inspect [model]", "show what a model file holds", "ostinato inspect runs/load-1/model.safetensors")
     .option("--engine", "show the compute engine, its instruction set and threads, and why no other is used")
     .action(lazily(async () => (await import("./inspect.js")).inspectCommand));
@@ -241,7 +258,12 @@ function makeProgram(done: (outcome: Outcome) => void): Command {
     .action(lazily(async () => (await import("./key.js")).keyRevokeCommand));
 
   const auditLog = command("audit-log", "the log of sessions' lives", "ostinato audit-log verify data/audit.jsonl");
-  command("verify <file>", "check that no line was changed, dropped or moved", "ostinato audit-log verify data/audit.jsonl", auditLog)
+  command(
+    "verify <file>",
+    "check that no line was changed, dropped or moved",
+    "ostinato audit-log verify data/audit.jsonl",
+    auditLog,
+  )
     .option("--head <hash>", "the hash of the last line, noted elsewhere")
     .option("--since <hash>", "begin behind the line of this hash")
     .action(lazily(async () => (await import("./audit-log.js")).auditLogVerifyCommand));

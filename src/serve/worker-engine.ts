@@ -67,6 +67,7 @@ const [FIRST_PAUSE_MS, LONGEST_PAUSE_MS] = [50, 2000];
 /** A thread that lived so long died for a new reason. */
 const HEALTHY_MS = 60_000;
 const MIB = 1_048_576;
+const YOUNG_MB = 128;
 
 export class WorkerEngine implements Engine {
   readonly #options: WorkerEngineOptions;
@@ -230,7 +231,11 @@ export class WorkerEngine implements Engine {
       program,
       workerData: { store, engine, programData } satisfies EngineWorkerData,
       env: threads === undefined ? process.env : { ...process.env, OSTINATO_THREADS: String(threads) },
-      resourceLimits: memoryMb === undefined ? undefined : { maxOldGenerationSizeMb: memoryMb },
+      resourceLimits: {
+        // Thousands of steps are under way at once: in a small young generation each would be copied before it dies.
+        maxYoungGenerationSizeMb: YOUNG_MB,
+        ...(memoryMb === undefined ? {} : { maxOldGenerationSizeMb: memoryMb }),
+      },
       hangMs,
       onReply: (reply) => this.#take(reply),
       onEnd: (reason) => {

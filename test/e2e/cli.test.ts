@@ -654,7 +654,7 @@ describe("sessions of the command line and of the server", () => {
           const call = async (method: string, path: string, body?: unknown) => {
             const headers = { authorization: "Bearer key1", ...(body ? { "content-type": "application/json" } : {}) };
             const response = await fetch(url + path, { method, headers, body: body === undefined ? null : JSON.stringify(body) });
-            answers.push({ status: response.status, ...((await response.json()) as object) });
+            answers.push({ ...((await response.json()) as object), status: response.status });
           };
           await call("POST", "/v1/models/tags/sessions", { id: "s", snapshot });
           await call("POST", "/v1/models/tags/sessions/s/steps", { records: [record(2), record(3)] });

@@ -34,7 +34,7 @@ export async function damaged(program: string, options: RowOptions): Promise<Row
     if (lines.length >= trials) break;
     died++;
     if (wasHung) hung++;
-    lines.push(`${last}died`);
+    lines.push(`${last.trim()} unknown died`);
   }
   const tally = new Map<string, number>();
   const sums = { right: 0, told: 0, wrong: 0, forgotten: 0 };
