@@ -11,7 +11,7 @@
  */
 import { type ErrorDetail, OstinatoError } from "../core/errors.js";
 
-/** Which state a record holds: `incarnation` grows whenever a state begins afresh, `seq` with every applied step. */
+/** Which state a record holds: `incarnation` is a new one whenever a request begins a state afresh, `seq` with every applied step. */
 export interface RecordVersion {
   /** 1 .. 2^32 - 1 */
   incarnation: number;

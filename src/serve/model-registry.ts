@@ -84,7 +84,7 @@ export class ModelRegistry {
 
   /** Versions that sessions are pinned to and whose files are gone or damaged: steps of those sessions are refused with OST_VERSION. */
   get missing(): readonly string[] {
-    return this.#missing;
+    return this.#missing.filter((version) => !this.#versions.has(version));
   }
 
   list(): ServedModel[] {

@@ -214,14 +214,17 @@ describe("a step sent again", () => {
       expect(await one(both)).toMatchObject({ count: 2, repeated: true, error: null, session: { seq: 2 } });
   });
 
-  it("with START: the same records are answered from store, others begin the session afresh", async () => {
+  it("with START: the same records are answered from store, others and late ones are refused, without a number it begins afresh", async () => {
     const { begin, one } = await open();
     const start = (value: number) => step("a", [value], { seq: 1, begin: begin({ onLive: "restart" }) });
     const first = await one(start(1));
     expect(await one(start(1))).toMatchObject({ repeated: true, session: { incarnation: first.session?.incarnation } });
-    const other = await one(start(2));
-    expect(other).toMatchObject({ repeated: false, error: null, session: { seq: 1 } });
-    expect(valuesOf(other)).toEqual(alone([2]));
+    expect(await one(start(2))).toMatchObject({ applied: "no", error: { code: "OST_CONFLICT" } });
+    for (let i = 0; i < 64; i++) await one(step("a", [i]));
+    expect(await one(start(1))).toMatchObject({ applied: "no", error: { code: "OST_STALE" }, expectedSeq: 66 });
+    const anew = await one(step("a", [2], { begin: begin({ onLive: "restart" }) }));
+    expect(anew).toMatchObject({ repeated: false, error: null, session: { seq: 1 } });
+    expect(valuesOf(anew)).toEqual(alone([2]));
   });
 });
 

@@ -729,9 +729,9 @@ export class SessionEngine implements Engine {
       });
     }
     const numbered = before !== null && before.lost === null && operation.seq !== undefined && operation.seq <= before.seq;
-    // A number used for other records is used anew: a beginning begins its numbers too.
-    const repeats = numbered && answerAt(before, operation.seq as number);
-    if (begin && !(repeats && answerFacts(repeats).digest === inputDigest(input))) this.#start(work, begin);
+    // A beginning with a number that the live session has had may be a late duplicate of its own: it is answered as one or refused, and
+    // never begins the session afresh. Whoever means a new sequence ends the old one, or leaves the number out.
+    if (begin && !numbered) this.#start(work, begin);
     const session = begin && work.after ? work.after : this.#live(work);
     this.#checkIncarnation(session, operation.incarnation);
     if (session.quarantined) {

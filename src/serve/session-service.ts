@@ -83,8 +83,6 @@ export interface SessionServiceOptions {
 
 type Reader = (news: SessionNews) => void;
 
-/** Of an operation without records. */
-const OPERATION_BYTES = 256;
 /** Requests that wait for one session behind one of several chunks. */
 const MAX_IN_LINE = 32;
 const ATTRIBUTES = ["session_type", "device_class"];
@@ -135,7 +133,7 @@ export class SessionService implements Sessions {
     const outcome = await this.#run(
       request,
       { kind: "create", key, begin },
-      { cost: 1, sheddable: true, bytes: options.snapshot?.length ?? OPERATION_BYTES },
+      { cost: 1, sheddable: true, bytes: options.snapshot?.length ?? 0 },
     );
     return { id, session: outcome.session as SessionStatus };
   }
@@ -155,7 +153,7 @@ export class SessionService implements Sessions {
       });
     }
     const begin = options.start && this.#beginning(request, at.model, { onLive: "restart", ...options.start });
-    const bytes = "rows" in input ? input.rows.byteLength : 64 * records;
+    const bytes = inputBytes(input);
     this.#take(request, { steps: records, bytes, creates: begin ? 1 : 0 });
     const key = this.#key(request, at);
     const start = performance.now();
@@ -318,7 +316,7 @@ export class SessionService implements Sessions {
       const input = slice(whole.input, from, to);
       const [begin, end] = [from === 0 ? whole.begin : undefined, to === records && whole.end];
       const operation = { ...whole, input, seq, incarnation, begin, end };
-      const outcome = await this.#submit(request, operation, { cost: to - from, bytes: 64 * (to - from) });
+      const outcome = await this.#submit(request, operation, { cost: to - from, bytes: inputBytes(input) });
       if (outcome.error) outcome.error.index += from;
       outcomes.push(outcome);
       if (outcome.error || outcome.session === null) break;
@@ -403,7 +401,7 @@ export class SessionService implements Sessions {
     operation: Operation,
     ticket: Omit<Ticket, "tenant" | "bytes"> & { bytes?: number },
   ): Promise<Outcome> {
-    const submit = () => this.#submit(request, operation, { bytes: OPERATION_BYTES, ...ticket });
+    const submit = () => this.#submit(request, operation, { bytes: 0, ...ticket });
     const outcome = await (this.#lines.has(operation.key) ? this.#inLine(operation.key, submit) : submit());
     this.#tell(outcome, request.principal.subject);
     if (outcome.lifecycle.length > 0) await this.#options.audited();
@@ -561,6 +559,19 @@ const REJECT_REASONS: Partial<Record<ErrorCode, RejectReason>> = {
   OST_DEADLINE: "deadline",
   OST_STORE: "store",
 };
+
+/** About what an input keeps waiting. */
+function inputBytes(input: StepInput): number {
+  if ("rows" in input) return input.rows.byteLength;
+  let bytes = 0;
+  for (const record of input.records) {
+    for (const name in record) {
+      const cell = record[name];
+      bytes += name.length + (typeof cell === "string" ? cell.length : 8);
+    }
+  }
+  return bytes;
+}
 
 function slice(input: StepInput, from: number, to: number): StepInput {
   if ("records" in input) return { records: input.records.slice(from, to) };
