@@ -112,7 +112,7 @@ describe("serving models under names", () => {
     expect(registry.list().map(({ name }) => name)).toEqual(["m", "alias", "p"]);
     const next = await registry.load("m", { bytes: second }, { actor, policy: "carry" });
     expect(registry.model("m").current.version).toBe(next.version);
-    expect(registry.model("m").others).toEqual([facts.version]);
+    expect(registry.model("m").others).toMatchObject([{ version: facts.version }]);
     expect(news).toEqual([
       ["loaded", "m", undefined, actor],
       ["loaded", "p", undefined, actor],
@@ -187,13 +187,13 @@ describe("versions that are not served any more", () => {
     await expect(registry.unload(old.version, { actor })).rejects.toThrow(/OST_VERSION/);
     await expect(registry.unload(next.version, { actor })).rejects.toThrow(/OST_VERSION/);
     for (now = 0; now < 1000; now += 60) await registry.tend();
-    expect(registry.model("m").others).toEqual([old.version]);
+    expect(registry.model("m").others).toMatchObject([{ version: old.version }]);
     expect((await engine.execute([step("a", 0)]))[0].error).toBeNull();
     await engine.execute([{ kind: "end", key: key("a") }]);
     await registry.tend();
     now += 99;
     await registry.tend();
-    expect(registry.model("m").others).toEqual([old.version]);
+    expect(registry.model("m").others).toMatchObject([{ version: old.version }]);
     now += 1;
     await registry.tend();
     expect(registry.model("m").others).toEqual([]);
@@ -243,7 +243,7 @@ describe("a restart", () => {
     expect(existsSync(join(folder, `${unused.version}.safetensors`))).toBe(false);
     expect(existsSync(join(folder, "notes.txt"))).toBe(true);
     await after.registry.load("m", { bytes: third }, { actor });
-    expect(after.registry.model("m")).toMatchObject({ current: { version: last.version }, others: [old.version] });
+    expect(after.registry.model("m")).toMatchObject({ current: { version: last.version }, others: [{ version: old.version }] });
     const [a] = await after.engine.execute([step("a", 1)]);
     expect(a).toMatchObject({ error: null, session: { version: old.version, seq: 2 } });
     expect([lived, valuesOf(a)]).not.toEqual(await alone([{ bytes: first, from: 0, to: 2 }]));
