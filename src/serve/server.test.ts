@@ -6,6 +6,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { WebSocket } from "ws";
 import { FAULT, hashOf, ProbeModel } from "../../test/support/probe-model.js";
 import type { SessionEvent, StepAnswer } from "../protocol/event.js";
 import { createServer, type Server, type ServerOptions } from "./server.js";
@@ -283,6 +284,20 @@ describe("who may ask", () => {
     expect(await status("attacker.example")).toBe(400);
     expect(await status("127.0.0.1.attacker.example:80")).toBe(400);
     for (const host of ["localhost", "127.0.0.1:1", "[::1]:80", "proxy.example"]) expect(await status(host)).toBe(200);
+    const upgrade = (host: string) =>
+      new Promise<number>((resolve) => {
+        const socket = new WebSocket(`${url.replace("http", "ws")}/v1/stream`, "ostinato.v1", {
+          headers: { host, authorization: "Bearer alice-key" },
+        });
+        socket.on("error", () => {});
+        socket.on("unexpected-response", (_request, response) => resolve(response.resume().statusCode ?? 0));
+        socket.on("open", () => {
+          socket.close();
+          resolve(101);
+        });
+      });
+    expect(await upgrade("attacker.example")).toBe(400);
+    expect(await upgrade("proxy.example")).toBe(101);
   });
 
   it("listens beyond this machine only when told so", async () => {

@@ -21,7 +21,7 @@ import { serveAdmin } from "./admin.js";
 import { AuditLog, auditObserver } from "./audit-log.js";
 import { type AuthConfig, createAuthenticator, isGuarded } from "./auth.js";
 import type { Engine, ModelSource } from "./engine.js";
-import { createHttp, listen } from "./http.js";
+import { checkHost, createHttp, listen } from "./http.js";
 import { type LimitConfiguration, TenantLimits } from "./limits.js";
 import { type LogChoice, ServerLog } from "./log.js";
 import { ServerMetrics } from "./metrics.js";
@@ -213,11 +213,12 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     return reasons;
   };
 
+  const allowedHosts = options.insecure || !isOwnHost(host) ? null : (options.allowedHosts ?? []);
   const app = createHttp({
     logger: log.fastify,
     tls: tls === null ? null : tlsOptions(tls),
     maxBodyBytes: options.maxBodyBytes ?? 8 * 1024 * 1024,
-    allowedHosts: options.insecure || !isOwnHost(host) ? null : (options.allowedHosts ?? []),
+    allowedHosts,
     fault: (error, what) => observer.fault(error, what),
     refused: () => {},
   });
@@ -258,7 +259,10 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const webSocket = attachWebSocket(app.server, {
     sessions,
     observer,
-    authenticate: (request) => authenticator.authenticate(request.headers, peerOf(request.socket)),
+    authenticate: async (request) => {
+      if (allowedHosts !== null) checkHost(request.headers.host, allowedHosts);
+      return authenticator.authenticate(request.headers, peerOf(request.socket));
+    },
     recheck: (principal) => authenticator.recheck(principal),
     limits: { maxRecords: options.sessions?.maxRecords ?? 256, ...options.webSocket },
     allowedOrigins: options.allowedOrigins,
