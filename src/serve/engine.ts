@@ -1,6 +1,6 @@
 /** @file The seam between those who ask and the one who computes: in this thread (`SessionEngine`), or in a worker (`WorkerEngine`). */
 
-import type { StreamModel } from "../model/stream.js";
+import type { BoundaryRules, StreamModel } from "../model/stream.js";
 import type { StepCounts } from "../monitor/index.js";
 import type { Operation, Outcome, Predictions, StepInput } from "./operation.js";
 
@@ -36,12 +36,7 @@ export interface ModelVersion {
   stateSize: number;
   bytes: number;
   /** Rules of the model file by which its sessions begin afresh. */
-  resets: {
-    timeGapMs: number | null;
-    marker: { column: string; value: string } | null;
-    changed: readonly string[];
-    maxSteps: number | null;
-  };
+  resets: BoundaryRules;
   /** Whether results were checked not to depend on the batch. */
   batchInvariant: boolean;
   /** The reference profile, as the model file has it; null without one. */

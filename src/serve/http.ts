@@ -207,14 +207,14 @@ function answerError(
   const body = errorBody(known);
   refused(body.error.code);
   if (status === 401) reply.header("www-authenticate", 'Bearer realm="ostinato"');
-  if (status === 429 || status === 503) {
-    const { retryAfterMs } = body.error;
-    reply.header(
-      "retry-after",
-      retryAfterMs === undefined ? RETRY_AFTER_SECONDS : String(Math.max(1, Math.ceil(retryAfterMs / 1000))),
-    );
-  }
+  if (status === 429 || status === 503) reply.header("retry-after", retryAfter(error));
   return reply.code(status).header("cache-control", "no-store").send(body);
+}
+
+/** When to try again, in seconds: what the limit says, else soon. */
+export function retryAfter(error: unknown): string {
+  const wait = error instanceof SessionError ? error.retryAfterMs : null;
+  return wait === null ? RETRY_AFTER_SECONDS : String(Math.max(1, Math.ceil(wait / 1000)));
 }
 
 /** Which methods a path takes, for those it does not. */

@@ -11,6 +11,7 @@
 import type { Readable } from "node:stream";
 import type { FastifyError, FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify";
 import { OstinatoError } from "../core/errors.js";
+import { retryAfter } from "./http.js";
 import { oipError } from "./oip-error.js";
 import { infer } from "./oip-infer.js";
 import { BINARY_HEADER, readInferBody, writeInferBody } from "./oip-json.js";
@@ -41,7 +42,6 @@ interface ModelRoute {
 const JSON_TYPE = "application/json; charset=utf-8";
 /** `""`: clients in the field leave it out. */
 const BODY_TYPES: ReadonlySet<string> = new Set(["", "application/json", "application/octet-stream"]);
-const RETRY_AFTER_SECONDS = "1";
 
 /** A Fastify plugin; it keeps its body parsers and its form of errors to itself. */
 export function oipHttp({
@@ -164,7 +164,7 @@ function answerError(reply: FastifyReply, error: unknown, statusOverride?: numbe
   const { code, text, applied, http, expectedSeq } = oipError(error);
   const status = statusOverride ?? http;
   if (status === 401) reply.header("www-authenticate", "Bearer");
-  if (status === 429 || status === 503) reply.header("retry-after", RETRY_AFTER_SECONDS);
+  if (status === 429 || status === 503) reply.header("retry-after", retryAfter(error));
   reply
     .code(status)
     .type(JSON_TYPE)

@@ -225,18 +225,16 @@ export function serveRest(app: FastifyInstance, options: RestOptions): { closeSt
     const opened: SessionEvent = { kind: "open", seq: session.seq, ...here };
     if (last === null) return [opened];
     const model = versionOf(sessions.model(at.model), session.version);
-    const steps: SessionEvent[] = wirePredictions(model, predictions)
-      .filter(({ seq }) => seq > last)
-      .map((prediction) => ({
-        kind: "step",
-        ...here,
-        seq: prediction.seq,
-        steps: Math.max(0, session.steps - (session.seq - prediction.seq)),
-        record: {},
-        predictions: [prediction],
-        view: [],
-        latencyMs: 0,
-      }));
+    const steps: SessionEvent[] = wirePredictions(model, predictions).map((prediction) => ({
+      kind: "step",
+      ...here,
+      seq: prediction.seq,
+      steps: Math.max(0, session.steps - (session.seq - prediction.seq)),
+      record: {},
+      predictions: [prediction],
+      view: [],
+      latencyMs: 0,
+    }));
     const gap: SessionEvent[] = complete ? [] : [{ kind: "gap", seq: last, ...here }];
     return [...gap, ...steps, opened];
   }

@@ -24,6 +24,7 @@ import type { Engine, ModelSource } from "./engine.js";
 import { checkHost, createHttp, listen } from "./http.js";
 import { type LimitConfiguration, TenantLimits } from "./limits.js";
 import { type LogChoice, ServerLog } from "./log.js";
+import { isLoopback } from "./loopback.js";
 import { ServerMetrics } from "./metrics.js";
 import { ModelRegistry } from "./model-registry.js";
 import { openVersion } from "./model-version.js";
@@ -213,7 +214,7 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     return reasons;
   };
 
-  const allowedHosts = options.insecure || !isOwnHost(host) ? null : (options.allowedHosts ?? []);
+  const allowedHosts = options.insecure || !(isLoopback(host) || host.startsWith("/")) ? null : (options.allowedHosts ?? []);
   const app = createHttp({
     logger: log.fastify,
     tls: tls === null ? null : tlsOptions(tls),
@@ -498,10 +499,6 @@ async function storeAnswers(engine: Engine): Promise<boolean> {
   } finally {
     clearTimeout(timer);
   }
-}
-
-function isOwnHost(host: string): boolean {
-  return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host) || host.startsWith("/");
 }
 
 function checkPort(port: number): void {

@@ -43,6 +43,7 @@ import type {
   SessionStatus,
   StepInput,
 } from "./operation.js";
+import { joinPredictions } from "./predictions.js";
 import { HIDDEN, parseSessionKey } from "./session-key.js";
 import {
   ANSWER_HEADER,
@@ -57,6 +58,7 @@ import {
   type SessionRecord,
   splitAnswers,
 } from "./session-record.js";
+import { full, missing, notLoaded, shown } from "./session-refusal.js";
 
 export interface SessionEngineOptions {
   store: Store;
@@ -877,10 +879,7 @@ export class SessionEngine implements Engine {
   #answers(work: Work, session: Session, after: number): void {
     const later = splitAnswers(session.answers).filter((answer) => answer[0] + answer[1] - 1 > after);
     work.expectedSeq = later.length > 0 ? later[0][0] : null;
-    const parts = later.map(answerParts);
-    const join = (part: "seq" | "time" | "values") => Float64Array.from(parts.flatMap((each) => [...each[part]]));
-    const seq = join("seq");
-    work.answer = { count: seq.length, seq, time: join("time"), values: join("values") };
+    work.answer = joinPredictions(later.map((answer) => ({ count: answerFacts(answer).count, ...answerParts(answer) })));
   }
 
   /** All steps of the batch: the first records of all sessions together, then the second ones, and so on. */
@@ -1019,7 +1018,7 @@ export class SessionEngine implements Engine {
       answer.set(predictions[i].values, valuesAt + i * width);
     }
     const parts = count === 1 ? alone(predictions[0], predictionSeqs[0]) : { count, ...answerParts(answer) };
-    work.answer = work.answer === null ? parts : joined(work.answer, parts);
+    work.answer = work.answer === null ? parts : joinPredictions([work.answer, parts]);
     if (work.repeated) {
       this.#extendAnswer(work, after);
       return;
@@ -1437,46 +1436,4 @@ function advanceAlone(model: StreamModel, item: StreamItem): Advance | OstinatoE
 /** The commonest answer, without views of the stored one. */
 function alone({ time, values }: NumericPrediction, seq: number): Predictions {
   return { count: 1, seq: Float64Array.of(seq), time: Float64Array.of(time), values };
-}
-
-function joined(a: Predictions, b: Predictions): Predictions {
-  const join = (x: Float64Array, y: Float64Array) => {
-    const both = new Float64Array(x.length + y.length);
-    both.set(x);
-    both.set(y, x.length);
-    return both;
-  };
-  return { count: a.count + b.count, seq: join(a.seq, b.seq), time: join(a.time, b.time), values: join(a.values, b.values) };
-}
-
-/** As people know it, without the tenant. */
-function shown(key: string): string {
-  const { id } = parseSessionKey(key);
-  const text = "text" in id ? id.text : id.number;
-  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
-}
-
-function missing(key: string, reason: Tombstone | undefined): OstinatoError {
-  return new OstinatoError("OST_SESSION", {
-    what:
-      reason === undefined ? "there is no such session" : reason === "expired" ? "the session expired" : "the session was ended",
-    where: `session "${shown(key)}"`,
-    repair: "open it, from a snapshot if its state must go on; its old state is gone",
-  });
-}
-
-function notLoaded(version: string): OstinatoError {
-  return new OstinatoError("OST_VERSION", {
-    what: "the model version is not loaded",
-    got: version.slice(0, 12),
-    repair: "serve the model file it was made from",
-  });
-}
-
-function full(what: string, limit: number, code: "OST_CAPACITY" | "OST_RATE"): OstinatoError {
-  return new OstinatoError(code, {
-    what,
-    expected: `at most ${limit} live sessions`,
-    repair: "end sessions that are done, or serve with a higher limit or an expiry",
-  });
 }

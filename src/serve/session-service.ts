@@ -19,8 +19,10 @@ import {
   type SessionStatus,
   type StepInput,
 } from "./operation.js";
+import { joinPredictions, NO_PREDICTIONS, predictionsAfter } from "./predictions.js";
 import type { Principal, Scope } from "./principal.js";
 import type { Scheduler, Ticket } from "./scheduler.js";
+import type { SnapshotBinding } from "./sealed-snapshot.js";
 import { idText, parseSessionKey, type SessionId, type SessionName, sessionKey, textId } from "./session-key.js";
 import type {
   CreateOptions,
@@ -45,12 +47,6 @@ export interface SnapshotSeal {
   seal(snapshot: Uint8Array, binding: SnapshotBinding): Uint8Array;
   /** @throws OST_SNAPSHOT. */
   unseal(sealed: Uint8Array, binding: SnapshotBinding): Uint8Array;
-}
-
-export interface SnapshotBinding {
-  tenant: string;
-  model: string;
-  stateSchema: string;
 }
 
 export interface SessionServiceOptions {
@@ -87,13 +83,6 @@ type Reader = (news: SessionNews) => void;
 const MAX_IN_LINE = 32;
 const ATTRIBUTES = ["session_type", "device_class"];
 const ATTRIBUTE_VALUE = /^[\w .:-]{1,64}$/;
-const NO_PREDICTIONS: Predictions = {
-  count: 0,
-  seq: new Float64Array(0),
-  time: new Float64Array(0),
-  values: new Float64Array(0),
-};
-
 export class SessionService implements Sessions {
   readonly #options: Required<SessionServiceOptions>;
   readonly #readers = new Map<string, Set<Reader>>();
@@ -213,7 +202,8 @@ export class SessionService implements Sessions {
     const first = outcome.expectedSeq;
     return {
       session,
-      predictions: outcome.predictions ?? NO_PREDICTIONS,
+      // A stored answer of several records may reach behind the number asked for.
+      predictions: predictionsAfter(outcome.predictions ?? NO_PREDICTIONS, after),
       complete: first === null ? session.seq <= after : first <= after + 1,
     };
   }
@@ -582,23 +572,12 @@ function slice(input: StepInput, from: number, to: number): StepInput {
 /** Several chunks of one request as one outcome. */
 function joined(outcomes: readonly Outcome[]): Outcome {
   const last = outcomes[outcomes.length - 1];
-  const join = (part: "seq" | "time" | "values") => {
-    const arrays = outcomes.map(({ predictions }) => (predictions ?? NO_PREDICTIONS)[part]);
-    const all = new Float64Array(arrays.reduce((sum, { length }) => sum + length, 0));
-    let at = 0;
-    for (const array of arrays) {
-      all.set(array, at);
-      at += array.length;
-    }
-    return all;
-  };
-  const seq = join("seq");
   return {
     ...last,
     applied: outcomes.some(({ count }) => count > 0) ? "yes" : last.applied,
     session: outcomes.reduce<SessionStatus | null>((known, { session }) => session ?? known, null),
     count: outcomes.reduce((sum, { count }) => sum + count, 0),
-    predictions: { count: seq.length, seq, time: join("time"), values: join("values") },
+    predictions: joinPredictions(outcomes.flatMap(({ predictions }) => predictions ?? [])),
     repeated: outcomes.every(({ repeated }) => repeated),
     lifecycle: outcomes.flatMap(({ lifecycle }) => lifecycle),
     computeMs: outcomes.reduce((sum, { computeMs }) => sum + computeMs, 0),

@@ -25,7 +25,7 @@ import {
 } from "../protocol/frames.js";
 import type { ModelVersion } from "./engine.js";
 import type { Observer } from "./observer.js";
-import type { LifecycleChange, Predictions, SessionStatus } from "./operation.js";
+import type { LifecycleChange, SessionStatus } from "./operation.js";
 import type { Principal } from "./principal.js";
 import { numberId, type SessionId, textId } from "./session-key.js";
 import {
@@ -364,7 +364,7 @@ export class WebSocketConnection {
     };
     this.#writer.json(FRAME.OPENED, { stream: number, request: id, seq: status.seq, incarnation: status.incarnation }, facts);
     if (answers && after !== null) {
-      const predictions = behind(answers.predictions, after);
+      const { predictions } = answers;
       const head = { stream: number, request: id, seq: after + 1, incarnation: status.incarnation };
       const flags = FLAG.REPEATED | (answers.complete ? 0 : FLAG.PARTIAL);
       this.#writer.output({ ...head, flags }, Math.max(0, status.seq - after), predictions, stream.dtype);
@@ -606,13 +606,6 @@ export class WebSocketConnection {
 }
 
 /** Answers are stored by request, and one of several records may reach over the number. */
-function behind({ count, seq, time, values }: Predictions, after: number): Predictions {
-  let first = 0;
-  while (first < count && seq[first] <= after) first++;
-  const width = count === 0 ? 0 : values.length / count;
-  return { count: count - first, seq: seq.subarray(first), time: time.subarray(first), values: values.subarray(first * width) };
-}
-
 function sessionId(id: WireId): SessionId {
   return typeof id === "string" ? textId(id) : numberId(id.number);
 }
