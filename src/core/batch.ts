@@ -1,8 +1,9 @@
 /**
  * @file The currency between data, models, baselines and metrics: padded examples as plain typed arrays, with their lengths.
  *
- * Legend: B batchSize, T time (the longest example of the batch), F features, K targets per step, P horizon.
+ * Legend: B batchSize, T time (the longest example of the batch), F features, K targets per step, P horizon, U the longest target sequence.
  */
+import type { Distribution } from "./predictive-distribution.js";
 
 /** The three parts of a data set; steps of no part are used by none. */
 export type Part = "train" | "validation" | "test";
@@ -15,7 +16,16 @@ export type TargetKind =
   /** One class per example: [B]. */
   | "class"
   /** One class per step: [B, T]. */
-  | "tags";
+  | "tags"
+  /** One class per step, the code of the row after it: [B, T]. */
+  | "next"
+  /** A sequence of codes per example, not aligned with its input: [B, U]. */
+  | "tokens";
+
+/** Whether one class is predicted at every step. */
+export function isPerStep(kind: TargetKind): boolean {
+  return kind === "tags" || kind === "next";
+}
 
 /** Padded examples. Values at or after a row's length are zero and mean nothing. */
 export interface Batch {
@@ -29,8 +39,12 @@ export interface Batch {
   targetKind: TargetKind;
   /** Scaled target values; NaN where there is none (never scored, never learned). Present for "values". */
   values?: Float32Array;
-  /** Class indices; -1 where there is none (never scored, never learned). Present for "class" and "tags". */
+  /** Class indices; -1 where there is none (never scored, never learned). Present for "class", "tags" and "next". */
   classes?: Int32Array;
+  /** Codes of the target sequences, [B, U], -1 at and after `tokenLengths[b]`. Present for "tokens". */
+  tokens?: Int32Array;
+  /** [B], 0 <= tokenLengths[b] <= U */
+  tokenLengths?: Int32Array;
   /** True when `values` holds a target for every step: [B, T, P, K]. */
   everyStep: boolean;
   horizon: number;
@@ -59,10 +73,14 @@ export interface ExampleSpec {
   targetKind: TargetKind;
   /** Names of the target columns ("values"), else empty. */
   targets: string[];
-  /** Names of the classes ("class", "tags"), else empty. */
+  /** Names of the classes ("class", "tags", "next") or of the codes of a target sequence ("tokens"), else empty. */
   classes: string[];
   horizon: number;
   everyStep: boolean;
+  /** Where every step predicts values: its first target step, counted from the input step. Default 1, the next; 0 is the same. */
+  ahead?: 0 | 1;
+  /** What a network gives for every value; absent: the value itself. */
+  distribution?: Distribution;
   /** Input steps of a window, or 0 for whole sequences of any length. */
   length: number;
   /** For each target column its index among the features, or -1: what persistence needs to know. */

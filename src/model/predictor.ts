@@ -8,9 +8,23 @@ export interface Predictor {
   readonly name: string;
   /**
    * "values": [B, P, K], or [B, T, P, K] where every step predicts, in the scaled space of the targets; "class": [B, C] and "tags":
-   * [B, T, C], logits or log-probabilities. What lies at padded steps means nothing.
+   * [B, T, C], logits or log-probabilities, and "next" like "tags"; "tokens": [B], the log-probability in nats of each target sequence given
+   * its input, NaN from a predictor that has none. A network of a `spec.distribution` gives its raw outputs, [.., P, K, M]. What lies at
+   * padded steps means nothing.
    */
   predict(batch: Batch): Float32Array;
+  /** "tags": labels that are decided together, such as the best path of a conditional random field, [B, T]. Absent: the likeliest each. */
+  labels?(batch: Batch, prediction: Float32Array): Int32Array;
+  /** "tokens": the sequence found for each row, without seeing its target. */
+  decode?(batch: Batch): DecodedSequence[];
+}
+
+/** A sequence that was searched for. */
+export interface DecodedSequence {
+  /** Codes 0 .. V - 1, without begin, end or blank. */
+  tokens: number[];
+  /** Its log-probability in nats by the model, or NaN. */
+  logProbability: number;
 }
 
 /** A network seen as a predictor. Rows are predicted from the initial state. */
