@@ -17,6 +17,14 @@ export interface BaselineJson {
   options: object;
 }
 
+/** A target sequence that a baseline found. */
+export interface FoundSequence {
+  /** Codes of the target vocabulary, without begin or end. */
+  tokens: number[];
+  /** Its log-probability in nats, or NaN where the baseline has none. */
+  logProbability: number;
+}
+
 /** A simple predictor over batches. Nothing is ever computed on padding; rows do not influence each other. */
 export interface Baseline {
   /** Name with its deciding setting, such as "seasonalNaive(24)"; final once `fit` has returned. */
@@ -25,6 +33,8 @@ export interface Baseline {
   readonly streaming: "windowed";
   /** How many of the latest steps a prediction depends on: what a stream must keep. Infinity where the whole sequence counts. */
   readonly history: number;
+  /** True where `predict` gives the raw outputs of `spec.distribution`, [.., P, K, M]; absent: it gives points, [.., P, K]. */
+  readonly distributional?: boolean;
   /**
    * Learns from the training part and chooses settings on the validation part. Each call of `train` and `validation` must give a fresh
    * finite pass over whole windows or sequences (not over chunks of a carried stream, which would cut the windows short).
@@ -33,11 +43,13 @@ export interface Baseline {
   /**
    * Predicts a batch, in the scaled space of its targets; per-window normalisation of the inputs is undone first.
    *
-   * @returns "values": [B, P, K], or [B, T, P, K] where every step predicts; "class": [B, C]; "tags": [B, T, C]. Class outputs are
-   *          log-probabilities. Padded steps are zero.
+   * @returns "values": [B, P, K], or [B, T, P, K] where every step predicts; "class": [B, C]; "tags" and "next": [B, T, C]; "tokens": [B],
+   *          log-probabilities of the targets in nats, or NaN. Class outputs are log-probabilities. Padded steps are zero.
    * @throws OST_SHAPE if the batch is not of the kind or the widths of the baseline's spec.
    */
   predict(batch: Batch): Float32Array;
+  /** "tokens": the sequence found for each row, without seeing its target. */
+  decode?(batch: Batch): FoundSequence[];
   toJSON(): BaselineJson;
   arrays(): BaselineArrays;
 }

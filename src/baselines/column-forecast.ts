@@ -33,8 +33,8 @@ export abstract class ColumnForecast implements Baseline {
     this.spec = spec;
   }
 
-  /** Writes the coming values of one column to `future`, given its latest `count >= 1` values, oldest first. */
-  protected abstract extend(past: Float64Array, count: number, future: Float64Array): void;
+  /** Writes the coming values of target `target` to `future`, given its latest `count >= 1` values, oldest first. */
+  protected abstract extend(past: Float64Array, count: number, future: Float64Array, target: number): void;
 
   fit(_train: () => Iterable<Batch>, _validation: () => Iterable<Batch>): void {}
 
@@ -44,7 +44,7 @@ export abstract class ColumnForecast implements Baseline {
     const out = new Float32Array(batchSize * (everyStep ? time : 1) * horizon * targets);
     const future = new Float64Array(horizon);
     forEachPast(batch, this.spec, this.history, (past, count, position, target) => {
-      this.extend(past, count, future);
+      this.extend(past, count, future, target);
       for (let p = 0; p < horizon; p++) out[(position * horizon + p) * targets + target] = future[p];
     });
     return out;

@@ -13,7 +13,7 @@ import { OstinatoError } from "../core/errors.js";
 import { type Baseline, type BaselineArrays, type BaselineJson, requireArray, requireBatch, strideFor } from "./baseline.js";
 import { CodeBag } from "./code-bag.js";
 import { minimize } from "./lbfgs.js";
-import { forEachLabel, requireClasses } from "./majority.js";
+import { forEachLabel, hasClasses, requireClasses } from "./majority.js";
 import { POOLED_PER_FEATURE, pooledFeatures } from "./pooled-features.js";
 
 export interface LogisticOptions {
@@ -80,11 +80,20 @@ export class Logistic implements Baseline {
   #bias: Float32Array = new Float32Array(0);
 
   static applies(spec: ExampleSpec): boolean {
-    return spec.targetKind !== "values" && spec.classes.length > 0;
+    return spec.targetKind !== "next" && hasClasses(spec);
   }
 
   constructor(spec: ExampleSpec, { window = WINDOWS, penalties = PENALTIES, maxExamples = 6_000 }: LogisticOptions = {}) {
     requireClasses(spec, "logistic");
+    if (spec.targetKind === "next") {
+      throw new OstinatoError("OST_TARGET", {
+        what: "logistic regression predicts a class per sequence, or a tag per step",
+        expected: "class or tags",
+        got: "next",
+        where: "logistic",
+        repair: "use the ngram baseline for the next code",
+      });
+    }
     const windows = spec.targetKind === "class" ? [0] : typeof window === "number" ? [window] : window;
     if (spec.targetKind === "tags" && !(windows.length > 0 && windows.every((steps) => Number.isInteger(steps) && steps >= 1))) {
       throw new OstinatoError("OST_RANGE", {

@@ -1,5 +1,5 @@
 /** @file Majority: the class shares of the training part, whatever the input. Its label is always the commonest class. */
-import type { Batch, ExampleSpec } from "../core/batch.js";
+import { type Batch, type ExampleSpec, isPerStep } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
 import { type Baseline, type BaselineArrays, type BaselineJson, requireArray, requireBatch } from "./baseline.js";
 
@@ -13,7 +13,7 @@ export class Majority implements Baseline {
   #logPrior: Float32Array;
 
   static applies(spec: ExampleSpec): boolean {
-    return spec.targetKind !== "values" && spec.classes.length > 0;
+    return hasClasses(spec);
   }
 
   constructor(spec: ExampleSpec) {
@@ -65,15 +65,20 @@ export class Majority implements Baseline {
   }
 }
 
-/** @throws OST_TARGET if the targets are numbers or no class is named. */
+/** Whether there is one class per example or per step. */
+export function hasClasses({ targetKind, classes }: ExampleSpec): boolean {
+  return (targetKind === "class" || isPerStep(targetKind)) && classes.length > 0;
+}
+
+/** @throws OST_TARGET if the targets are numbers or sequences, or no class is named. */
 export function requireClasses(spec: ExampleSpec, where: string): void {
-  if (spec.targetKind !== "values" && spec.classes.length > 0) return;
+  if (hasClasses(spec)) return;
   throw new OstinatoError("OST_TARGET", {
     what: "this baseline predicts classes",
     expected: "a class per sequence or per step",
-    got: spec.targetKind === "values" ? "numeric targets" : "no classes",
+    got: spec.targetKind === "values" ? "numeric targets" : spec.targetKind === "tokens" ? "target sequences" : "no classes",
     where,
-    repair: "use the ridge baseline for numbers",
+    repair: spec.targetKind === "tokens" ? "leave this baseline out" : "use the ridge baseline for numbers",
   });
 }
 

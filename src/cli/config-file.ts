@@ -108,6 +108,7 @@ function resolveSources(config: unknown, folder: string): void {
     if (isObject(holder) && Object.hasOwn(holder, key)) holder[key] = resolved(holder[key], folder);
   };
   resolveIn(data, "source");
+  resolveIn(config["train"], "from");
   if (Array.isArray(data["sync"])) for (const one of data["sync"]) resolveIn(one, "source");
   if (isObject(data["categories"])) for (const category of Object.values(data["categories"])) resolveIn(category, "file");
 }

@@ -116,9 +116,10 @@ function preparingOf({ task, mode, window, data }: ExperimentConfig) {
   return { task, mode, horizon: window.horizon, data: rest, parts };
 }
 
-function readingOf({ data, task }: ExperimentConfig): ReadTableOptions {
+function readingOf(config: ExperimentConfig): ReadTableOptions {
+  const { data } = config;
   const { entity, target, split, categories, sessions, features, known, sync } = data;
-  const values = taskOf({ task }).targetKind === "values";
+  const values = taskOf(config).targetKind === "values" && !target.some((name) => name in categories);
   const text = [entity, splitColumn(split), ...(sessions?.by ?? []), ...Object.keys(categories), ...sync.map(({ by }) => by)];
   const joinedNames = new Set(sync.flatMap(({ columns, prefix }) => (columns ?? []).map((name) => prefix + name)));
   return {
@@ -312,13 +313,14 @@ export function portableSource(source: DataSource): DataSource {
 
 /** The configuration as a model file holds it. */
 export function portableConfig(config: ExperimentConfig): ExperimentConfig {
-  const { data } = config;
+  const { data, train } = config;
   const categories = Object.entries(data.categories).map(([name, category]) => [
     name,
     category.kind === "tokenizerJson" ? { ...category, file: basename(category.file) } : category,
   ]);
   return {
     ...config,
+    train: { ...train, ...(train.from !== undefined && { from: basename(train.from) }) },
     data: {
       ...data,
       source: portableSource(data.source),
@@ -330,14 +332,23 @@ export function portableConfig(config: ExperimentConfig): ExperimentConfig {
 
 /**
  * Names a run by what it learns from what: the settings of data, network and training, wherever the files lie, and the files' contents.
- * How the run is called and judged is no part of it: a decision that was corrected changes nothing that was learned.
+ * How the run is called and judged is no part of it: a decision that was corrected changes nothing that was learned, unless its costs are
+ * what is minimised.
  */
 export function fingerprintOf(config: ExperimentConfig, hashes: Record<string, string>): string {
-  const { name: _name, decision: _decision, evaluation: _evaluation, data, ...learning } = config;
-  const { source, storage: _storage, ...options } = portableConfig({ ...config, data }).data;
+  const {
+    name: _name,
+    decision,
+    evaluation: _evaluation,
+    decoding: _decoding,
+    data: _data,
+    ...learning
+  } = portableConfig(config);
+  const { source, storage: _storage, ...options } = portableConfig(config).data;
+  const costs = config.train.loss === "costs" ? { decision } : {};
   const parts = typeof source === "string" || Array.isArray(source) ? null : Object.keys(source);
   return createHash("sha256")
-    .update(JSON.stringify({ ...learning, data: options, parts, hashes: Object.values(hashes) }, inKeyOrder))
+    .update(JSON.stringify({ ...learning, ...costs, data: options, parts, hashes: Object.values(hashes) }, inKeyOrder))
     .digest("hex");
 }
 

@@ -150,7 +150,7 @@ async function ownData(loaded: LoadedModel, path: string): Promise<ScoredData> {
     ),
     ...unknown.map((name) => `the model file holds no hash of ${name}, so nothing says whether it is the same.`),
   ];
-  const { prepared, spec } = prepareExperiment(config, input, tokenizers);
+  const { prepared, spec } = prepareExperiment(config, input, { tokenizers, from: ownPreprocessing(loaded) });
   const same = JSON.stringify(prepared.preprocessing) === JSON.stringify(loaded.header.preprocessing);
   if (!same && input === prepared) {
     throw new OstinatoError("OST_MODEL_FILE", {
@@ -242,12 +242,9 @@ function lackFor(config: ExperimentConfig, prepared: PreparedData): string | nul
 }
 
 /** Rows of a table that also are rows of the model's training or validation part; null where its data are gone or have changed. */
-async function rowsSeen(
-  config: ExperimentConfig | null,
-  { header, preprocessing }: LoadedModel,
-  table: Table,
-): Promise<number | null> {
+async function rowsSeen(config: ExperimentConfig | null, loaded: LoadedModel, table: Table): Promise<number | null> {
   if (!config) return null;
+  const { header, preprocessing } = loaded;
   const { roles } = preprocessing;
   const columns = roles.time === null ? roles.features : [roles.time, ...roles.features];
   const rowsOf = (source: Table) => {
@@ -259,7 +256,10 @@ async function rowsSeen(
     if (Object.entries(own.hashes).some(([name, hash]) => header.provenance.data[name] !== hash)) return null;
     const nameOf = rowsOf(own.table);
     const seen = new Set<string>();
-    for (const { part, row } of prepareExperiment(config, own.table, own.tokenizers).prepared.series) {
+    for (const { part, row } of prepareExperiment(config, own.table, {
+      tokenizers: own.tokenizers,
+      from: ownPreprocessing(loaded),
+    }).prepared.series) {
       let i = 0;
       for (const rows of stretches(row)) {
         for (const number of rows) {
@@ -285,4 +285,9 @@ function partOf({ data }: ExperimentConfig, file: string, name: string): string 
   const names = sourcePaths(portableSource(data.source));
   const found = entries.find(([, path]) => path === resolve(file)) ?? entries[names.indexOf(name)];
   return data.split.by === "column:part" ? found?.[0] : undefined;
+}
+
+/** A model that went on from another kept that one's preprocessing, which its own data do not give. */
+function ownPreprocessing(loaded: LoadedModel): LoadedModel | undefined {
+  return loaded.header.provenance.from ? loaded : undefined;
 }

@@ -144,13 +144,18 @@ export class ExperimentView {
   }
 
   #network({ name, architecture, parameters }: Extract<ExperimentEvent, { kind: "network" }>): string {
-    const { task, window, mode } = this.#config;
+    const { task, window, mode, detect } = this.#config;
     const aim = {
       forecast: `forecast ${counted(window.horizon, "step")} from ${mode === "streaming" ? "each step" : window.length}`,
       classify: "one class per sequence",
       tag: "tag every step",
+      language: "what comes next",
+      translate: "one sequence into another",
+      transcribe: "a sequence of codes from frames",
+      detect: `anomalies by ${detect?.by}`,
     }[task];
-    return `${name}, ${architecture.inputSize} in, ${architecture.outputSize} out, ${aim} · ${counted(parameters, "parameter")}`;
+    const outputs = "outputSize" in architecture ? architecture.outputSize : architecture.targetSize;
+    return `${name}, ${architecture.inputSize} in, ${outputs} out, ${aim} · ${counted(parameters, "parameter")}`;
   }
 }
 

@@ -114,6 +114,7 @@ function makeProgram(done: (outcome: Outcome) => void): Command {
     )
     .option("--out <folder>", "the run folder, new or empty; default runs/<name>-<n>")
     .option("--resume", "go on from the checkpoint of the run folder")
+    .option("--from <model>", "go on from the weights, scaling and vocabularies of a model file (fine-tuning)")
     .option("--other-engine", "with --resume: go on although another engine began the run and rounds differently")
     .option("--quiet", "say nothing but errors")
     .option(...THREADS_OPTION)
@@ -160,6 +161,30 @@ function makeProgram(done: (outcome: Outcome) => void): Command {
     .option("--quiet", "say nothing but errors")
     .option(...THREADS_OPTION)
     .action(lazily(async () => (await import("./predict.js")).predictCommand));
+
+  command(
+    "generate <model>",
+    "let a language model go on from a prompt",
+    'ostinato generate runs/plays-1/model.safetensors --prompt "ROMEO:" --length 400 --temperature 0.8',
+  )
+    .option("--prompt <text>", "what it goes on from; default the beginning of a text, where the model knows one")
+    .option("--length <n>", "tokens at most", number("--length", { least: 0, most: 1_000_000, whole: true }), 200)
+    .option("--count <n>", "texts", number("--count", { least: 1, most: 10_000, whole: true }), 1)
+    .option("--seed <n>", "of the draws", number("--seed", { least: 0, most: 0xffffffff, whole: true }), 0)
+    .option(
+      "--temperature <t>",
+      "below 1 surer, above 1 freer; 0 takes the likeliest token; default 1",
+      number("--temperature", { least: 0 }),
+    )
+    .option("--top-k <k>", "draw from the k likeliest tokens", number("--top-k", { least: 1, whole: true }))
+    .option("--top-p <p>", "draw from the likeliest tokens that reach p together", number("--top-p", { above: 0, most: 1 }))
+    .option(
+      "--beam <width>",
+      "search for the likeliest text instead of drawing one",
+      number("--beam", { least: 1, most: 1024, whole: true }),
+    )
+    .option("--quiet", "say nothing but errors")
+    .action(lazily(async () => (await import("./generate.js")).generateCommand));
 
   command(
     "stream <model>",

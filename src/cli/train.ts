@@ -1,9 +1,10 @@
 /** @file `ostinato train`: a configuration in, a run folder out. */
 import { appendFileSync, existsSync, readdirSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { OstinatoError } from "../core/errors.js";
 import { workerPrefetcher } from "../data/prefetch-node.js";
 import { arithmeticOf, defaultEngine } from "../kernels/index.js";
+import { loadModel } from "../model/load-file.js";
 import { type ExperimentResult, runExperiment } from "../tasks/index.js";
 import { checkpointFile } from "../train/checkpoint-file.js";
 import type { RunLogEntry } from "../train/index.js";
@@ -32,6 +33,8 @@ export interface TrainCommandOptions extends TerminalOptions {
   out?: string;
   resume?: boolean;
   otherEngine?: boolean;
+  /** A model file to go on from; default the configuration's. */
+  from?: string;
 }
 
 const RUNS = "runs";
@@ -48,7 +51,7 @@ export async function trainCommand(path: string | undefined, options: TrainComma
     });
   }
   if (options.resume && options.out !== undefined) wantBegun(options.out);
-  const loaded = await loadConfig(path ?? resumedConfig(options), options);
+  const loaded = goingOn(await loadConfig(path ?? resumedConfig(options), options), options);
   const { config, name } = loaded;
   let folder = options.resume ? resumedFolder(loaded, options) : options.out;
   if (options.resume && folder) {
@@ -67,7 +70,8 @@ export async function trainCommand(path: string | undefined, options: TrainComma
     const { input, rows, hashes, tokenizers } = await openExperimentData(config, { terminal, signal: interrupt.signal });
     folder ??= makeRunFolder(RUNS, name);
     const at = folder;
-    const fingerprint = fingerprintOf(config, hashes);
+    const from = config.train.from === undefined ? undefined : await loadModel(config.train.from, { engine });
+    const fingerprint = fingerprintOf(config, from ? { ...hashes, from: from.hash } : hashes);
     const { otherEngine } = options;
     const before = options.resume ? await takeUpRun(at, { fingerprint, engine, otherEngine }) : null;
     if (before !== null && before !== arithmeticOf(engine)) {
@@ -79,6 +83,7 @@ export async function trainCommand(path: string | undefined, options: TrainComma
       engine,
       dataHashes: hashes,
       tokenizers,
+      from,
       checkpoint: checkpointFile(join(at, RUN_FILES.checkpoint)),
       resume: options.resume,
       otherEngine,
@@ -105,6 +110,13 @@ export async function trainCommand(path: string | undefined, options: TrainComma
     terminal.clear();
     interrupt.release();
   }
+}
+
+/** The configuration with the model that the command line names to go on from. */
+function goingOn(loaded: LoadedConfig, { from }: TrainCommandOptions): LoadedConfig {
+  if (from === undefined) return loaded;
+  const { config } = loaded;
+  return { ...loaded, config: { ...config, train: { ...config.train, from: resolve(from) } } };
 }
 
 function appendLog(path: string, entry: RunLogEntry): void {
@@ -164,7 +176,9 @@ async function alreadyFinished(
   { config }: LoadedConfig,
   { json }: TrainCommandOptions,
 ): Promise<0> {
-  const wanted = fingerprintOf(config, await hashData(config.data));
+  const { from } = config.train;
+  const hashes = await hashData(config.data);
+  const wanted = fingerprintOf(config, from === undefined ? hashes : { ...hashes, from: (await loadModel(from)).hash });
   if (report.fingerprint !== wanted) {
     throw new OstinatoError("OST_CHECKPOINT", {
       what: "the folder holds a finished run of another configuration or other data",

@@ -4,13 +4,13 @@ import type { NamingFacts, OutputNumbers } from "../protocol/frames.js";
 
 /** Names the numbers of every prediction, by the facts of the model that made them. */
 export function describePredictions(
-  { task, classes, targets, horizon }: NamingFacts,
+  { classes, targets, horizon }: NamingFacts,
   { count, outputSize, seq, time, values }: OutputNumbers,
 ): WirePrediction[] {
   return Array.from({ length: count }, (_, i) => {
     const own = values.subarray(i * outputSize, (i + 1) * outputSize);
     const base = { seq: seq[i], time: Number.isNaN(time[i]) ? null : time[i] };
-    if (task === "forecast") {
+    if (classes.length === 0) {
       const forecast = Object.fromEntries(
         targets.map((name, k) => [name, Array.from(own.subarray(k * horizon, (k + 1) * horizon))]),
       );

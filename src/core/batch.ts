@@ -67,6 +67,16 @@ export interface CodeColumn {
   width: number;
 }
 
+/** How a network of one step ahead is run over a horizon. */
+export interface RecursiveForecast {
+  /** What the network gives for each value of the next step; absent: the value itself. */
+  distribution?: Distribution;
+  /** Sample paths, whose quantiles are the forecast of `ExampleSpec.distribution`; with a step distribution only. */
+  paths: number;
+  /** Of the sample paths. */
+  seed: number;
+}
+
 /** What a model or baseline must know of its examples. */
 export interface ExampleSpec {
   features: string[];
@@ -79,8 +89,12 @@ export interface ExampleSpec {
   everyStep: boolean;
   /** Where every step predicts values: its first target step, counted from the input step. Default 1, the next; 0 is the same. */
   ahead?: 0 | 1;
-  /** What a network gives for every value; absent: the value itself. */
+  /** What a predictor gives for every value; absent: the value itself. */
   distribution?: Distribution;
+  /** A forecast that reads its own predictions step by step; absent: the whole horizon at once. */
+  recursive?: RecursiveForecast;
+  /** Codes of the tags must form spans by this scheme; absent: tags of any kind. */
+  tagScheme?: "BIO1" | "BIO2" | "BIOES" | "BILOU";
   /** Input steps of a window, or 0 for whole sequences of any length. */
   length: number;
   /** For each target column its index among the features, or -1: what persistence needs to know. */

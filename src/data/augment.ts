@@ -6,16 +6,18 @@
  *
  * Applied in this order: slice, speed, timeWarp (which steps are read), scaling, jitter (values), window normalisation, masks.
  *
- *                 values  class  tags
- *     jitter        x       x     x    inputs + N(0, std)
- *     scaling               x     x    each column x N(1, std): a forecast's target would have to follow
- *     timeMask      x       x     x    stretches of steps set to 0, the mean of scaled inputs
- *     featureMask   x       x     x    columns set to 0
- *     slice                 x     x    a stretch of the sequence instead of the whole
- *     speed                 x     x    read faster or slower, and so shorter or longer
- *     timeWarp              x     x    speed that varies within the sequence, whose length stays
+ *                 values  class  tags  next  tokens
+ *     jitter        x       x     x     x      x    inputs + N(0, std)
+ *     scaling               x     x     x      x    each column x N(1, std): a forecast's target would have to follow
+ *     timeMask      x       x     x     x      x    stretches of steps set to 0, the mean of scaled inputs
+ *     featureMask   x       x     x     x      x    columns set to 0
+ *     slice                 x     x                 a stretch of the sequence instead of the whole
+ *     speed                 x     x            x    read faster or slower, and so shorter or longer
+ *     timeWarp              x     x            x    speed that varies within the sequence, whose length stays
  *
- * Where time is bent, a class lets values be interpolated; tags take whole steps with their tags, so that an input never blends in the next.
+ * What comes next is no longer next where steps are dropped or repeated, and a text is that of all of its sequence.
+ *
+ * Where time is bent, a class or a text lets values be interpolated; tags take whole steps with their tags, so that an input never blends in the next.
  *
  * Sources: masks: Park et al. 2019, "SpecAugment"; jitter, scaling, time warp: Um et al. 2017, "Data augmentation of wearable sensor data for
  * Parkinson's disease monitoring"; slicing: Le Guennec et al. 2016, "Data augmentation for time series classification"; speed: Ko et al. 2015,
@@ -46,13 +48,13 @@ export interface AugmentOptions {
 
 /** Target kinds each method leaves true. */
 const ALLOWED: Record<keyof AugmentOptions, readonly TargetKind[]> = {
-  jitter: ["values", "class", "tags"],
-  scaling: ["class", "tags"],
-  timeMask: ["values", "class", "tags"],
-  featureMask: ["values", "class", "tags"],
+  jitter: ["values", "class", "tags", "next", "tokens"],
+  scaling: ["class", "tags", "next", "tokens"],
+  timeMask: ["values", "class", "tags", "next", "tokens"],
+  featureMask: ["values", "class", "tags", "next", "tokens"],
   slice: ["class", "tags"],
-  speed: ["class", "tags"],
-  timeWarp: ["class", "tags"],
+  speed: ["class", "tags", "tokens"],
+  timeWarp: ["class", "tags", "tokens"],
 };
 
 /**
@@ -202,7 +204,7 @@ export class Augmentation {
     { x, features, valueFeatures }: VariedRow,
     tags?: { from: Int32Array; to: Int32Array },
   ): void {
-    const blends = this.targetKind === "class";
+    const blends = this.targetKind === "class" || this.targetKind === "tokens";
     places.forEach((place, i) => {
       const nearest = Math.round(place);
       x.set(from.subarray(nearest * features, (nearest + 1) * features), i * features);

@@ -4,7 +4,7 @@
  * Normalising each window by its own level (and reversing it at the output) follows Kim et al. 2022, "Reversible instance
  * normalization". A row's numbers never depend on its neighbours: only the amount of padding does.
  */
-import type { Batch } from "../core/batch.js";
+import { type Batch, isPerStep } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
 import { BatchPlan, type BatchPlanOptions, type Lengths } from "./batch-plan.js";
 import { type BatchSequence, batchSequence } from "./batch-sequence.js";
@@ -22,7 +22,7 @@ export interface BatchOptions extends BatchPlanOptions {
 }
 
 /** What of a series rows are read from. */
-export type SeriesRows = Pick<PreparedSeries, "x" | "values" | "classes" | "length" | "part">;
+export type SeriesRows = Pick<PreparedSeries, "x" | "values" | "classes" | "tokens" | "length" | "part">;
 
 /** What of examples a batch is made from; a worker holds no more. */
 export interface Rows extends Pick<Examples, "spec" | "part" | "runs" | "lastStep" | "augmentation"> {
@@ -71,7 +71,7 @@ function checkNormalize({ spec }: Pick<Rows, "spec">, normalize: Normalization):
       where: "window.normalize",
     });
   }
-  if (normalize !== "none" && (spec.everyStep || spec.targetKind === "tags")) {
+  if (normalize !== "none" && (spec.everyStep || isPerStep(spec.targetKind))) {
     throw new OstinatoError("OST_CAUSAL", {
       what: "a window cannot be normalised while each of its steps predicts: its statistics know the later steps",
       expected: "normalize: none",
@@ -85,7 +85,7 @@ function checkNormalize({ spec }: Pick<Rows, "spec">, normalize: Normalization):
 /**
  * The given examples as one batch, padded to the longest of them.
  *
- * Inputs at or after a row's length are 0, target values NaN, classes -1.
+ * Inputs at or after a row's length are 0, target values NaN, classes and tokens -1.
  */
 export function collate(
   rows: Rows,
@@ -101,6 +101,7 @@ export function collate(
     series: Int32Array.from(examples, ({ series }) => series),
     start: Int32Array.from(stretches, ({ start }) => start),
   });
+  if (spec.targetKind === "tokens") fillTokens(batch, prepared.series);
   batch.example.set(indexes);
   const { features, time } = batch;
   const { valueFeatures } = prepared.preprocessing;
@@ -115,7 +116,7 @@ export function collate(
     const variation = varied?.[b];
     const places = variation && augmentation?.places(variation);
     if (places) fillMoved(batch, b, series, (from, tags) => augmentation!.move(places, from, row, tags), variation.read);
-    else fillRow(batch, b, series, partCode(part));
+    else fillRow(batch, b, series, partCode(part), spec.ahead);
     if (lastStep) keepLastTarget(batch, b);
     if (variation) augmentation!.alter(row, variation.rng);
     if (batch.normalization) {
@@ -128,7 +129,7 @@ export function collate(
   return batch;
 }
 
-/** Row b from `read` steps of its series that an augmentation moves; for classes and tags. */
+/** Row b from `read` steps of its series that an augmentation moves; for classes, tags and texts. */
 function fillMoved(
   batch: Batch,
   b: number,
@@ -141,6 +142,8 @@ function fillMoved(
   const steps = x.subarray(start * features, (start + read) * features);
   if (targetKind === "class") {
     batch.classes![b] = elementAt(classes!, start);
+    move(steps);
+  } else if (targetKind === "tokens") {
     move(steps);
   } else {
     move(steps, { from: classes!.subarray(start, start + read), to: batch.classes!.subarray(b * time, (b + 1) * time) });
@@ -170,10 +173,24 @@ export function emptyBatch(
   };
   if (targetKind === "values") {
     batch.values = new Float32Array(batchSize * (everyStep ? steps : 1) * horizon * targets.length).fill(Number.NaN);
+  } else if (targetKind === "tokens") {
+    batch.tokens = new Int32Array(0);
+    batch.tokenLengths = new Int32Array(batchSize);
   } else {
-    batch.classes = new Int32Array(batchSize * (targetKind === "tags" ? steps : 1)).fill(-1);
+    batch.classes = new Int32Array(batchSize * (isPerStep(targetKind) ? steps : 1)).fill(-1);
   }
   return batch;
+}
+
+/** The target sequences of the rows, padded to the longest of them. */
+function fillTokens(batch: Batch, series: readonly SeriesRows[]): void {
+  const rows = Array.from(batch.series, (s) => series[s].tokens ?? new Int32Array(0));
+  const longest = rows.reduce((most, { length }) => Math.max(most, length), 0);
+  batch.tokens = new Int32Array(batch.batchSize * longest).fill(-1);
+  rows.forEach((tokens, b) => {
+    batch.tokens?.set(tokens, b * longest);
+  });
+  batch.tokenLengths = Int32Array.from(rows, ({ length }) => length);
 }
 
 /** Where every step has a target, those of row b before its last valid step become missing. */
@@ -184,22 +201,33 @@ function keepLastTarget({ values, classes, time, horizon, targets, lengths }: Ba
   classes?.fill(-1, b * time, b * time + before);
 }
 
-/** Copies the inputs and targets of row b out of its series. With `everyStep`, target values outside the part stay NaN. */
-export function fillRow(batch: Batch, b: number, { x, values, classes, length: steps, part }: SeriesRows, code: number): void {
+/**
+ * Copies the inputs and targets of row b out of its series. With `everyStep`, target values outside the part stay NaN. Target sequences are filled
+ * for all rows at once.
+ */
+export function fillRow(
+  batch: Batch,
+  b: number,
+  { x, values, classes, length: steps, part }: SeriesRows,
+  code: number,
+  ahead: 0 | 1 = 1,
+): void {
   const { time, features, horizon, targets } = batch;
   const start = batch.start[b];
   const length = batch.lengths[b];
   batch.x.set(x.subarray(start * features, (start + length) * features), b * time * features);
   if (batch.targetKind === "class") {
     batch.classes![b] = elementAt(classes!, start);
-  } else if (batch.targetKind === "tags") {
+  } else if (isPerStep(batch.targetKind)) {
     batch.classes!.set(classes!.subarray(start, start + length), b * time);
+  } else if (batch.targetKind === "tokens") {
+    return;
   } else if (batch.everyStep) {
-    const from = Math.min(start + 1, steps);
-    const later = values!.subarray(from * targets, Math.min(start + length + horizon, steps) * targets);
+    const from = Math.min(start + ahead, steps);
+    const later = values!.subarray(from * targets, Math.min(start + length + ahead - 1 + horizon, steps) * targets);
     for (let t = 0; t < length; t++) {
       for (let p = 0; p < horizon; p++) {
-        const step = start + t + 1 + p;
+        const step = start + t + ahead + p;
         if (step >= steps || part[step] !== code) continue;
         const at = (step - from) * targets;
         batch.values!.set(later.subarray(at, at + targets), ((b * time + t) * horizon + p) * targets);

@@ -46,6 +46,14 @@ export function parseTime(value: string | number): number | undefined {
   return date.getTime() + fraction - offsetMs(match[8]);
 }
 
+/** The cell of a list, of a record or a line of JSON: numbers and texts without blanks, apart by spaces. Undefined for a list of anything else. */
+export function listCell(list: readonly unknown[]): string | undefined {
+  const fits = list.every(
+    (item) => (typeof item === "number" && Number.isFinite(item)) || (typeof item === "string" && /^\S+$/u.test(item)),
+  );
+  return fits ? list.join(" ") : undefined;
+}
+
 /** A time for messages: ISO 8601 in UTC. */
 export function timeName(ms: number): string {
   return Math.abs(ms) <= LAST_MS ? new Date(ms).toISOString() : String(ms);

@@ -13,9 +13,11 @@ export interface Codebook {
   readonly size: number;
   /** True where one text may become several codes, or none: a tokenizer. A row then becomes as many steps. */
   readonly several: boolean;
+  /** True where the codes of a text are a set at one step: a column of 0 and 1 for each code. Absent: false. */
+  readonly set?: boolean;
   /** For messages, column names and reports: what a code stands for. */
   nameOf(code: number): string;
-  /** Exactly one code, unless `several`. Never throws, whatever the text. */
+  /** Exactly one code, unless `several` or `set`. Never throws, whatever the text. */
   encode(text: string): readonly number[];
   toJSON(): FrozenCodebook;
 }

@@ -1,3 +1,4 @@
+export { ANOMALOUS, type AnomalyOptions, NORMAL, UNKNOWN as UNKNOWN_ANOMALY } from "./anomaly.js";
 export { AsOf, type AsOfJoinOptions, type AsOfOptions, asOfJoin } from "./as-of.js";
 export * from "./audio/index.js";
 export * from "./audit/index.js";
@@ -18,6 +19,7 @@ export type { HiddenGroups } from "./hide.js";
 export { Impute, MISSING_POLICIES, type MissingOptions, type MissingPolicy } from "./impute.js";
 export { type LaneOptions, lanes } from "./lane.js";
 export { LogTransform } from "./log-transform.js";
+export { MemberSet, type MemberSetOptions } from "./member-set.js";
 export { describePadding, type PaddingCount, type PaddingReport, paddingWaste } from "./padding.js";
 export {
   type BatchRecipe,
@@ -27,7 +29,14 @@ export {
   type PrefetchOptions,
   worthPrefetching,
 } from "./prefetch.js";
-export { applyPreprocessing, type DataOptions, type PreparedData, type PreparedSeries, prepare } from "./prepare.js";
+export {
+  applyPreprocessing,
+  type DataOptions,
+  type PreparedData,
+  type PreparedSeries,
+  type PrepareOptions,
+  prepare,
+} from "./prepare.js";
 export { Preprocessing, type PreprocessingOptions, type PreprocessingRoles, type Step } from "./preprocessing.js";
 export { type FeatureProfile, PROFILED_FEATURES, type RawProfile, RawProfiler } from "./raw-profile.js";
 export { type RawRecord, type Row, recordToRow } from "./record.js";
@@ -37,7 +46,9 @@ export { type Roles, type Series, toSeries } from "./series.js";
 export { checkSeries, durationName, type SeriesCheck } from "./series-check.js";
 export { SHUFFLE_BUFFER } from "./shuffle.js";
 export { elementAt, type ReopenableSlices, type Slices, stretches } from "./slices.js";
+export { type SpellingOptions, SpellingPart, shapeOf } from "./spelling.js";
 export {
+  type ModuloSplitOptions,
   partCode,
   runsOf,
   type Split,
@@ -59,10 +70,12 @@ export {
   tableFromTexts,
 } from "./table.js";
 export { hasTarget } from "./target-scan.js";
+export { TARGET_TOKENS, TargetTokens, type TargetTokensOptions } from "./target-tokens.js";
 export * from "./text/index.js";
 export type { FrozenTransform, Rows, TrainingRows, Transform } from "./transform.js";
 export {
   describeWindow,
+  type SequenceOptions,
   sequences,
   type TrailingWindowOptions,
   trailingWindows,

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Batch } from "../core/batch.js";
 import { seed } from "../core/rng.js";
-import { lanes } from "./lane.js";
+import { type LaneBatch, lanes } from "./lane.js";
 import { type DataOptions, prepare } from "./prepare.js";
 import { tableFromRecords } from "./table.js";
 
@@ -125,6 +125,69 @@ describe("lanes", () => {
     );
   });
 
+  it("with a lead show every target once, read on from what was carried, and have no targets before their chunk", () => {
+    fc.assert(
+      fc.property(
+        lengths,
+        sizes,
+        fc.integer({ min: 0, max: 12 }),
+        fc.option(fc.integer({ min: 1, max: 10 })),
+        fc.constantFrom("tags" as const, "values" as const),
+        (of, { batchSize, chunk }, lead, maxLength, targetKind) => {
+          const prepared = preparedOf(of, targetKind === "values" ? { targetKind, target: "v" } : {});
+          const options = { batchSize, chunk, part: "train", maxLength: maxLength ?? undefined } as const;
+          const seen: string[] = [];
+          const lane: { series: number; carried: number; end: number }[] = [];
+          for (const batch of lanes(prepared, { ...options, lead }) as Iterable<LaneBatch>) {
+            const { time, lengths: steps, series, start: from, reset, values, classes } = batch;
+            expect([batch.lead ?? 0, time]).toEqual([lead, lead + chunk]);
+            for (let b = 0; b < batch.batchSize; b++) {
+              if (steps[b] === 0) continue;
+              if (!reset![b]) {
+                expect([series[b], from[b]]).toEqual([lane[b].series, lane[b].carried]);
+                expect(steps[b]).toBeGreaterThan(lead);
+                expect(lane[b].end).toBe(from[b] + lead);
+              }
+              lane[b] = { series: series[b], carried: from[b] + chunk, end: from[b] + steps[b] };
+              for (let t = 0; t < time; t++) {
+                expect(batch.x[b * time + t]).toBe(t < steps[b] ? 1000 * series[b] + from[b] + t : 0);
+                const target = classes ? classes[b * time + t] : values![b * time + t];
+                const known = classes ? target >= 0 : !Number.isNaN(target);
+                const first = reset![b] ? 0 : lead;
+                if (t < first || t >= steps[b]) expect(known).toBe(false);
+                else seen.push(`${series[b]} ${from[b] + t} ${target}`);
+              }
+            }
+          }
+          const whole: string[] = [];
+          for (const { time, batchSize: rows, lengths: steps, series, start: from, classes, values } of lanes(
+            prepared,
+            options,
+          )) {
+            for (let b = 0; b < rows; b++) {
+              for (let t = 0; t < steps[b]; t++) {
+                whole.push(`${series[b]} ${from[b] + t} ${(classes ?? values!)[b * time + t]}`);
+              }
+            }
+          }
+          expect(seen.sort()).toEqual(whole.sort());
+          for (const count of [1, 3]) {
+            const [all, rest] = [[...lanes(prepared, { ...options, lead })], lanes(prepared, { ...options, lead })];
+            expect(rest.skip(count)).toBe(Math.min(count, all.length));
+            expect([...rest]).toEqual(all.slice(count));
+          }
+        },
+      ),
+    );
+  });
+
+  it("without a lead are those that lead 0 gives", () => {
+    const prepared = preparedOf([9, 4, 6]);
+    const options = { batchSize: 2, chunk: 3, part: "train" } as const;
+    expect([...lanes(prepared, { ...options, lead: 0 })]).toEqual([...lanes(prepared, options)]);
+    expect(Object.keys([...lanes(prepared, options)][0])).not.toContain("lead");
+  });
+
   it("are shuffled by the rng", () => {
     const prepared = preparedOf(Array(20).fill(3));
     const order = (of: number) =>
@@ -147,5 +210,8 @@ describe("lanes", () => {
     );
     expect(() => [...lanes(preparedOf([3]), { batchSize: 0, chunk: 1, part: "train" })]).toThrow(/OST_RANGE/);
     expect(() => [...lanes(preparedOf([3]), { batchSize: 1, chunk: 1, part: "train", maxLength: 2.5 })]).toThrow(/OST_RANGE/);
+    for (const lead of [-1, 0.5, Number.NaN]) {
+      expect(() => lanes(preparedOf([3]), { batchSize: 1, chunk: 1, part: "train", lead })).toThrow(/OST_RANGE.*lead/);
+    }
   });
 });

@@ -8,7 +8,6 @@ import { Rng } from "../core/rng.js";
 import type { AsyncBatchSequence, BatchSequence } from "./batch-sequence.js";
 import {
   type BatchRecipe,
-  type FrozenRecipe,
   freezeRecipe,
   landError,
   makeBatches,
@@ -48,17 +47,17 @@ function warn(reason: string): void {
   process.emitWarning(`Batches are made in the thread that trains, which waits for them: ${reason}`, { type: "OstinatoWarning" });
 }
 
-/** Starts the thread's program. Sources need a compiler first, which a thread does not take over from its process. */
-function startWorker(workerData: FrozenRecipe, program?: URL): Worker {
-  const name = "ostinato-prefetch";
-  if (!import.meta.url.endsWith(".ts")) {
-    return new Worker(program ?? new URL("./prefetch-worker.js", import.meta.url), { name, workerData, execArgv: [] });
-  }
-  const [compiler, file] = [compilerUrl(), (program ?? new URL("./prefetch-worker.ts", import.meta.url)).href].map((href) =>
-    JSON.stringify(href),
-  );
+/** Starts a thread's program. Sources need a compiler first, which a thread does not take over from its process. */
+export function startThread(program: URL, options: { name: string; workerData: unknown }): Worker {
+  if (!import.meta.url.endsWith(".ts")) return new Worker(program, { ...options, execArgv: [] });
+  const [compiler, file] = [compilerUrl(), program.href].map((href) => JSON.stringify(href));
   const source = `import(${compiler}).then(({ register }) => { register(); return import(${file}); });`;
-  return new Worker(source, { eval: true, name, workerData, execArgv: ["--conditions=ostinato-source"] });
+  return new Worker(source, { ...options, eval: true, execArgv: ["--conditions=ostinato-source"] });
+}
+
+/** A module beside another: source beside source, and compiled beside compiled. */
+export function moduleBeside(url: string, name: string): URL {
+  return new URL(`./${name}${url.endsWith(".ts") ? ".ts" : ".js"}`, url);
 }
 
 /** The compiler as a module; where nothing resolves modules but `require`, what that finds, which a test runner can load too. */
@@ -95,7 +94,8 @@ class WorkerPrefetch implements Prefetched {
     const workerData = freezeRecipe(recipe);
     this.#ready = new Promise((resolve) => {
       try {
-        const worker = startWorker(workerData, options.program);
+        const program = options.program ?? moduleBeside(import.meta.url, "prefetch-worker");
+        const worker = startThread(program, { name: "ostinato-prefetch", workerData });
         this.#worker = worker;
         let reason = "it ended";
         let ran = false;

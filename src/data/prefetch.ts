@@ -56,6 +56,7 @@ interface FrozenSeries {
   x: FrozenColumn;
   values: FrozenColumn | null;
   classes: FrozenColumn | null;
+  tokens: Int32Array | null;
   length: number;
   part: Uint8Array;
   entity: string | undefined;
@@ -147,8 +148,8 @@ export function thawRecipe(
 const ALIGNMENT = 8;
 
 function freezeSeries(series: readonly (SeriesRows & { entity?: string; copy?: boolean })[]): FrozenSeries[] {
-  const columns = series.flatMap(({ x, values, classes, part }) =>
-    [x, values, classes, part].filter((one): one is Float32Array => ArrayBuffer.isView(one)),
+  const columns = series.flatMap(({ x, values, classes, tokens, part }) =>
+    [x, values, classes, tokens, part].filter((one): one is Float32Array => ArrayBuffer.isView(one)),
   );
   const spaceOf = ({ byteLength }: ArrayBufferView) => Math.ceil(byteLength / ALIGNMENT) * ALIGNMENT;
   const memory = new SharedArrayBuffer(columns.reduce((sum, column) => sum + spaceOf(column), 0));
@@ -172,10 +173,11 @@ function freezeSeries(series: readonly (SeriesRows & { entity?: string; copy?: b
       repair: "set train.prefetch: off",
     });
   };
-  return series.map(({ x, values, classes, length, part, entity, copy = false }) => ({
+  return series.map(({ x, values, classes, tokens, length, part, entity, copy = false }) => ({
     x: freeze(x),
     values: values && freeze(values),
     classes: classes && freeze(classes),
+    tokens: tokens ? share(tokens) : null,
     length,
     part: share(part),
     entity,
@@ -209,20 +211,21 @@ export function carryError(error: unknown): CarriedError {
     : { code: null, detail: null, message, stack };
 }
 
-export function landError({ code, detail, message, stack }: CarriedError): OstinatoError {
+/** @param fault what an error without a code says. */
+export function landError(
+  { code, detail, message, stack }: CarriedError,
+  fault: { what: string; where: string } = { what: "the worker that makes batches failed", where: "prefetch" },
+): OstinatoError {
   const cause = new Error(message);
   cause.stack = stack;
   if (code !== null) return new OstinatoError(code as OstinatoError["code"], detail as OstinatoError["detail"], { cause });
-  return new OstinatoError(
-    "OST_INTERNAL",
-    { what: "the worker that makes batches failed", got: message, where: "prefetch" },
-    { cause },
-  );
+  return new OstinatoError("OST_INTERNAL", { ...fault, got: message }, { cause });
 }
 
 /** The buffers of a batch, which can change threads without being copied. */
 export function buffersOf(batch: Batch): ArrayBuffer[] {
-  const { x, lengths, values, classes, normalization, reset, example, series, start } = batch;
-  const arrays = [x, lengths, values, classes, normalization?.offset, normalization?.scale, reset, example, series, start];
+  const { x, lengths, values, classes, tokens, tokenLengths, normalization, reset, example, series, start } = batch;
+  const { offset, scale } = normalization ?? {};
+  const arrays = [x, lengths, values, classes, tokens, tokenLengths, offset, scale, reset, example, series, start];
   return [...new Set(arrays.flatMap((array) => (array ? [array.buffer as ArrayBuffer] : [])))];
 }

@@ -7,23 +7,28 @@ import { aheadName, type DerivedColumns, deriveColumns, SESSION, type SessionOpt
 import { boundaryColumns, checkedRules } from "./events/index.js";
 import { type HiddenGroups, hiddenCopies } from "./hide.js";
 import { refused } from "./impute.js";
-import { gridOf, Preprocessing, type PreprocessingOptions } from "./preprocessing.js";
+import { gridOf, Preprocessing, type PreprocessingOptions, targetCellsOf } from "./preprocessing.js";
 import { partsOfRows, type RawProfile, RawProfiler } from "./raw-profile.js";
 import { type Roles, type Series, toSeries } from "./series.js";
 import type { Slices } from "./slices.js";
-import { partCode, type SplitOptions, type SplitSummary, splitColumn, splitSeries } from "./split.js";
+import { partCode, type Split, type SplitOptions, type SplitSummary, splitColumn, splitSeries } from "./split.js";
 import { rowName, type Table } from "./table.js";
+import type { TargetTokens } from "./target-tokens.js";
+import { cutsText, cutTexts, type TextCodebook } from "./text-cut.js";
 
 /** The `data` block of a configuration, less its source. */
 export interface DataOptions extends PreprocessingOptions {
-  /** What the target is: future values, one class per series, or one class per step. */
+  /** What the target is: future values, one class per series or per step, the next code of a column, or a text per series. */
   targetKind: TargetKind;
   time?: string | null;
   entity?: string | null;
   /** Numeric input columns; may be left out where there are categories. */
   features?: readonly string[];
-  /** Columns of values, or the one column of labels. */
-  target: string | readonly string[];
+  /**
+   * Columns of values, or the one column of labels, of codes ("next": one of `categories`; "values": one of kind set) or of texts ("tokens"). May
+   * be left out with `anomaly`: what is predicted then are all features, or the one column of codes.
+   */
+  target?: string | readonly string[];
   split: SplitOptions;
   /** Column of the times at which labels became known, for the audit. */
   labelKnown?: string | null;
@@ -43,8 +48,12 @@ export interface PreparedSeries {
   x: Slices<Float32Array>;
   /** Scaled; NaN = missing. Null unless the target is values. [length, K] */
   values: Slices<Float32Array> | null;
-  /** -1 = missing. Null unless the target is a class. [length] */
+  /** -1 = missing. Null unless the target is a class of the series or of each step. [length] */
   classes: Slices<Int32Array> | null;
+  /** The codes of the text to be predicted of the whole series; absent or null unless the target is one. */
+  tokens?: Int32Array | null;
+  /** What is known of each step's being anomalous: 0 normal, 1 anomalous, 255 unknown. Absent without such a column. [length] */
+  anomaly?: Uint8Array;
   /** Milliseconds since 1970 UTC, or null without a time column. [length] */
   time: Slices<Float64Array> | null;
   /** Row of the table, 1-based; the last of its interval after resampling. [length] */
@@ -62,6 +71,7 @@ export interface MemorySeries extends PreparedSeries {
   x: Float32Array;
   values: Float32Array | null;
   classes: Int32Array | null;
+  tokens?: Int32Array | null;
   time: Float64Array | null;
   row: Int32Array;
 }
@@ -78,6 +88,16 @@ export interface PreparedData<S extends PreparedSeries = PreparedSeries> {
   empty?: EmptySeries;
   /** What the training rows held before preprocessing; absent where nothing was fitted. */
   profile?: RawProfile;
+  /** What a reader must know of how the data were prepared. */
+  notes?: string[];
+}
+
+export interface PrepareOptions {
+  /**
+   * A preprocessing that is taken as it is: nothing is fitted, and of the options only the split, `labelKnown` and `hide` count. For training on with a
+   * model that exists.
+   */
+  frozen?: Preprocessing;
 }
 
 export interface EmptySeries {
@@ -91,10 +111,11 @@ export interface EmptySeries {
  *
  * @throws OST_COLUMN OST_VALUE OST_ORDER OST_SPLIT OST_MISSING OST_TARGET OST_CAUSAL OST_RANGE, each naming the row or the option.
  */
-export function prepare(source: Table, options: DataOptions): PreparedData<MemorySeries> {
-  const { targetKind, split } = options;
-  const roles = rolesOf(options);
-  const derived = derivedOf(options);
+export function prepare(source: Table, options: DataOptions, { frozen }: PrepareOptions = {}): PreparedData<MemorySeries> {
+  const { split } = options;
+  const targetKind = frozen?.targetKind ?? options.targetKind;
+  const roles = frozen ? { ...frozen.roles, split: splitColumn(split) } : rolesOf(options);
+  const derived = frozen?.derived ?? derivedOf(options);
   if (derived.ahead && options.resample) {
     throw new OstinatoError("OST_CONFIG", {
       what: "how far ahead a column is known is counted in rows, and a grid has others than the data",
@@ -103,22 +124,39 @@ export function prepare(source: Table, options: DataOptions): PreparedData<Memor
       repair: "bring the data onto the grid first, with data.sql",
     });
   }
-  const table = deriveColumns(source, { time: roles.time, entity: options.entity ?? null }, derived);
-  const raw = toSeries(table, roles, { target: targetKind === "values" ? "values" : "label" });
+  const entity = frozen ? (derived.sessions ? null : roles.entity) : (options.entity ?? null);
+  const table = deriveColumns(source, { time: roles.time, entity }, derived);
+  const target = frozen?.targetCells ?? targetCellsOf({ ...options, roles });
+  const anomaly = frozen ? presentAnomaly(table, frozen) : options.anomaly;
+  const raw = toSeries(table, roles, { target, anomaly });
   const policy = typeof options.missing === "object" ? options.missing.policy : (options.missing ?? "refuse");
-  if (policy === "refuse") checkComplete(table, raw, roles);
+  const refuses = frozen ? frozen.refuses : policy === "refuse";
+  if (refuses) checkComplete(table, raw, roles);
   if (targetKind === "class") checkConstant(table, raw, roles.target[0]);
   const { split: _, ...kept } = roles;
+  const where = (series: Series) => (i: number) => rowName(table, series.row[i]);
   const { series: grids, empty } = withSteps(
-    raw.map((series) => gridOf(series, { ...options, roles: kept }, (i) => rowName(table, series.row[i]))),
+    raw.map((series) =>
+      frozen ? frozen.resampled(series, where(series)) : gridOf(series, { ...options, roles: kept }, where(series)),
+    ),
   );
   if (empty && grids.length === 0) throw nothingOnGrid(table.source, empty);
-  if (policy === "refuse" && options.resample) checkComplete(table, grids, { features: roles.features, target: [] });
-  const { part, summary } = splitSeries(grids, split);
-  if (targetKind === "class") checkApart(table, grids, part);
-  checkStatic(table, raw, roles, options.static ?? []);
-  const preprocessing = Preprocessing.fit(grids, { ...options, derived, roles: kept, targetKind }, part);
-  const encoded = grids.map((grid) => preprocessing.encode(grid));
+  if (refuses && (frozen ? grids[0] !== raw[0] : options.resample)) {
+    checkComplete(table, grids, { features: roles.features, target: [] });
+  }
+  const {
+    series: cut,
+    part,
+    summary,
+  } = splitGrids(grids, {
+    split,
+    roles,
+    codebook: targetKind !== "next" ? null : (frozen?.targetCodebook ?? options.categories?.[roles.target[0]] ?? null),
+  });
+  if (targetKind === "class" || targetKind === "tokens") checkApart(table, cut, part);
+  checkStatic(table, raw, roles, frozen ? [] : (options.static ?? []));
+  const preprocessing = frozen ?? Preprocessing.fit(cut, { ...options, derived, roles: kept, targetKind }, part);
+  const encoded = cut.map((grid) => preprocessing.encode(grid));
   const steps = encoded.map(({ series }) => series);
   const stepParts = encoded.map(({ source }, s) => (source ? Uint8Array.from(source, (i) => part[s][i]) : part[s]));
   const copies = hiddenCopies(steps, stepParts, {
@@ -135,14 +173,36 @@ export function prepare(source: Table, options: DataOptions): PreparedData<Memor
     files: table.files,
     series: [...steps, ...copies.series].map((grid, s) => {
       const group = split.by.startsWith("group:") ? (grid.split?.[0] ?? null) : null;
-      const made = preparedSeries(table, { ...grid, entity: entities[s] }, preprocessing, parts[s]);
+      const made = preparedSeries(table, { ...grid, entity: entities[s] }, preprocessing, parts[s], { target: true });
       return { ...made, entity: grid.entity, group, copy: s >= steps.length };
     }),
     preprocessing,
     split: summary,
-    profile: rawProfile(raw, grids, part, roles.features),
+    profile: rawProfile(summary.unit ? cut : raw, cut, part, roles.features),
     ...empty,
+    ...(frozen && { notes: [FROZEN_NOTE] }),
   };
+}
+
+const FROZEN_NOTE =
+  "scales, vocabularies and classes are those of the model that training goes on from, fitted on its own training rows and not on these";
+
+/**
+ * The parts of series on their grid; where text that predicts itself is cut along time, of the rows that it is cut into.
+ *
+ * @param options `codebook`: of the column that predicts itself, else null.
+ */
+export function splitGrids(
+  grids: readonly Series[],
+  { split, roles, codebook }: { split: SplitOptions; roles: Roles; codebook: TextCodebook | null },
+): Split & { series: readonly Series[] } {
+  if (!codebook || !cutsText(codebook, split)) return { series: grids, ...splitSeries(grids, split) };
+  return cutTexts(grids, { column: (roles.categories ?? []).indexOf(roles.target[0]), codebook, split });
+}
+
+/** The column that says what is anomalous, where a table has it. */
+function presentAnomaly(table: Table, { anomaly }: Preprocessing): Preprocessing["anomaly"] {
+  return anomaly && table.columns.some(({ name }) => name === anomaly.column) ? anomaly : null;
 }
 
 /** @param grids those of the series that have a step, in the same order; the series themselves where there is no grid. */
@@ -176,13 +236,15 @@ export function applyPreprocessing(
   const entity = derived.sessions ? null : roles.entity;
   const table = deriveColumns(source, { time: roles.time, entity }, derived);
   const has = target === "required" || roles.target.every((name) => table.columns.some((column) => column.name === name));
-  const kind = !has ? "none" : targetKind === "values" ? "values" : "label";
-  const raw = toSeries(table, { ...roles, split: null }, { target: kind });
+  const kind = has ? preprocessing.targetCells : "none";
+  const raw = toSeries(table, { ...roles, split: null }, { target: kind, anomaly: presentAnomaly(table, preprocessing) });
   if (preprocessing.refuses) checkComplete(table, raw, roles);
   if (has && targetKind === "class") checkConstant(table, raw, roles.target[0]);
   const { series: grids, empty } = withSteps(raw.map((one) => preprocessing.grid(one, (i) => rowName(table, one.row[i]))));
   const series = grids.map((grid) =>
-    preparedSeries(table, grid, preprocessing, new Uint8Array(grid.rows).fill(partCode("test"))),
+    preparedSeries(table, grid, preprocessing, new Uint8Array(grid.rows).fill(partCode("test")), {
+      target: target === "required",
+    }),
   );
   const rows = series.reduce((sum, { length }) => sum + length, 0);
   const split: SplitSummary = {
@@ -230,14 +292,18 @@ export function rolesOf({
   split,
   sessions,
   known,
+  targetKind,
+  anomaly,
 }: DataOptions): Roles {
   const texts = Object.keys(categories);
+  const named = target === undefined ? [] : [target].flat();
+  const predicted = named.length > 0 || !anomaly ? named : targetKind === "values" ? [...features] : texts;
   return {
     time,
     entity: sessions ? SESSION : entity,
     features: [...features, ...(known?.columns ?? []).map(aheadName)],
     ...(texts.length > 0 && { categories: texts }),
-    target: typeof target === "string" ? [target] : [...target],
+    target: predicted,
     split: splitColumn(split),
   };
 }
@@ -248,7 +314,7 @@ export function rolesOf({
  * @throws OST_TARGET if the label cuts sessions. @throws OST_RANGE for rules that cannot be followed.
  */
 export function derivedOf({ entity = null, sessions = null, known, target, targetKind }: DataOptions): DerivedColumns {
-  const label = targetKind === "values" ? [] : [target].flat();
+  const label = targetKind === "values" || targetKind === "next" ? [] : [target ?? []].flat();
   const told = sessions && boundaryColumns(sessions).find((column) => label.includes(column));
   if (told) {
     throw new OstinatoError("OST_TARGET", {
@@ -295,26 +361,52 @@ export function checkStatic(table: Table, series: readonly Series[], roles: Role
   }
 }
 
-function preparedSeries(table: Table, grid: Series, preprocessing: Preprocessing, part: Uint8Array): MemorySeries {
+function preparedSeries(
+  table: Table,
+  grid: Series,
+  preprocessing: Preprocessing,
+  part: Uint8Array,
+  { target: wanted }: { target: boolean },
+): MemorySeries {
   const where = (i: number) => rowName(table, grid.row[i]);
-  const { rows: length, entity, time, row, target, labels } = grid;
-  const values = preprocessing.targetKind === "values";
+  const { rows: length, entity, time, row, anomaly } = grid;
   return {
     entity,
     length,
     x: preprocessing.transform(grid, { part, where }),
-    values: values
-      ? target
-        ? scaledTargets(target, preprocessing, where)
-        : new Float32Array(length * preprocessing.roles.target.length).fill(Number.NaN)
-      : null,
-    classes: values ? null : labels ? classesOf(labels, part, preprocessing, where) : new Int32Array(length).fill(-1),
+    ...targetsOf(grid, preprocessing, part, { where, wanted }),
     time,
     row,
     part,
     group: null,
     copy: false,
+    ...(anomaly && { anomaly }),
   };
+}
+
+/** @param options `wanted`: whether a target that has no code is an error. */
+function targetsOf(
+  grid: Series,
+  preprocessing: Preprocessing,
+  part: Uint8Array,
+  { where, wanted }: { where: (i: number) => string; wanted: boolean },
+): Pick<MemorySeries, "values" | "classes" | "tokens"> {
+  const { targetKind, targetColumns, targetIsInput, targetTokens } = preprocessing;
+  const { rows, target, labels, targetText } = grid;
+  if (targetKind === "values") {
+    const values = targetIsInput
+      ? preprocessing.memberValues(grid, wanted ? where : undefined)
+      : target
+        ? scaledTargets(target, preprocessing, where)
+        : new Float32Array(rows * targetColumns.length).fill(Number.NaN);
+    return { values, classes: null };
+  }
+  if (targetKind === "tokens") {
+    const tokens = targetText === undefined ? null : Int32Array.from((targetTokens as TargetTokens).encode(targetText));
+    return { values: null, classes: null, tokens };
+  }
+  if (targetKind === "next") return { values: null, classes: preprocessing.nextCodes(grid, part) };
+  return { values: null, classes: labels ? classesOf(labels, part, preprocessing, where) : new Int32Array(rows).fill(-1) };
 }
 
 export function scaledTargets(target: Float64Array, preprocessing: Preprocessing, where: (i: number) => string): Float32Array {
@@ -378,8 +470,8 @@ export function checkApart(table: Pick<Table, "source" | "files">, series: reado
     if (other < 0) return;
     const [here, there] = [first, other].map((i) => PARTS[part[s][i] - 1]);
     throw new OstinatoError("OST_SPLIT", {
-      what: `series "${entity}" has rows in two parts but one class for all, which the other part would tell`,
-      expected: "each series in one part, when its class is the target",
+      what: `series "${entity}" has rows in two parts but one target for all, which the other part would tell`,
+      expected: "each series in one part, when its class or text is the target",
       got: `${here} from ${rowName(table, row[first])}, ${there} from ${rowName(table, row[other])}`,
       where: "data.split",
       repair: "split by: entity or by: group:<column>, so that whole series are drawn; or use task: tag for a class that changes",

@@ -8,6 +8,7 @@
  */
 import type { CodeColumn, ExampleSpec, TargetKind } from "../core/batch.js";
 import { nearest, OstinatoError } from "../core/errors.js";
+import { type AnomalyOptions, anomalyFromJSON, checkAnomaly } from "./anomaly.js";
 import { Calendar, type CalendarOptions } from "./calendar.js";
 import {
   type CategoryColumn,
@@ -16,22 +17,31 @@ import {
   categoriesToJSON,
   categoryColumn,
   checkCategories,
+  codeNames,
+  encodedNames,
+  encodedPlace,
   encodeRow,
   encodeSeries,
   fitCodebook,
+  isTokenizer,
 } from "./category.js";
 import { parseNumber, timeName } from "./cell.js";
+import type { Codebook } from "./codebook.js";
 import { type DerivedColumns, derivedFromJSON, NOTHING_DERIVED } from "./derive.js";
 import { Difference } from "./difference.js";
 import { Position, RunningCount, type RunningCountOptions, TimeDelta, type TimeDeltaOptions } from "./events/index.js";
 import { Impute, type MissingOptions, type MissingPolicy, refused } from "./impute.js";
 import { LogTransform } from "./log-transform.js";
+import { MemberSet } from "./member-set.js";
 import { OneHot, type OneHotColumn } from "./one-hot.js";
 import { type RawRecord, type Row, recordToRow } from "./record.js";
 import { Resample, type ResampleOptions, resampleSeries } from "./resample.js";
 import { Scale, type ScaleKind, Scaler } from "./scale.js";
-import { blocksOf, type Roles, type Series, type SeriesBlocks, sliceSeries } from "./series.js";
+import { blocksOf, type Roles, type Series, type SeriesBlocks, sliceSeries, type TargetCells } from "./series.js";
+import { type SpellingOptions, SpellingPart, spellingParts } from "./spelling.js";
 import { partCode, runsOf } from "./split.js";
+import { TargetTokens, type TargetTokensOptions } from "./target-tokens.js";
+import type { Tokenizer } from "./text/index.js";
 import {
   type FrozenTransform,
   frozen,
@@ -59,6 +69,12 @@ export interface PreprocessingOptions {
   static?: readonly string[];
   /** Columns of texts, and what becomes of them. */
   categories?: Readonly<Record<string, CategoryOptions>>;
+  /** Reads category columns of one code per row a second time, by their spelling: embedded codes of affixes and shapes. */
+  spelling?: Readonly<Record<string, SpellingOptions>>;
+  /** How the text to be predicted of a series becomes codes; target kind "tokens" only, which needs it. */
+  targetTokens?: TargetTokensOptions | null;
+  /** Which rows are known to be anomalous: read for judgement, never an input and never fitted on. */
+  anomaly?: AnomalyOptions | null;
   /** Adds features of the calendar. */
   calendar?: CalendarOptions | null;
   /** Adds the time since the row before. */
@@ -93,7 +109,17 @@ interface Frozen {
   categories: CategoryColumn[];
   transforms: Transform[];
   targetScaler: Scaler | null;
+  /** Labels ("class", "tags"); what other classes are follows from the codebooks. */
   classes: string[];
+  targetTokens?: TargetTokens | null;
+  anomaly?: AnomalyOptions | null;
+}
+
+/** A column of codes that is the target, and where its numbers stand among those of all. */
+interface TargetColumn {
+  column: CategoryColumn;
+  at: number;
+  width: number;
 }
 
 /** The milliseconds a row counts for where there is no time column. */
@@ -117,8 +143,17 @@ export class Preprocessing {
   readonly categories: readonly CategoryColumn[];
   /** The columns of x that hold codes a network embeds. */
   readonly codes: readonly CodeColumn[];
-  /** Names of the classes, sorted: as numbers if all are, else by code unit ("class", "tags"); else empty. */
+  /**
+   * Names of the classes, sorted: as numbers if all are, else by code unit ("class", "tags"); of the codes of the target column ("next") or of the
+   * target text ("tokens"); else empty.
+   */
   readonly classes: readonly string[];
+  /** Names of the values that are predicted ("values"): the target columns, or the members of a set; else empty. */
+  readonly targetColumns: readonly string[];
+  /** The codes of the text to be predicted ("tokens"), else null. */
+  readonly targetTokens: TargetTokens | null;
+  /** The column that says which rows are anomalous, which no model reads. */
+  readonly anomaly: AnomalyOptions | null;
   readonly transforms: readonly Transform[];
   /** True when a missing value is an error. */
   readonly refuses: boolean;
@@ -126,16 +161,36 @@ export class Preprocessing {
   readonly #at: readonly number[];
   /** What `advance` works on. */
   readonly #values: Float64Array;
+  /** Null where the target is no column of codes. */
+  readonly #target: TargetColumn | null;
 
-  constructor({ roles, targetKind, derived = NOTHING_DERIVED, categories, transforms, targetScaler, classes }: Frozen) {
+  constructor({
+    roles,
+    targetKind,
+    derived = NOTHING_DERIVED,
+    categories,
+    transforms,
+    targetScaler,
+    classes,
+    targetTokens = null,
+    anomaly = null,
+  }: Frozen) {
     this.roles = roles;
     this.targetKind = targetKind;
     this.transforms = transforms;
     this.targetScaler = targetScaler;
-    this.classes = classes;
+    this.targetTokens = targetTokens;
+    this.anomaly = anomaly;
     this.derived = derived;
     this.categories = categories;
-    this.featureNames = transforms.at(-1)?.outputs ?? columnsOf(roles);
+    const target = isCoded(targetKind)
+      ? categories.findIndex(({ column, of }) => of === undefined && column === roles.target[0])
+      : -1;
+    this.#target = target < 0 ? null : { column: categories[target], ...encodedPlace(categories, target) };
+    const coded = this.#target?.column;
+    this.classes = targetKind === "next" && coded ? codeNames(coded.codebook) : (targetTokens?.names ?? classes);
+    this.targetColumns = targetKind !== "values" ? [] : coded ? encodedNames([coded]) : roles.target;
+    this.featureNames = transforms.at(-1)?.outputs ?? inputNames(roles.features, categories);
     this.codes = categories
       .filter(({ as }) => as === "embedding")
       .map(({ column, width, codebook }) => ({ column: this.featureNames.indexOf(column), size: codebook.size, width }));
@@ -157,7 +212,7 @@ export class Preprocessing {
    * @throws OST_COLUMN if `log` or `difference` names no feature.
    * @throws OST_CAUSAL if interpolation is asked for outside `mode: offline`.
    * @throws OST_CONFIG if options contradict each other or need a column of times that is not there.
-   * @throws OST_TARGET if the training rows have fewer than two classes.
+   * @throws OST_TARGET if the training rows have fewer than two classes, or the target is not what its kind needs.
    */
   static fit(
     series: readonly Series[],
@@ -182,7 +237,7 @@ export class Preprocessing {
     let training = trainingRows(series, parts, { features: roles.features.length, categories });
     const fitted: Transform[] = [];
     const add = (make: (names: readonly string[]) => Transform) => {
-      const transform = make(fitted.at(-1)?.outputs ?? columnsOf(roles));
+      const transform = make(fitted.at(-1)?.outputs ?? inputNames(roles.features, categories));
       checkDistinct(transform);
       training = transformed(training, transform);
       fitted.push(transform);
@@ -203,8 +258,12 @@ export class Preprocessing {
           shared: sharedColumns(options),
         }),
       );
-    const oneHot = categories.filter(({ as }) => as === "oneHot");
+    const oneHot = categories.filter(({ as, codebook }) => as === "oneHot" && !codebook.set);
     if (oneHot.length > 0) add((names) => new OneHot(names, oneHot.map(oneHotColumn)));
+    const set = isSetTarget({ roles, targetKind, categories: options.categories });
+    const members = set
+      ? encodedNames(categories.filter(({ column, of }) => of === undefined && column === roles.target[0]))
+      : [];
     return new Preprocessing({
       roles,
       targetKind,
@@ -212,25 +271,33 @@ export class Preprocessing {
       categories,
       transforms: [...grid, ...fitted],
       targetScaler:
-        targetKind === "values"
-          ? Scaler.fitScan(trainingTargets(series, parts, roles.target.length), roles.target.length, scale)
-          : null,
-      classes: targetKind === "values" ? [] : vocabulary(series, parts, roles.target[0]),
+        targetKind !== "values"
+          ? null
+          : set
+            ? Scaler.fitScan(() => {}, members.length, "none")
+            : Scaler.fitScan(trainingTargets(series, parts, roles.target.length), roles.target.length, scale),
+      classes: targetKind === "class" || targetKind === "tags" ? vocabulary(series, parts, roles.target[0]) : [],
+      targetTokens: targetKind === "tokens" ? fitTarget(series, parts, options.targetTokens as TargetTokensOptions) : null,
+      anomaly: options.anomaly ? { column: options.anomaly.column, normal: options.anomaly.normal.map(String) } : null,
     });
   }
 
   /** @throws OST_MODEL_FILE if the JSON is not what `toJSON` writes. */
   static fromJSON(json: unknown): Preprocessing {
-    const { roles, targetKind, derived, categories, transforms, targetScaler, classes } = frozen.object(json, "preprocessing");
+    const { roles, targetKind, derived, categories, transforms, targetScaler, classes, targetTokens, anomaly } = frozen.object(
+      json,
+      "preprocessing",
+    );
     const read = frozen.object(roles, "preprocessing.roles");
     const name = (value: unknown, where: string) =>
       value === null || typeof value === "string" ? value : frozen.fail(where, "a name or null", value);
     const features = frozen.texts(read.features, "preprocessing.roles.features");
     const target = frozen.texts(read.target, "preprocessing.roles.target");
-    const kind = frozen.choice(targetKind, ["values", "class", "tags"] as const, "preprocessing.targetKind");
+    const kind = frozen.choice(targetKind, TARGET_KINDS, "preprocessing.targetKind");
     const encoded = categoriesFromJSON(categories, "preprocessing.categories");
     const columns = { features, categories: encoded };
-    const distinct = [...features, ...encoded.map(({ column }) => column)];
+    const own = encoded.filter(({ of }) => of === undefined);
+    const distinct = inputNames(features, encoded);
     if (distinct.length === 0 || new Set(distinct).size !== distinct.length) {
       return frozen.fail("preprocessing.roles", "distinct inputs, at least one", distinct);
     }
@@ -238,6 +305,11 @@ export class Preprocessing {
     for (const item of frozen.list(transforms, "preprocessing.transforms")) {
       made.push(readTransform(frozen.object(item, "preprocessing.transforms"), made, columns));
     }
+    const coded = isCoded(kind) ? own.find(({ column }) => column === target[0]) : undefined;
+    if ((kind === "next" && (target.length !== 1 || !coded)) || (kind === "values" && coded && !coded.codebook.set)) {
+      return frozen.fail("preprocessing.roles.target", "a column of codes, or of a set of values", target);
+    }
+    const values = kind === "values" && coded ? coded.codebook.size : target.length;
     return new Preprocessing({
       derived: derivedFromJSON(derived, "preprocessing.derived"),
       categories: encoded,
@@ -245,13 +317,15 @@ export class Preprocessing {
         time: name(read.time, "preprocessing.roles.time"),
         entity: name(read.entity, "preprocessing.roles.entity"),
         features,
-        ...(encoded.length > 0 && { categories: encoded.map(({ column }) => column) }),
+        ...(own.length > 0 && { categories: own.map(({ column }) => column) }),
         target,
       },
       targetKind: kind,
       transforms: made,
-      targetScaler: kind === "values" ? Scaler.fromJSON(targetScaler, target.length, "preprocessing.targetScaler") : null,
+      targetScaler: kind === "values" ? Scaler.fromJSON(targetScaler, values, "preprocessing.targetScaler") : null,
       classes: frozen.texts(classes, "preprocessing.classes"),
+      targetTokens: kind === "tokens" ? TargetTokens.fromJSON(targetTokens, "preprocessing.targetTokens") : null,
+      anomaly: anomalyFromJSON(anomaly, "preprocessing.anomaly"),
     });
   }
 
@@ -263,7 +337,9 @@ export class Preprocessing {
       ...(this.categories.length > 0 && { categories: categoriesToJSON(this.categories) }),
       transforms: this.transforms.map((transform): FrozenTransform => transform.toJSON()),
       targetScaler: this.targetScaler?.toJSON() ?? null,
-      classes: [...this.classes],
+      classes: this.targetKind === "class" || this.targetKind === "tags" ? [...this.classes] : [],
+      ...(this.targetTokens && { targetTokens: this.targetTokens.toJSON() }),
+      ...(this.anomaly && { anomaly: this.anomaly }),
     };
   }
 
@@ -371,13 +447,86 @@ export class Preprocessing {
 
   /** The series on the grid its steps will have, with its codes: itself, unless the preprocessing resamples or encodes. */
   grid(series: Series, where?: (i: number) => string): Series {
+    return this.encode(this.resampled(series, where)).series;
+  }
+
+  /** The series on its grid, its texts not yet encoded. */
+  resampled(series: Series, where?: (i: number) => string): Series {
     const [first] = this.transforms;
-    return this.encode(first instanceof Resample ? resampleSeries(series, first, where) : series).series;
+    return first instanceof Resample ? resampleSeries(series, first, where) : series;
   }
 
   /** The series with the codes of its texts, and per row of it the row it came from; null where they are the same. */
   encode(series: Series): { series: Series; source: Int32Array | null } {
     return encodeSeries(series, this.categories, { labels: this.targetKind === "tags" ? "first" : "every" });
+  }
+
+  /** What the target columns of a table hold. */
+  get targetCells(): TargetCells {
+    return cellsOfTarget(this.targetKind, this.#target !== null);
+  }
+
+  /** Whether the target is read as an input too, so that no table can lack it: codes of what comes next, members of a set. */
+  get targetIsInput(): boolean {
+    return this.#target !== null;
+  }
+
+  /** The codebook of the target: of the column that predicts itself ("next"), or of the text to be predicted ("tokens"); else null. */
+  get targetCodebook(): Codebook | null {
+    return this.targetKind === "next" ? (this.#target?.column.codebook ?? null) : (this.targetTokens?.codebook ?? null);
+  }
+
+  /**
+   * The text of target codes ("next", "tokens"); names of a codebook that is no tokenizer are joined by spaces.
+   *
+   * @throws OST_TARGET for other targets.
+   */
+  decodeTarget(codes: Iterable<number>): string {
+    const { targetCodebook: codebook } = this;
+    if (!codebook) {
+      throw new OstinatoError("OST_TARGET", { what: "the target is no text", got: this.targetKind, where: "preprocessing" });
+    }
+    const known = Array.from(codes).filter((code) => code >= 0 && code < codebook.size);
+    if (!codebook.several) return known.map((code) => codebook.nameOf(code)).join(" ");
+    return (codebook as Codebook & Pick<Tokenizer, "decode">).decode(known);
+  }
+
+  /** Of a series with codes the code of the row after each row, -1 where none of its part follows. [rows] */
+  nextCodes({ rows, codes }: Series, part: Uint8Array): Int32Array {
+    const next = new Int32Array(rows).fill(-1);
+    if (!this.#target || !codes) return next;
+    const { at } = this.#target;
+    const width = codes.length / Math.max(1, rows);
+    for (let t = 0; t + 1 < rows; t++) if (part[t + 1] === part[t]) next[t] = codes[(t + 1) * width + at];
+    return next;
+  }
+
+  /**
+   * Of a series with codes the members of its target set, 0 or 1. [rows, K]
+   *
+   * @param where names row i; where given, a member without a column is an error.
+   * @throws OST_TARGET
+   */
+  memberValues({ rows, codes, texts }: Series, where?: (i: number) => string): Float32Array {
+    const { column, at, width: members } = this.#target as TargetColumn;
+    const width = (codes as Float64Array).length / Math.max(1, rows);
+    const values = new Float32Array(rows * members);
+    const k = this.categories.indexOf(column);
+    const { codebook } = column;
+    for (let i = 0; i < rows; i++) {
+      const unknown = where && texts && codebook instanceof MemberSet ? codebook.unknown(texts[k][i]) : undefined;
+      if (unknown !== undefined) {
+        throw new OstinatoError("OST_TARGET", {
+          what: `the member "${unknown}" of "${column.column}" does not occur in training, so there is no value for it`,
+          expected: `members among the ${codebook.size} that are known`,
+          got: JSON.stringify(texts?.[k][i]),
+          where: where?.(i),
+          repair: `name all that may come: data.categories.${column.column}: { kind: set, range: [0, 127] } or members: [...]`,
+        });
+      }
+      for (let m = 0; m < members; m++) values[i * members + m] = (codes as Float64Array)[i * width + at + m];
+    }
+    return values;
   }
 
   /**
@@ -444,8 +593,18 @@ export class Preprocessing {
   }
 
   /** What a model or baseline must know of its examples. */
-  spec({ length, horizon = 0, everyStep = false }: { length: number; horizon?: number; everyStep?: boolean }): ExampleSpec {
-    const targets = this.targetKind === "values" ? [...this.roles.target] : [];
+  spec({
+    length,
+    horizon = 0,
+    everyStep = false,
+    ahead = 1,
+  }: {
+    length: number;
+    horizon?: number;
+    everyStep?: boolean;
+    ahead?: 0 | 1;
+  }): ExampleSpec {
+    const targets = [...this.targetColumns];
     return {
       features: [...this.featureNames],
       targetKind: this.targetKind,
@@ -455,9 +614,42 @@ export class Preprocessing {
       everyStep,
       length,
       targetFeature: targets.map((name) => this.featureNames.indexOf(name)),
+      ...(ahead === 0 && { ahead }),
       ...(this.codes.length > 0 && { codes: [...this.codes] }),
     };
   }
+}
+
+const TARGET_KINDS: readonly TargetKind[] = ["values", "class", "tags", "next", "tokens"];
+
+/** Whether a target may be a column of codes. */
+function isCoded(kind: TargetKind): boolean {
+  return kind === "next" || kind === "values";
+}
+
+function cellsOfTarget(kind: TargetKind, coded: boolean): TargetCells {
+  if (coded || kind === "next") return "none";
+  return kind === "values" ? "values" : kind === "tokens" ? "text" : "label";
+}
+
+/** What the target columns of a table hold. */
+export function targetCellsOf(options: Pick<PreprocessingOptions, "categories"> & TargetOf): TargetCells {
+  return cellsOfTarget(options.targetKind, isSetTarget(options));
+}
+
+interface TargetOf {
+  roles: PreprocessingRoles;
+  targetKind: TargetKind;
+}
+
+/** Whether the values to be predicted are the members of a set. */
+function isSetTarget({ roles, targetKind, categories = {} }: Pick<PreprocessingOptions, "categories"> & TargetOf): boolean {
+  return targetKind === "values" && roles.target.length === 1 && categories[roles.target[0]]?.kind === "set";
+}
+
+/** Names of the columns of a row with its codes. */
+function inputNames(features: readonly string[], categories: readonly CategoryColumn[]): string[] {
+  return [...features, ...encodedNames(categories)];
 }
 
 /** A preprocessing on its way through one series on its grid. */
@@ -554,7 +746,7 @@ function trainingRows(
     *blocks() {
       for (const { rows: run, first } of trainingRuns(series, parts)) {
         // Numbers count once per row, however many tokens its text has; codes take no part in any statistic.
-        const rows = rowsOf({ ...run, codes: new Float64Array(run.rows * categories.length) }, features);
+        const rows = rowsOf({ ...run, codes: new Float64Array(run.rows * encodedNames(categories).length) }, features);
         const observed = new Uint8Array(rows.count * features);
         for (let i = 0; i < rows.count; i++) {
           for (let c = 0; c < features; c++) observed[i * features + c] = Number.isNaN(rows.values[i * rows.width + c]) ? 0 : 1;
@@ -594,15 +786,41 @@ function trainingTargets(series: readonly SeriesBlocks[], parts: readonly Uint8A
 
 function fitCategories(
   series: readonly SeriesBlocks[],
-  { categories = {}, roles }: Pick<PreprocessingOptions, "categories"> & { roles: PreprocessingRoles },
+  {
+    categories = {},
+    spelling = {},
+    roles,
+  }: Pick<PreprocessingOptions, "categories" | "spelling"> & { roles: PreprocessingRoles },
   parts: readonly Uint8Array[],
 ): CategoryColumn[] {
+  const columns = roles.categories ?? [];
   function* texts(k: number): Generator<string> {
     for (const { rows } of trainingRuns(series, parts)) yield* (rows.texts as readonly (readonly string[])[])[k];
   }
-  return (roles.categories ?? []).map((column, k) =>
-    categoryColumn(column, categories[column], fitCodebook(categories[column], texts(k))),
-  );
+  const own = columns.map((column, k) => categoryColumn(column, categories[column], fitCodebook(categories[column], texts(k))));
+  const spelled = Object.entries(spelling).flatMap(([column, options]) => {
+    const of = columns.indexOf(column);
+    const { minCount = 2, width } = options;
+    return spellingParts(column, options).map(({ name, ...part }) => ({
+      ...categoryColumn(name, { as: "embedding", width }, SpellingPart.fit(texts(of), { ...part, minCount })),
+      of,
+    }));
+  });
+  return [...own, ...spelled];
+}
+
+/** The codes of the targets of training series. */
+function fitTarget(series: readonly SeriesBlocks[], parts: readonly Uint8Array[], options: TargetTokensOptions): TargetTokens {
+  const code = partCode("train");
+  const texts: string[] = [];
+  for (let s = 0; s < series.length; s++) {
+    if (!parts[s].includes(code)) continue;
+    for (const { targetText } of series[s].blocks()) {
+      if (targetText !== undefined) texts.push(targetText);
+      break;
+    }
+  }
+  return TargetTokens.fit(texts, options);
 }
 
 function vocabulary(series: readonly SeriesBlocks[], parts: readonly Uint8Array[], column: string): string[] {
@@ -674,6 +892,9 @@ function checkOptions(
     resample,
     mode = "causal",
     targetKind,
+    spelling = {},
+    targetTokens,
+    anomaly,
   }: PreprocessingOptions & {
     roles: PreprocessingRoles;
     targetKind: TargetKind;
@@ -691,8 +912,16 @@ function checkOptions(
   }
   checkFeatures(log, roles.features, "data.log");
   checkFeatures(difference, roles.features, "data.difference");
-  checkFeatures(counts, columnsOf(roles), "data.counts");
+  const sets = Object.keys(categories).filter((name) => categories[name].kind === "set");
+  checkFeatures(
+    counts,
+    columnsOf(roles).filter((name) => !sets.includes(name)),
+    "data.counts",
+  );
   checkCategories(categories, targetKind);
+  checkSpelling(spelling, categories);
+  checkTarget({ roles, targetKind, categories, targetTokens });
+  if (anomaly) checkAnomaly(anomaly, { inputs: columnsOf(roles), target: roles.target });
   if (calendar && roles.time === null) {
     throw new OstinatoError("OST_CONFIG", {
       what: "features of the calendar need times",
@@ -725,6 +954,68 @@ function checkOptions(
       expected: "data.categories or data.resample, not both",
       where: "data.resample",
       repair: "remove data.resample and add data.timeDelta, which tells the model how much time went by",
+    });
+  }
+}
+
+/** @throws OST_CONFIG unless every column is one of one code per row. */
+function checkSpelling(
+  spelling: NonNullable<PreprocessingOptions["spelling"]>,
+  categories: NonNullable<PreprocessingOptions["categories"]>,
+): void {
+  for (const column of Object.keys(spelling)) {
+    const kind = Object.hasOwn(categories, column) ? categories[column].kind : undefined;
+    if (kind !== undefined && kind !== "set" && !isTokenizer(kind)) continue;
+    const near = nearest(column, Object.keys(categories));
+    throw new OstinatoError("OST_CONFIG", {
+      what: "only a column with one word per row has a spelling to be read",
+      expected: "a column of data.categories of kind vocabulary or templates",
+      got: kind === undefined ? `"${column}", which is none of them` : `"${column}" of kind ${kind}`,
+      where: `data.spelling.${column}`,
+      repair: kind === undefined && near !== undefined ? `did you mean "${near}"?` : "set its kind: vocabulary",
+    });
+  }
+}
+
+/** @throws OST_TARGET unless the target is what its kind needs. @throws OST_CONFIG if the codes of a text are not said, or said of none. */
+function checkTarget({
+  roles: { target, categories: columns = [] },
+  targetKind,
+  categories,
+  targetTokens,
+}: Pick<PreprocessingOptions, "targetTokens"> &
+  TargetOf & { categories: NonNullable<PreprocessingOptions["categories"]> }): void {
+  const tokens = targetKind === "tokens";
+  if (tokens !== (targetTokens !== undefined && targetTokens !== null)) {
+    throw new OstinatoError("OST_CONFIG", {
+      what: tokens
+        ? "it is not said how the text to be predicted becomes codes"
+        : "only a text to be predicted has target tokens",
+      expected: tokens ? "kind: characters, words, vocabulary, bytePair or tokenizerJson" : "none",
+      got: targetTokens?.kind ?? "none",
+      where: "data.targetTokens",
+      repair: tokens ? "for example data.targetTokens: { kind: words }" : "remove data.targetTokens",
+    });
+  }
+  const coded = target.filter((name) => columns.includes(name));
+  if (targetKind === "next" && !(target.length === 1 && coded.length === 1 && categories[target[0]]?.kind !== "set")) {
+    const near = target.length === 1 && coded.length === 0 ? nearest(target[0], columns) : undefined;
+    throw new OstinatoError("OST_TARGET", {
+      what: "what comes next is predicted of one column of codes",
+      expected: "one of data.categories as data.target, of any kind but set",
+      got: target.map((name) => `"${name}"`).join(", ") || "none",
+      where: "data.target",
+      repair: near === undefined ? "name the column in data.categories too" : `did you mean "${near}"?`,
+    });
+  }
+  const wrong = targetKind === "values" && coded.find((name) => target.length > 1 || categories[name]?.kind !== "set");
+  if (wrong) {
+    throw new OstinatoError("OST_TARGET", {
+      what: "a column of codes has no values to be forecast, but as a set of members, and by itself",
+      expected: "numeric columns, or one column of kind set",
+      got: target.map((name) => `"${name}"`).join(", "),
+      where: "data.target",
+      repair: `give "${wrong}" kind: set if its cells hold several members, or use task: language to predict its next code`,
     });
   }
 }
@@ -801,7 +1092,7 @@ function readTransform(
   if (before.some((transform) => transform.name === name) || (name === "resample" && before.length > 0)) {
     return frozen.fail(where, "each transform at most once, and resample first", name);
   }
-  const names = before.at(-1)?.outputs ?? [...features, ...categories.map(({ column }) => column)];
+  const names = before.at(-1)?.outputs ?? inputNames(features, categories);
   switch (name) {
     case "resample":
       return categories.length > 0

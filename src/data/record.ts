@@ -2,7 +2,7 @@
  * @file One pushed record, read by the rules of a file.
  */
 import { nearest, OstinatoError } from "../core/errors.js";
-import { LARGEST, MISSING, parseNumber, parseTime } from "./cell.js";
+import { LARGEST, listCell, MISSING, parseNumber, parseTime } from "./cell.js";
 import type { Roles } from "./series.js";
 
 /** What a session is pushed, and one line of NDJSON. */
@@ -90,9 +90,11 @@ function textOfField(record: RawRecord, name: string): string {
   const value = fieldOf(record, name);
   if (value === null || Number.isNaN(value)) return "";
   if (typeof value === "string" || typeof value === "boolean" || typeof value === "number") return String(value);
+  const list = Array.isArray(value) ? listCell(value) : undefined;
+  if (list !== undefined) return list;
   throw new OstinatoError("OST_RECORD", {
     what: `the field "${name}" is not a text`,
-    expected: "a text, or null where it is missing",
-    got: Array.isArray(value) ? "a list" : typeof value,
+    expected: "a text, a list of numbers and of texts without blanks, or null where it is missing",
+    got: Array.isArray(value) ? "a list of others" : typeof value,
   });
 }

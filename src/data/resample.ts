@@ -7,6 +7,7 @@
  */
 import { PARTS, type Part } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
+import { ANOMALOUS, NORMAL, UNKNOWN } from "./anomaly.js";
 import type { Row } from "./record.js";
 import type { Series } from "./series.js";
 import { type FrozenTransform, frozen, type Rows, runTransform, type Transform } from "./transform.js";
@@ -142,8 +143,19 @@ export function resampleSeries(series: Series, transform: Resample, where?: (i: 
     features: features.values,
     target: series.target && onGrid(series.target, series, transform).values,
     labels: series.labels && Array.from(last, (i) => (i < 0 ? "" : series.labels![i])),
+    ...(series.targetText !== undefined && { targetText: series.targetText }),
+    ...(series.anomaly && { anomaly: anomalyOnGrid(series.anomaly, last) }),
     split: series.split && Array.from(last, (i, k) => latestPart(series.split!, rowsFrom(last, k), source(i))),
   };
+}
+
+/** An interval is anomalous if a row of it is, else unknown if one is; one without a record is what the row before it is. */
+function anomalyOnGrid(codes: Uint8Array, last: Int32Array): Uint8Array {
+  return Uint8Array.from(last, (to, k) => {
+    if (to < 0) return codes[~to];
+    const some = codes.subarray(rowsFrom(last, k), to + 1);
+    return some.includes(ANOMALOUS) ? ANOMALOUS : some.includes(UNKNOWN) ? UNKNOWN : NORMAL;
+  });
 }
 
 /** The first source row of grid row k. */

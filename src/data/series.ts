@@ -2,6 +2,7 @@
  * @file Which column plays which role, and the cut of a table into one series per entity.
  */
 import { OstinatoError } from "../core/errors.js";
+import { type AnomalyOptions, anomalyCodes } from "./anomaly.js";
 import { timeName } from "./cell.js";
 import { cellsOf, numbersOf, rowName, type Table, textsOf, timesOf } from "./table.js";
 
@@ -41,23 +42,39 @@ export interface Series {
   labels: string[] | null;
   /** Cells of the column the split reads. [rows] */
   split: string[] | null;
+  /** The text that is to be predicted of the whole series, where the target is one. */
+  targetText?: string;
+  /** What is known of each row's being anomalous: 0 normal, 1 anomalous, 255 unknown. Never an input, never fitted on. [rows] */
+  anomaly?: Uint8Array;
 }
+
+/**
+ * What the target columns hold: numbers, one label per row, one text per series; "none" where they are read as inputs alone, or the table need
+ * not have them.
+ */
+export type TargetCells = "values" | "label" | "text" | "none";
 
 /**
  * Cuts a table into one series per entity, in order of first appearance, and checks it.
  *
- * @param options `target`: what the target columns hold; "none" where the table need not have them.
+ * @param options `anomaly`: the column that says which rows are anomalous, read where the table has it.
  * @throws OST_COLUMN  if a role names a column that is not there, or a feature occurs twice.
  * @throws OST_VALUE   if a numeric column holds text, or a time cannot be read.
  * @throws OST_MISSING if a row has no entity.
  * @throws OST_ORDER   if the times of a series do not strictly increase; both rows are named.
- * @throws OST_TARGET  if a label is also a feature.
+ * @throws OST_TARGET  if a label is also a feature, or the text of a series is not the same in all of its rows.
  */
-export function toSeries(table: Table, roles: Roles, { target }: { target: "values" | "label" | "none" }): Series[] {
+export function toSeries(
+  table: Table,
+  roles: Roles,
+  { target, anomaly }: { target: TargetCells; anomaly?: AnomalyOptions | null },
+): Series[] {
   checkRoles(roles, target);
   const features = roles.features.map((name) => numbersOf(table, name, "feature"));
   const targets = target === "values" ? roles.target.map((name) => numbersOf(table, name, "target")) : null;
   const labels = target === "label" ? textsOf(table, roles.target[0], "target") : null;
+  const written = target === "text" ? cellsOf(table, roles.target[0], "target") : null;
+  const known = anomaly ? anomalyCodes(table, anomaly) : null;
   const texts = (roles.categories ?? []).map((name) => cellsOf(table, name, "category"));
   const times = roles.time === null ? null : timesOf(table, roles.time);
   const split = roles.split === null ? null : textsOf(table, roles.split, "split");
@@ -83,12 +100,27 @@ export function toSeries(table: Table, roles: Roles, { target }: { target: "valu
       ...(texts.length > 0 && { texts: texts.map((cells) => rows.map((row) => cells[row])) }),
       labels: labels && rows.map((row) => labels[row]),
       split: split && rows.map((row) => split[row]),
+      ...(written && { targetText: oneText(table, entity, written, rows, roles.target[0]) }),
+      ...(known && { anomaly: Uint8Array.from(rows, (row) => known[row]) }),
     });
   }
   return series;
 }
 
-function checkRoles({ features, categories = [], target: targets }: Roles, target: "values" | "label" | "none"): void {
+/** The text of a series, which all of its rows hold. */
+function oneText(table: Table, entity: string, cells: readonly string[], rows: readonly number[], column: string): string {
+  const odd = rows.find((row) => cells[row] !== cells[rows[0]]);
+  if (odd === undefined) return cells[rows[0]] ?? "";
+  throw new OstinatoError("OST_TARGET", {
+    what: `the text to be predicted of series "${entity}" is not constant`,
+    expected: `${JSON.stringify(cells[rows[0]].slice(0, 60))} in every row, as in ${rowName(table, rows[0] + 1)}`,
+    got: JSON.stringify(cells[odd].slice(0, 60)),
+    where: `${rowName(table, odd + 1)} column "${column}"`,
+    repair: "set data.entity to the column that names the sequence, such as line",
+  });
+}
+
+function checkRoles({ features, categories = [], target: targets }: Roles, target: TargetCells): void {
   if (features.length + categories.length === 0) {
     throw new OstinatoError("OST_COLUMN", {
       what: "no features",
@@ -114,14 +146,19 @@ function checkRoles({ features, categories = [], target: targets }: Roles, targe
   if (target === "values" ? targets.length === 0 : targets.length !== 1) {
     throw new OstinatoError("OST_COLUMN", {
       what: "wrong number of target columns",
-      expected: target === "values" ? "at least one" : "exactly one column of labels",
+      expected:
+        target === "values"
+          ? "at least one"
+          : target === "label"
+            ? "exactly one column of labels"
+            : "exactly one column of texts",
       got: String(targets.length),
       where: "data.target",
     });
   }
-  if (target === "label" && [...features, ...categories].includes(targets[0])) {
+  if (target !== "values" && [...features, ...categories].includes(targets[0])) {
     throw new OstinatoError("OST_TARGET", {
-      what: "the label is also a feature, so the model would be told the answer",
+      what: `the ${target} to be predicted is also a feature, so the model would be told the answer`,
       got: `"${targets[0]}" in both`,
       where: "data.features",
       repair: `remove "${targets[0]}" from data.features and data.categories`,
@@ -175,7 +212,7 @@ export function outOfOrder(
 
 /** Rows [from, to) of a series, as a view. */
 export function sliceSeries(series: Series, from: number, to: number): Series {
-  const { rows, row, time, tick, features, texts, codes, target, labels, split } = series;
+  const { rows, row, time, tick, features, texts, codes, target, labels, split, anomaly } = series;
   if (from === 0 && to === rows) return series;
   const view = (values: Float64Array) => {
     const width = values.length / Math.max(1, rows);
@@ -193,6 +230,7 @@ export function sliceSeries(series: Series, from: number, to: number): Series {
     target: target && view(target),
     labels: labels?.slice(from, to) ?? null,
     split: split?.slice(from, to) ?? null,
+    ...(anomaly && { anomaly: anomaly.subarray(from, to) }),
   };
 }
 

@@ -5,6 +5,7 @@
  *     entity            whole series are drawn (unit-draw.ts)
  *     group:<column>    whole groups of series are drawn
  *     column:<column>   the data says it row by row: the name of the part, or a value that `parts` gives to one
+ *     modulo:<column>   the remainder of a whole number that each series has, such as the number of its line in a file
  *
  * An entity or group split with `time` is both at once: a row belongs to a part if its series and its time do. The rest of the cross, such
  * as training series in the test period, belongs to none, so that the test asks for new series at new times.
@@ -36,12 +37,31 @@ export interface ColumnSplitOptions {
   seed?: number;
 }
 
-export type SplitOptions = TimeSplitOptions | UnitSplitOptions | ColumnSplitOptions;
+/**
+ * By the remainder of the whole number that a cell ends in ("17", "Arabic.txt-17"): `{ by: "modulo:line", divisor: 5, test: [1] }`. Lines,
+ * sentences and sequences of a file are numbered from 1: every fifth one from the first has remainder 1.
+ */
+export interface ModuloSplitOptions {
+  by: `modulo:${string}`;
+  /** 2 or more. */
+  divisor: number;
+  /** Remainders, 0 .. divisor - 1, of the part; all others are of the training part. */
+  test: readonly number[];
+  /** Remainders of the validation part, or a share of the training series drawn for it. */
+  validation: readonly number[] | number;
+  /** Beginnings of cells that are of a part whatever their number, such as those of another file: `{ test: ["abnormal-"] }`. */
+  begins?: Partial<Record<Part, readonly string[]>>;
+  seed?: number;
+}
+
+export type SplitOptions = TimeSplitOptions | UnitSplitOptions | ColumnSplitOptions | ModuloSplitOptions;
 
 /** What the split sees of a series; `split` holds the cells of the column it reads. */
 export interface SplitSeries extends TimedSeries, DrawnSeries {}
 
 export interface SplitSummary {
+  /** What was counted and cut where it was not rows: the characters of a text that predicts itself. */
+  unit?: "characters";
   /** Rows in each part. */
   train: number;
   validation: number;
@@ -70,13 +90,13 @@ export function partCode(part: Part): number {
 
 /** The column a split reads, or null. */
 export function splitColumn({ by }: { by: string }): string | null {
-  return /^(?:group|column):(.+)$/s.exec(by)?.[1] ?? null;
+  return /^(?:group|column|modulo):(.+)$/s.exec(by)?.[1] ?? null;
 }
 
 /** @throws OST_SPLIT if a part would be empty, more is wanted than there is, or the options contradict each other. */
 export function splitSeries(series: readonly SplitSeries[], options: SplitOptions): Split {
   const { part, ...facts } = assign(series, options);
-  const summary = { ...summarize(part), ...facts };
+  const summary = { ...summarizeParts(part), ...facts };
   const empty = PARTS.find((name) => summary[name] === 0);
   if (empty) {
     throw new OstinatoError("OST_SPLIT", {
@@ -98,6 +118,7 @@ function assign(
   options: SplitOptions,
 ): { part: Uint8Array[] } & Pick<SplitSummary, "from" | "crossed"> {
   if (isColumn(options)) return { part: byColumn(series, options) };
+  if (isModulo(options)) return { part: byModulo(series, options) };
   if (options.by === "time") {
     refuse(options, ["time"], "names the series of a part with by: entity or group:<column>");
     const { part, from } = timeCut(series, options);
@@ -112,7 +133,7 @@ function assign(
   }
   throw new OstinatoError("OST_SPLIT", {
     what: "unknown split",
-    expected: "by: time, entity, group:<column> or column:<column>",
+    expected: "by: time, entity, group:<column>, column:<column> or modulo:<column>",
     got: `by: ${(options as { by: string }).by}`,
     where: "data.split.by",
   });
@@ -120,6 +141,10 @@ function assign(
 
 function isColumn(options: SplitOptions): options is ColumnSplitOptions {
   return options.by.startsWith("column:");
+}
+
+function isModulo(options: SplitOptions): options is ModuloSplitOptions {
+  return options.by.startsWith("modulo:");
 }
 
 function isUnit(options: TimeSplitOptions | UnitSplitOptions): options is UnitSplitOptions {
@@ -163,6 +188,15 @@ function byColumn(series: readonly SplitSeries[], options: ColumnSplitOptions): 
   const column = options.by.slice(7);
   const part = options.parts ? byValues(series, column, options.parts) : byNames(series, column);
   if (validation === undefined || validation === null) return part;
+  return withValidation(series, part, { validation, seed });
+}
+
+/** Takes a share of the training series for validation. */
+function withValidation(
+  series: readonly SplitSeries[],
+  part: Uint8Array[],
+  { validation, seed }: { validation: number; seed: number },
+): Uint8Array[] {
   const inTrain = part.flatMap((codes, s) => (codes.includes(1) ? [s] : []));
   if (!(validation > 0 && validation < 1) || inTrain.length < 2 || part.some((codes) => codes.includes(2))) {
     throw new OstinatoError("OST_SPLIT", {
@@ -185,6 +219,52 @@ function byColumn(series: readonly SplitSeries[], options: ColumnSplitOptions): 
     });
   }
   return part;
+}
+
+function byModulo(series: readonly SplitSeries[], options: ModuloSplitOptions): Uint8Array[] {
+  const { divisor, test, validation, begins = {}, seed = 0 } = options;
+  const column = options.by.slice("modulo:".length);
+  const refused = (what: string, expected: string, got: string, where: string) =>
+    new OstinatoError("OST_SPLIT", { what, expected, got, where: `data.split.${where}` });
+  if (!(Number.isSafeInteger(divisor) && divisor >= 2)) {
+    throw refused("the divisor is none", "a whole number from 2", String(divisor), "divisor");
+  }
+  const held = typeof validation === "number" ? [] : validation;
+  for (const [name, remainders] of [
+    ["test", test],
+    ["validation", held],
+  ] as const) {
+    const wrong = remainders.find((r, i) => !(Number.isInteger(r) && r >= 0 && r < divisor) || remainders.indexOf(r) !== i);
+    const twice = name === "validation" ? remainders.find((r) => test.includes(r)) : undefined;
+    if (wrong === undefined && twice === undefined) continue;
+    const expected = `distinct remainders, 0 .. ${divisor - 1}, each of one part`;
+    throw refused("the remainders do not fit", expected, remainders.join(", "), name);
+  }
+  const beginnings = PARTS.flatMap((name) => (begins[name] ?? []).map((text) => ({ text, code: partCode(name), seen: false })));
+  const part = series.map(({ entity, rows, split }) => {
+    const cells = split as readonly string[];
+    const odd = cells.findIndex((cell) => cell !== cells[0]);
+    if (odd >= 0) {
+      const what = `series "${entity}" has several numbers, and would lie in several parts`;
+      throw refused(what, `"${cells[0]}" in every row of "${column}"`, `"${cells[odd]}" in its row ${odd + 1}`, "by");
+    }
+    const own = beginnings.find(({ text }) => cells[0].startsWith(text));
+    if (own) {
+      own.seen = true;
+      return new Uint8Array(rows).fill(own.code);
+    }
+    const digits = /\d+$/.exec(cells[0])?.[0];
+    if (digits === undefined) {
+      const what = `the column "${column}" holds no number`;
+      throw refused(what, "a whole number, or a cell that ends in one", `"${cells[0]}" in series "${entity}"`, "by");
+    }
+    const remainder = Number(BigInt(digits) % BigInt(divisor));
+    const code = test.includes(remainder) ? "test" : held.includes(remainder) ? "validation" : "train";
+    return new Uint8Array(rows).fill(partCode(code));
+  });
+  const unseen = beginnings.find(({ seen }) => !seen);
+  if (unseen) throw refused(`no cell of "${column}" begins so`, "beginnings of cells", JSON.stringify(unseen.text), "begins");
+  return typeof validation === "number" ? withValidation(series, part, { validation, seed }) : part;
 }
 
 function byNames(series: readonly SplitSeries[], column: string): Uint8Array[] {
@@ -253,7 +333,8 @@ export function runsOf(part: Uint8Array, code: number): [from: number, to: numbe
   return runs;
 }
 
-function summarize(part: readonly Uint8Array[]): SplitSummary {
+/** How many rows each part has, and which have none. */
+export function summarizeParts(part: readonly Uint8Array[]): SplitSummary {
   const rows = [0, 0, 0, 0];
   const series = [0, 0, 0, 0];
   const ranges = new Map<string, number>();

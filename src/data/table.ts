@@ -2,7 +2,7 @@
  * @file A table of columns: raw records, typed, with the place of every row for messages.
  */
 import { nearest, OstinatoError } from "../core/errors.js";
-import { MISSING, NUMBER, parseNumber, parseTime } from "./cell.js";
+import { listCell, MISSING, NUMBER, parseNumber, parseTime } from "./cell.js";
 import { localSetting } from "./number-format.js";
 
 /** One column. A numeric column holds `numbers` (NaN = missing); any other, and one that was asked for as text, holds `texts`. */
@@ -181,11 +181,16 @@ export function textsFromRecords(
       let cells = columns.get(name);
       if (!cells) columns.set(name, (cells = new Array<string>(records.length).fill("")));
       if (value === null || value === undefined) continue;
+      const list = Array.isArray(value) ? listCell(value) : undefined;
+      if (list !== undefined) {
+        cells[i] = list;
+        continue;
+      }
       if (typeof value === "object" || typeof value === "function" || typeof value === "symbol") {
         throw new OstinatoError("OST_VALUE", {
           what: "a record must be flat",
-          expected: "a number, a text, a boolean or null",
-          got: `${Array.isArray(value) ? "a list" : `a value of type ${typeof value}`} in "${name}"`,
+          expected: "a number, a text, a boolean, null, or a list of numbers and of texts without blanks",
+          got: `${Array.isArray(value) ? "a list of others" : `a value of type ${typeof value}`} in "${name}"`,
           where: where(i),
           repair: "give each inner value a column of its own",
         });

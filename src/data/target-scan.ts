@@ -5,9 +5,12 @@ import { stretches } from "./slices.js";
 /** Steps looked at ahead at a time. */
 const AHEAD = 16_384;
 
+/** A text to be predicted is the target of every step of its series, an empty one too; where there is none, no step has a target. */
+type Targets = Pick<PreparedSeries, "values" | "classes" | "tokens" | "length">;
+
 /** Answers, for ends that never go back, which step before them is the last with a target. */
 export class TargetScan {
-  readonly #series: Pick<PreparedSeries, "values" | "classes" | "length">;
+  readonly #series: Targets;
   readonly #width: number;
   /** Of the steps [#from, #from + #has.length): 1 where there is a target. */
   #has = new Uint8Array(0);
@@ -15,7 +18,7 @@ export class TargetScan {
   #at = 0;
   #last = -1;
 
-  constructor(series: Pick<PreparedSeries, "values" | "classes" | "length">) {
+  constructor(series: Targets) {
     this.#series = series;
     this.#width = series.values && series.length > 0 ? series.values.length / series.length : 1;
   }
@@ -34,7 +37,7 @@ export class TargetScan {
   }
 
   #read(from: number): void {
-    const { values, classes, length } = this.#series;
+    const { values, classes, tokens, length } = this.#series;
     const to = Math.min(length, from + AHEAD);
     const width = this.#width;
     this.#from = from;
@@ -42,20 +45,22 @@ export class TargetScan {
       this.#has = Uint8Array.from(classes.subarray(from, to), (index) => (index >= 0 ? 1 : 0));
       return;
     }
-    const cells = values!.subarray(from * width, to * width);
-    this.#has = new Uint8Array(to - from);
+    this.#has = new Uint8Array(to - from).fill(tokens ? 1 : 0);
+    if (!values) return;
+    const cells = values.subarray(from * width, to * width);
     for (let i = 0; i < cells.length; i++) if (!Number.isNaN(cells[i])) this.#has[Math.floor(i / width)] = 1;
   }
 }
 
 /** Whether any step of [from, to) has a target. */
-export function hasTarget({ values, classes, length }: PreparedSeries, from: number, to: number): boolean {
+export function hasTarget({ values, classes, tokens, length }: PreparedSeries, from: number, to: number): boolean {
   if (classes) {
     for (const some of stretches(classes, { from, to })) if (some.some((index) => index >= 0)) return true;
     return false;
   }
-  const width = values!.length / length;
-  for (const some of stretches(values!, { from: from * width, to: to * width }))
+  if (!values) return Boolean(tokens) && to > from;
+  const width = values.length / length;
+  for (const some of stretches(values, { from: from * width, to: to * width }))
     if (some.some((value) => !Number.isNaN(value))) return true;
   return false;
 }

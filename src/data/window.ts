@@ -3,12 +3,14 @@
  *
  *     forecast   input  [start, start + length)    target  [start + length, start + length + horizon)
  *     tag        input  [start, start + length)    target  the same steps
+ *     language   input  [start, start + length)    target  the code of the row after each step, within the part
  *     classify   input  [start, start + length)    target  the class of the series
+ *     translate  input  the whole series           target  the text of the series
  *
  * What is predicted lies in the example's part. What a forecast reads may reach back into an earlier part (train is earlier than
  * validation, validation than test) and into rows of no part, never into a later one.
  */
-import type { ExampleSpec, Part } from "../core/batch.js";
+import { type ExampleSpec, isPerStep, type Part } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
 import { timeName } from "./cell.js";
 import { Examples, RunListBuilder } from "./examples.js";
@@ -23,7 +25,7 @@ export interface WindowOptions<P extends Part = Part> {
   length: number;
   /** Steps predicted, >= 1; forecasts only. */
   horizon?: number;
-  /** Steps from one window to the next, >= 1. Default 1; for tags `length`, so that every step is in one window. */
+  /** Steps from one window to the next, >= 1. Default 1; for tags, next codes and `ahead: 0` `length`: every step is in one window. */
   stride?: number;
   part: P;
   /**
@@ -31,6 +33,8 @@ export interface WindowOptions<P extends Part = Part> {
    * that lie outside the part are masked.
    */
   everyStep?: boolean;
+  /** Forecasts from every step: the first target step, counted from the input step. 0, with horizon 1: the same row, to be reconstructed. Default 1. */
+  ahead?: 0 | 1;
   /** Forecasts: keep windows whose targets are missing or lie beyond the end of the series, for prediction. */
   keepUnscored?: boolean;
 }
@@ -39,45 +43,86 @@ export interface WindowOptions<P extends Part = Part> {
 export function windows<P extends Part>(prepared: PreparedData, options: WindowOptions<P>): Examples<P> {
   const { preprocessing } = prepared;
   const kind = preprocessing.targetKind;
-  const { length, horizon = 0, part, everyStep = false, stride = kind === "tags" ? length : 1 } = options;
+  if (kind === "tokens") throw needsWhole("windows");
+  const { length, horizon = 0, part, everyStep = false, ahead = 1 } = options;
+  const same = kind === "values" && ahead === 0;
+  const { stride = isPerStep(kind) || same ? length : 1 } = options;
   checkCount("length", length);
   checkCount("stride", stride);
   if (kind === "values") checkCount("horizon", horizon);
+  if (same) checkSame({ horizon, everyStep });
   const list = new ExampleList(
     prepared,
-    preprocessing.spec({ length, horizon: kind === "values" ? horizon : 0, everyStep }),
+    preprocessing.spec({ length, horizon: kind === "values" ? horizon : 0, everyStep, ahead }),
     part,
   );
-  if (kind === "values") forecastWindows(list, { ...options, horizon, stride });
+  if (kind === "values" && !same) forecastWindows(list, { ...options, horizon, stride });
   else stepWindows(list, length, stride, kind === "class");
   return list.done(
-    kind === "values" ? `${length} input steps and ${horizon} target steps` : `${length} steps`,
+    kind === "values" && !same ? `${length} input steps and ${horizon} target steps` : `${length} steps`,
     `lower window.length${kind === "values" ? " or window.horizon" : ""}, or use longer series`,
   );
 }
 
+export interface SequenceOptions<P extends Part = Part> {
+  part: P;
+  /** Forecasts, which need it: steps predicted from every step, >= 1. */
+  horizon?: number;
+  /** Forecasts: the first target step, counted from the input step. 0, with horizon 1: the same row, to be reconstructed. Default 1. */
+  ahead?: 0 | 1;
+}
+
 /**
- * Every stretch of the part as one example: whole series, where the split is by series. For classes and tags.
+ * Every stretch of the part as one example: whole series, where the split is by series. For classes, tags, next codes and texts, and for
+ * forecasts from every step.
  *
- * @throws OST_WINDOW if there is none. @throws OST_RANGE for a forecast, which needs windows.
+ * @throws OST_WINDOW if there is none. @throws OST_RANGE for a forecast without a horizon, which needs windows.
  */
-export function sequences<P extends Part>(prepared: PreparedData, { part }: { part: P }): Examples<P> {
+export function sequences<P extends Part>(prepared: PreparedData, { part, horizon, ahead = 1 }: SequenceOptions<P>): Examples<P> {
   const { preprocessing, series } = prepared;
-  if (preprocessing.targetKind === "values") {
+  const forecast = preprocessing.targetKind === "values";
+  if (forecast && horizon === undefined) {
     throw new OstinatoError("OST_RANGE", {
-      what: "a forecast needs windows",
-      expected: "a class or a tag per step as target",
+      what: "a forecast needs windows, or a horizon from every step",
+      expected: "a class or a tag per step as target, or a horizon",
       got: "target values",
       where: "sequences",
-      repair: "use windows(prepared, { length, horizon, part })",
+      repair: "use windows(prepared, { length, horizon, part }), or sequences(prepared, { part, horizon })",
     });
   }
-  const list = new ExampleList(prepared, preprocessing.spec({ length: 0 }), part);
+  if (forecast) checkCount("horizon", horizon as number);
+  if (forecast && ahead === 0) checkSame({ horizon: horizon as number, everyStep: true });
+  const spec = preprocessing.spec(forecast ? { length: 0, horizon, everyStep: true, ahead } : { length: 0 });
+  const list = new ExampleList(prepared, spec, part);
   series.forEach((one, s) => {
     const scan = new TargetScan(one);
-    for (const [from, to] of runsIn(one, part)) list.addClassed(scan, s, from, to - from);
+    for (const [from, to] of runsIn(one, part)) {
+      if (forecast) list.addForecast(scan, s, from + ahead, { from, to });
+      else list.addClassed(scan, s, from, to - from);
+    }
   });
-  return list.done("one step with a label", "choose another split");
+  return list.done(forecast && ahead === 1 ? "two steps" : "one step with a target", "choose another split");
+}
+
+function needsWhole(where: string): OstinatoError {
+  return new OstinatoError("OST_RANGE", {
+    what: "the text of a series is predicted from all of it",
+    expected: "whole sequences",
+    got: "target tokens",
+    where,
+    repair: "leave window.length out: use sequences(prepared, { part })",
+  });
+}
+
+/** @throws OST_RANGE unless the same row, and nothing else, is predicted from every step. */
+function checkSame({ horizon, everyStep }: { horizon: number; everyStep: boolean }): void {
+  if (horizon === 1 && everyStep) return;
+  throw new OstinatoError("OST_RANGE", {
+    what: "the same row can only be predicted by itself, and from every step",
+    expected: "horizon: 1 and everyStep: true with ahead: 0",
+    got: `horizon: ${horizon}, everyStep: ${everyStep}`,
+    where: "window.ahead",
+  });
 }
 
 export interface TrailingWindowOptions<P extends Part = Part> {
@@ -94,13 +139,14 @@ export interface TrailingWindowOptions<P extends Part = Part> {
 
 /**
  * For every step of the part the last `length` steps that end there, of which the last alone predicts: what a windowed stream reads. For
- * tags (steps without a class make no example) and forecasts from every step. The steps before may reach back into earlier parts.
+ * tags and next codes (steps without a class make no example) and forecasts from every step. The steps before may reach back into earlier parts.
  *
  * @throws OST_WINDOW if there is none. @throws OST_RANGE if an option lies outside its range.
  */
 export function trailingWindows<P extends Part>(prepared: PreparedData, options: TrailingWindowOptions<P>): Examples<P> {
   const { length, part, shortest = 1, stride = 1, horizon = 0 } = options;
   const forecast = prepared.preprocessing.targetKind === "values";
+  if (prepared.preprocessing.targetKind === "tokens") throw needsWhole("trailingWindows");
   for (const [name, value] of Object.entries({ length, shortest, stride })) checkCount(name, value);
   const list = new ExampleList(prepared, prepared.preprocessing.spec({ length, horizon, everyStep: forecast }), part);
   prepared.series.forEach((series, s) => {
@@ -140,6 +186,13 @@ class ExampleList<P extends Part> {
   /** Adds an example if any of its steps has a class; `scan` is that of its series. */
   addClassed(scan: TargetScan, series: number, start: number, length: number): void {
     if (scan.lastBefore(start + length, start) >= start) this.add(series, start, length);
+    else this.dropped.noTarget++;
+  }
+
+  /** Adds the steps [from, to) as an example if a row of them from `first` on has a value. */
+  addForecast(scan: TargetScan, series: number, first: number, { from, to }: { from: number; to: number }): void {
+    if (first >= to) this.dropped.tooShort++;
+    else if (scan.lastBefore(to, first) >= first) this.add(series, from, to - from);
     else this.dropped.noTarget++;
   }
 
@@ -224,11 +277,17 @@ export function describeWindow(examples: Examples, index: number): string {
   };
   const end = from + length;
   const target =
-    spec.targetKind === "values"
-      ? `${stretch(end, end + spec.horizon)} (${spec.horizon} ${spec.horizon === 1 ? "step" : "steps"} of ${listed(spec.targets)})`
-      : spec.targetKind === "class"
-        ? `the class of the series`
-        : `the class of each step`;
+    spec.targetKind === "values" && (spec.ahead === 0 || spec.length === 0)
+      ? `${spec.ahead === 0 ? "each step itself" : `from each step the next ${spec.horizon}`} (${listed(spec.targets)})`
+      : spec.targetKind === "values"
+        ? `${stretch(end, end + spec.horizon)} (${spec.horizon} ${spec.horizon === 1 ? "step" : "steps"} of ${listed(spec.targets)})`
+        : spec.targetKind === "class"
+          ? "the class of the series"
+          : spec.targetKind === "tokens"
+            ? "the text of the series"
+            : spec.targetKind === "next"
+              ? "the code after each step"
+              : "the class of each step";
   return [
     `example ${index + 1} of ${count} (${part}), series "${entity}"`,
     `  input   ${stretch(from, end)} (${end - from} ${end - from === 1 ? "step" : "steps"} of ${listed(spec.features)})`,

@@ -8,8 +8,8 @@
  * Legend: B batch, T time, I inputSize, H hiddenSize, O outputSize.
  */
 import { type Shape, sizeOf } from "../core/shape.js";
-import type { Kernels, RecurrentForward } from "../kernels/index.js";
-import { type RecurrentLayer, RecurrentNetwork } from "../nn/index.js";
+import type { CellKind, Kernels, RecurrentForward } from "../kernels/index.js";
+import { type LayerSizes, type RecurrentLayer, RecurrentNetwork } from "../nn/index.js";
 import { savedShapes } from "../nn/recurrent-op.js";
 import { backwardBlocks, type Recompute, segmentSteps } from "../nn/recurrent-segment.js";
 
@@ -46,59 +46,84 @@ export function estimateMemory(
   network: RecurrentNetwork | RecurrentLayer,
   { batch, time, reads = "output", loss = "pointwise", moments = 2, recompute }: MemoryEstimateOptions,
 ): MemoryEstimate {
-  const [layer, head] = network instanceof RecurrentNetwork ? [network.recurrent, network.head] : [network, null];
-  const { engine, cell, hiddenSize, outputSize, numLayers } = layer;
+  const whole = network instanceof RecurrentNetwork ? network : null;
+  const layer = whole?.recurrent ?? (network as RecurrentLayer);
+  const { engine, cell, dropout, layout, variant } = layer;
+  const { lockedDropout = 0, weightDropout = 0 } = variant;
   const { bytesPerFloat } = engine.memory;
   const chosen = recompute === null ? undefined : (recompute ?? layer.recompute);
   const steps = segmentSteps(chosen, time);
   const directions = layer.bidirectional ? 2 : 1;
-  const own = { cell, recompute: chosen, batch, time, hiddenSize };
+  const isLstm = cell === "lstm";
 
   const plan = new StepPlan(bytesPerFloat);
-  const embedding = network instanceof RecurrentNetwork ? network.embedding : null;
+  const embedding = whole?.embedding ?? null;
   let input = plan.constant([batch, time, embedding?.layout.inputSize ?? layer.inputSize]);
   plan.lengths(batch);
-  if (embedding) [input] = plan.apply([input], [[batch, time, embedding.outputSize]]);
-  for (const width of Object.values(layer.stateSpec)) plan.constant([batch, width]);
-  const state = [batch, hiddenSize];
+  if (embedding) {
+    const tables = whole?.embeddingDropout ? embedding.weights.flatMap(({ shape }) => plan.apply([], [shape])) : [];
+    [input] = plan.apply([input, ...tables], [[batch, time, embedding.outputSize]]);
+  }
+  const fresh = Object.values(layer.stateSpec).map((width) => {
+    const nothing = plan.constant([batch, width]);
+    return variant.learnedState ? plan.apply([nothing], [nothing.shape])[0] : nothing;
+  });
   let packedBytes = 0;
   let scratchBytes = 0;
   let last = input;
-  for (let index = 0; index < numLayers; index++) {
-    const inputSize = index === 0 ? layer.inputSize : outputSize;
-    const sizes = { cell, batch, inputSize, hiddenSize };
-    if (index > 0 && layer.dropout > 0) [input] = plan.apply([input], [input.shape]);
-    const results = Array.from({ length: directions }, () =>
-      plan.apply([input], [[batch, time, hiddenSize], state, ...(cell === "lstm" ? [state] : [])], {
-        saved: savedShapes(own),
+  for (const [index, sizes] of layout.entries()) {
+    const { inputSize, hiddenSize, stateSize, outputSize } = sizes;
+    const own = { cell, batch, inputSize, hiddenSize };
+    const masks = index > 0 ? [dropout, lockedDropout] : [0, variant.inputDropout ?? 0];
+    let shown = input;
+    for (const mask of masks) if (mask > 0) [shown] = plan.apply([shown], [shown.shape]);
+    const rows = GATES[cell] * hiddenSize;
+    const results = Array.from({ length: directions }, () => {
+      const recurrentWeights = weightDropout > 0 ? plan.apply([], [[rows, stateSize]]) : [];
+      const states = fresh.splice(0, isLstm ? 2 : 1);
+      if (layer.trainsInSteps) return planSteps(plan, shown, recurrentWeights, states, { layer, sizes, time });
+      const state = [batch, hiddenSize];
+      return plan.apply([shown, ...recurrentWeights, ...states], [[batch, time, hiddenSize], state, ...(isLstm ? [state] : [])], {
+        saved: savedShapes({ cell, recompute: chosen, batch, time, hiddenSize }),
         temporary: ([dOutput], [dX]) => {
           const border = batch * hiddenSize * bytesPerFloat;
-          const gradients = cell === "lstm" ? [border, border] : [border];
+          const gradients = isLstm ? [border, border] : [border];
           if (steps === null) return cell.startsWith("rnn") ? [border * time, ...gradients] : gradients;
-          return [...gradients, ...Object.values(backwardBlocks(sizes, steps, bytesPerFloat, { dOutput, dX })).filter(Boolean)];
+          return [...gradients, ...Object.values(backwardBlocks(own, steps, bytesPerFloat, { dOutput, dX })).filter(Boolean)];
         },
-      }),
+      });
+    });
+    packedBytes += directions * packedSize(layer, sizes);
+    if (engine.name !== "reference") scratchBytes = Math.max(scratchBytes, kernelScratch(engine, own, steps ?? time));
+    const merged = (parts: Planned[], shape: Shape): Planned => {
+      if (directions === 1) return parts[0];
+      const [one] = plan.apply(parts, [shape]);
+      return variant.merge === "mean" ? plan.apply([one], [shape])[0] : one;
+    };
+    const vector = [batch, outputSize];
+    const all = [batch, time, outputSize];
+    let output = merged(
+      results.map(([made]) => made),
+      all,
     );
-    packedBytes += directions * blockBytes(engine.packedBytes(cell, inputSize, hiddenSize));
-    if (engine.name !== "reference") scratchBytes = Math.max(scratchBytes, kernelScratch(engine, sizes, steps ?? time));
-    [input] =
-      directions === 1
-        ? results[0]
-        : plan.apply(
-            results.map(([output]) => output),
-            [[batch, time, outputSize]],
-          );
-    [last] =
-      directions === 1
-        ? [results[0][1]]
-        : plan.apply(
-            results.map(([, hN]) => hN),
-            [[batch, outputSize]],
-          );
+    let final = merged(
+      results.map(([, hN]) => hN),
+      vector,
+    );
+    if (variant.layerNorm) {
+      [output] = plan.apply([output], [all], { saved: [[batch * time]] });
+      [final] = plan.apply([final], [vector], { saved: [[batch]] });
+    }
+    if (sizes.residual) {
+      [output] = plan.apply([output, input], [all]);
+      [final] = plan.apply([final, last], [vector]);
+    }
+    [input, last] = [output, final];
   }
   let prediction = reads === "output" ? input : last;
-  if (network instanceof RecurrentNetwork && network.dropout > 0) [prediction] = plan.apply([prediction], [prediction.shape]);
-  if (head) {
+  if (whole)
+    for (const mask of [dropout, lockedDropout]) if (mask > 0) [prediction] = plan.apply([prediction], [prediction.shape]);
+  for (const head of whole?.heads ?? []) {
     const [outputs, inputs] = head.weight.shape;
     packedBytes += blockBytes(engine.linearPackedBytes(inputs, outputs));
     [prediction] = plan.apply([prediction], [[...prediction.shape.slice(0, -1), outputs]]);
@@ -114,6 +139,71 @@ export function estimateMemory(
     scratchBytes,
   };
   return { ...parts, totalBytes: Object.values(parts).reduce((total, bytes) => total + bytes) };
+}
+
+const GATES: Record<CellKind, number> = { rnnTanh: 1, rnnRelu: 1, lstm: 4, gru: 3, gruResetBefore: 3 };
+
+/** The engine's own copy of one direction's weights. */
+function packedSize(layer: RecurrentLayer, { inputSize, hiddenSize, stateSize }: LayerSizes): number {
+  const { cell, engine } = layer;
+  const fused = layer.runsInSteps ? 0 : blockBytes(engine.packedBytes(cell, inputSize, hiddenSize));
+  if (!layer.trainsInSteps) return fused;
+  const rows = GATES[cell] * hiddenSize;
+  const projected = stateSize === hiddenSize ? 0 : blockBytes(engine.linearPackedBytes(hiddenSize, stateSize));
+  return (
+    fused +
+    blockBytes(engine.linearPackedBytes(inputSize, rows)) +
+    blockBytes(engine.linearPackedBytes(stateSize, rows)) +
+    projected
+  );
+}
+
+/** One direction as `recurrentSteps` runs it, operation by operation, every row as long as the longest. */
+function planSteps(
+  plan: StepPlan,
+  x: Planned,
+  recurrentWeights: readonly Planned[],
+  [before, cellsBefore]: readonly Planned[],
+  { layer, sizes, time }: { layer: RecurrentLayer; sizes: LayerSizes; time: number },
+): Planned[] {
+  const { cell, variant } = layer;
+  const batch = x.shape[0];
+  const { hiddenSize, stateSize } = sizes;
+  const { recurrentDropout = 0, zoneout = 0, cellZoneout = zoneout } = variant;
+  const rows = GATES[cell] * hiddenSize;
+  const of = (inputs: readonly Planned[], width: number) => plan.apply(inputs, [[batch, width]])[0];
+  const H = hiddenSize;
+  plan.constant([batch, stateSize]);
+  const [fromInput] = plan.apply([x], [[batch, time, rows]]);
+  let [h, c] = [before, cellsBefore];
+  const outputs: Planned[] = [];
+  for (let t = 0; t < time; t++) {
+    const seen = recurrentDropout > 0 ? of([h], stateSize) : h;
+    const at = of(plan.apply([fromInput], [[batch, 1, rows]]), rows);
+    let next: Planned;
+    let cells: Planned | null = null;
+    if (cell === "lstm") {
+      const gates = of([at, of([seen, ...recurrentWeights], rows)], rows);
+      const [i, f, g, o] = Array.from({ length: 4 }, () => of([of([gates], H)], H));
+      cells = of([of([f, c], H), of([i, g], H)], H);
+      next = of([o, of([cells], H)], H);
+      if (variant.projection !== undefined) next = of([next], stateSize);
+    } else if (cell.startsWith("gru")) {
+      const resetBefore = cell === "gruResetBefore";
+      const fromHidden = of([seen, ...recurrentWeights], resetBefore ? 2 * H : rows);
+      const [r, z] = Array.from({ length: 2 }, () => of([of([of([at], H), of([fromHidden], H)], H)], H));
+      // The product and its candidate, or the slice and the product.
+      const candidate = resetBefore ? of([of([r, seen], H)], H) : of([r, of([fromHidden], H)], H);
+      const n = of([of([of([at], H), candidate], H)], H);
+      next = of([n, of([z, of([h, n], H)], H)], H);
+    } else {
+      next = of([of([at, of([seen, ...recurrentWeights], rows)], H)], H);
+    }
+    h = zoneout > 0 ? of([next, h], stateSize) : next;
+    if (cells) c = cellZoneout > 0 ? of([cells, c], H) : cells;
+    outputs.push(...plan.apply([h], [[batch, 1, stateSize]]));
+  }
+  return [...plan.apply(outputs, [[batch, time, stateSize]]), h];
 }
 
 /** A result in the plan; `computed` when a gradient flows through it. */

@@ -5,19 +5,13 @@
 import type { ExampleSpec } from "../core/batch.js";
 import { nearest, OstinatoError } from "../core/errors.js";
 import { type BootstrapOptions, bootstrap, type Comparison } from "./bootstrap.js";
-import { type ComparableMetric, compareScores, inOrder, meanPair, places, requireSame } from "./comparison.js";
-import {
-  type ClassificationMetricName,
-  type ClassificationScore,
-  type ForecastMetricName,
-  METRICS,
-  type Score,
-} from "./score.js";
+import { comparableMetric, compareScores, inOrder, meanPair, places, requireSame } from "./comparison.js";
+import { type ClassificationScore, METRICS, METRICS_OF, type MetricName, metricFacts, metricValue, type Score } from "./score.js";
 import type { ScoreClassificationOptions } from "./score-classification.js";
 
 /** The `decision` block of a configuration. */
 export type Decision =
-  | { metric: ForecastMetricName | ClassificationMetricName }
+  | { metric: MetricName }
   /** Cost of each decision by true and predicted class. What is not named costs 0 when right and 1 when wrong. */
   | { costs: Record<string, Record<string, number>> }
   /** At most `per1000` of 1,000 decisions may be alerts for this class. */
@@ -61,18 +55,16 @@ export type DecisionResult =
 export function decisionNeeds(decision: Decision | undefined, spec: ExampleSpec): ScoreClassificationOptions {
   if (!decision) return {};
   if ("metric" in decision) {
-    const forecast = ["mse", "mae", "rmse", "smape", "mase"];
-    const known = spec.targetKind === "values" ? forecast : Object.keys(METRICS).filter((name) => !forecast.includes(name));
-    requireKnown(decision.metric, known, "decision.metric");
+    requireKnown(decision.metric, METRICS_OF[scoreKind(spec)], "decision.metric");
     return {};
   }
-  if (spec.targetKind === "values") {
+  if (scoreKind(spec) !== "classification") {
     throw new OstinatoError("OST_CONFIG", {
       what: "costs and alert budgets decide between classes",
-      expected: "decision.metric for numeric targets",
+      expected: spec.targetKind === "values" ? "decision.metric for numeric targets" : "decision.metric for target sequences",
       got: Object.keys(decision).join(", "),
       where: "decision",
-      repair: "write decision: { metric: mae }",
+      repair: `write decision: { metric: ${spec.targetKind === "values" ? "mae" : "exactMatch"} }`,
     });
   }
   if ("costs" in decision) return { costs: costMatrix(decision.costs, spec.classes) };
@@ -97,7 +89,7 @@ export function decisionNeeds(decision: Decision | undefined, spec: ExampleSpec)
  */
 export function decide(decision: Decision, { test, validation }: { test: Score; validation?: Score }): DecisionResult {
   if ("metric" in decision) {
-    const value = (test.metrics as unknown as Record<string, number | undefined>)[decision.metric];
+    const value = metricValue(test, decision.metric);
     if (value === undefined) throw notScored(decision.metric);
     return {
       kind: "metric",
@@ -166,8 +158,7 @@ export function compareDecision(
   options: BootstrapOptions,
 ): Comparison {
   if ("metric" in decision) {
-    const metric = decision.metric === "smape" || decision.metric === "mase" ? "mae" : decision.metric;
-    return compareScores(a.test, b.test, metric satisfies ComparableMetric, options);
+    return compareScores(a.test, b.test, comparableMetric(decision.metric), options);
   }
   const [ta, tb] = [requireClassification(a.test), requireClassification(b.test)];
   const order = [inOrder(ta.units), inOrder(tb.units)];
@@ -205,12 +196,20 @@ export function compareDecision(
   );
 }
 
+/** The kind of score that examples get. */
+function scoreKind({ targetKind }: ExampleSpec): Score["kind"] {
+  if (targetKind === "values") return "forecast";
+  return targetKind === "tokens" ? "sequence" : "classification";
+}
+
 /** The decision's outcome in one line of plain words. */
 export function describeDecision(result: DecisionResult): string {
   const percent = (share: number | null) => (share === null ? "undefined" : `${(100 * share).toFixed(1)} %`);
   switch (result.kind) {
-    case "metric":
-      return `${METRICS[result.metric as keyof typeof METRICS].label} ${result.value.toFixed(3)}`;
+    case "metric": {
+      const { label, share } = metricFacts(result.metric as MetricName);
+      return `${label} ${share ? percent(result.value) : result.value.toFixed(3)}`;
+    }
     case "costs":
       return (
         `cost ${result.meanCostMinimized.toFixed(3)} per decision for the class of least expected cost, ` +
@@ -288,6 +287,15 @@ function notScored(what: string): OstinatoError {
     what: `the score does not hold what the decision needs: ${what}`,
     expected: "scores made with the options of decisionNeeds",
     where: "decision",
-    repair: what === "mase" ? "give the period of the season" : "score with the decision's options",
+    repair: REPAIRS[what] ?? "score with the decision's options",
   });
 }
+
+const REPAIRS: Record<string, string> = {
+  mase: "give the period of the season",
+  spanF1: "say which scheme the tags keep",
+  chrf: "say what stands between two tokens of a text",
+  crps: "forecast a distribution",
+  pinballLoss: "forecast a distribution",
+  nll: "decide by a metric that every predictor has: not all give probabilities",
+};

@@ -1,10 +1,12 @@
 /** @file From the scores of a model and its rivals to a report: table, paired comparisons, decision and verdict. */
 import type { Rng } from "../core/rng.js";
 import type { Comparison } from "./bootstrap.js";
+import { comparableMetric } from "./comparison.js";
 import { compareDecision, type Decision, type DecisionResult, decide } from "./decision.js";
 import type { LengthShift } from "./length-shift.js";
 import type { Report, ReportColumn } from "./report.js";
-import { METRICS, type Score } from "./score.js";
+import { METRICS, type MetricName, metricFacts, metricValue, type Score } from "./score.js";
+import { errorRateLabel } from "./score-sequences.js";
 import { type Rival, type VerdictMetric, verdict } from "./verdict.js";
 
 /** A predictor with its scores. */
@@ -21,8 +23,10 @@ export interface Contender {
 
 export interface JudgeOptions {
   rng: Rng;
-  /** What the verdict is reached by; default mean squared error for forecasts, accuracy for classes. */
+  /** What the verdict is reached by; default `metric`. */
   decision?: Decision;
+  /** Without a decision; default by what was scored: see `defaultMetric`. */
+  metric?: MetricName;
   /** Steps over which two examples share data: window length + horizon. */
   span?: number;
   resamples?: number;
@@ -49,16 +53,20 @@ export function judge(model: Contender, rivals: readonly Contender[], options: J
 export function* judgeStepwise(
   model: Contender,
   rivals: readonly Contender[],
-  { rng, decision, span, resamples, unit = "example", lengthShift, clusterOf, separation, notes = [] }: JudgeOptions,
+  { rng, decision, metric: own, span, resamples, unit = "example", lengthShift, clusterOf, separation, notes = [] }: JudgeOptions,
 ): Generator<undefined, Report, undefined> {
   const all = [model, ...rivals];
-  const rule: Decision = decision ?? { metric: model.test.kind === "forecast" ? "mse" : "accuracy" };
-  const metric = verdictMetric(rule);
-  const results = new Map<Contender, DecisionResult>(all.map((one) => [one, decide(rule, one)]));
+  const rule: Decision = decision ?? { metric: own ?? defaultMetric(model.test) };
+  const metric = verdictMetric(rule, model.test);
+  // A rival that gives nothing the rule could go by, such as no probabilities, stays in the table and is not judged.
+  const isAble = (one: Contender) => !("metric" in rule) || metricValue(one.test, rule.metric) !== undefined;
+  const able = rivals.filter(isAble);
+  const unable = rivals.filter((one) => !isAble(one));
+  const results = new Map<Contender, DecisionResult>([model, ...able].map((one) => [one, decide(rule, one)]));
   const value = (one: Contender) => decidedValue(results.get(one) as DecisionResult);
   const comparisons: Record<string, Comparison> = {};
   const judged: Rival[] = [];
-  for (const rival of rivals) {
+  for (const rival of able) {
     yield;
     const comparison = compareDecision(rule, model, rival, { rng: rng.split(), span, resamples, clusterOf });
     comparisons[rival.name] = comparison;
@@ -78,8 +86,8 @@ export function* judgeStepwise(
     judged,
   );
   // The best of several on the test part is the best partly by luck.
-  const chosen = outcome.loses.includes(outcome.ship) && rivals.length > 1;
-  const columns = reportColumns(all, decision);
+  const chosen = outcome.loses.includes(outcome.ship) && able.length > 1;
+  const columns = reportColumns(all, rule);
   return {
     part: "test",
     units: model.test.units.series.length,
@@ -90,18 +98,25 @@ export function* judgeStepwise(
     rows: all.map((one) => ({
       name: one.name,
       kind: one.kind,
-      values: Object.fromEntries(columns.map(({ key }) => [key, key === "decision" ? value(one) : metricOf(one.test, key)])),
+      values: Object.fromEntries(
+        columns.map(({ key }) => [key, key === "decision" ? value(one) : (metricValue(one.test, key) ?? null)]),
+      ),
       ...(one.microsecondsPerStep !== undefined && { microsecondsPerStep: one.microsecondsPerStep }),
     })),
     metrics: Object.fromEntries(all.map((one) => [one.name, one.test.metrics])),
-    ...(decision && { decision: Object.fromEntries(all.map((one) => [one.name, results.get(one) as DecisionResult])) }),
+    ...(decision && { decision: Object.fromEntries([...results].map(([one, result]) => [one.name, result])) }),
     comparedBy: metric.label,
     comparisons,
     verdict: outcome,
     ...(lengthShift && { lengthShift }),
     notes: [
       ...(chosen
-        ? [`${outcome.ship} was chosen among ${rivals.length} rivals by the same test part: its lead is optimistic.`]
+        ? [`${outcome.ship} was chosen among ${able.length} rivals by the same test part: its lead is optimistic.`]
+        : []),
+      ...(unable.length > 0
+        ? [
+            `${unable.map(({ name }) => name).join(", ")} ${unable.length === 1 ? "gives" : "give"} no ${metric.label} and cannot be compared by it.`,
+          ]
         : []),
       ...limits,
       ...notes,
@@ -109,18 +124,42 @@ export function* judgeStepwise(
   };
 }
 
-function verdictMetric(rule: Decision): VerdictMetric {
+/**
+ * Sets at each step by their log-probability, other distributions by CRPS, points by mean squared error; codes that follow each other by log-loss,
+ * spans by their F1, classes by accuracy; target sequences by exact match.
+ */
+export function defaultMetric(score: Score): MetricName {
+  const has = (metric: MetricName) => metricValue(score, metric) !== undefined;
+  switch (score.kind) {
+    case "forecast":
+      return has("frameF1") ? "nll" : has("crps") ? "crps" : "mse";
+    case "classification":
+      return has("spanF1") ? "spanF1" : has("perplexity") ? "logLoss" : "accuracy";
+    case "sequence":
+      return "exactMatch";
+  }
+}
+
+function verdictMetric(rule: Decision, score: Score): VerdictMetric {
   if ("costs" in rule) return { label: "cost per decision", higherIsBetter: false };
   if ("alertBudget" in rule) return { label: `recall of "${rule.alertBudget.class}"`, higherIsBetter: true, share: true };
   // sMAPE and MASE cannot be resampled from sums over units; both are compared by the absolute errors they scale.
-  const { label, higherIsBetter } = METRICS[rule.metric === "smape" || rule.metric === "mase" ? "mae" : rule.metric];
-  return { label, higherIsBetter, share: higherIsBetter };
+  const metric = comparableMetric(rule.metric);
+  const { higherIsBetter, share } = metricFacts(metric);
+  return { label: labelOf(metric, score), higherIsBetter, share };
+}
+
+/** The metric's name, with the unit that it is per where that has a name. */
+function labelOf(metric: MetricName, { metrics }: Score): string {
+  if (metric === "tokenErrorRate" && "unitName" in metrics) return errorRateLabel(metrics.unitName);
+  if (metric === "logLoss" && "tokenUnit" in metrics && metrics.tokenUnit) return `nats per ${metrics.tokenUnit}`;
+  if (metric === "bitsPerToken" && "tokenUnit" in metrics && metrics.tokenUnit) return `bits per ${metrics.tokenUnit}`;
+  return METRICS[metric].label;
 }
 
 /** The contender's value of what the comparisons compare. */
 function comparedValue(rule: Decision, one: Contender, decided: number): number {
-  const scaled = "metric" in rule && (rule.metric === "smape" || rule.metric === "mase");
-  return scaled ? (metricOf(one.test, "mae") ?? decided) : decided;
+  return "metric" in rule ? (metricValue(one.test, comparableMetric(rule.metric)) ?? decided) : decided;
 }
 
 function decidedValue(result: DecisionResult): number {
@@ -133,22 +172,34 @@ function overBudget(result: DecisionResult): Pick<Rival, "overBudget"> {
   return { overBudget: `raises ${result.alertsPer1000.toFixed(1)} alerts per 1,000 against ${result.per1000}` };
 }
 
-function reportColumns(all: Contender[], decision: Decision | undefined): ReportColumn[] {
-  const keys =
-    all[0].test.kind === "forecast" ? (["mse", "mae", "mase"] as const) : (["accuracy", "macroF1", "logLoss"] as const);
-  const columns: ReportColumn[] = keys
-    .filter((key) => all.some((one) => metricOf(one.test, key) !== null))
-    .map((key) => ({ key, label: METRICS[key].label, higherIsBetter: METRICS[key].higherIsBetter }));
-  if (!decision) return columns;
-  if ("metric" in decision) {
-    const { metric } = decision;
-    if (!columns.some(({ key }) => key === metric)) columns.push({ key: metric, ...METRICS[metric] });
-    return columns;
+/** The figures that a report shows of a score. */
+function columnKeys({ kind, metrics }: Score): readonly (MetricName | "coverage90")[] {
+  switch (kind) {
+    case "forecast":
+      if (metrics.frameF1 !== undefined) return ["nll", "frameAccuracy", "frameF1"];
+      return metrics.crps !== undefined ? ["crps", "coverage90", "mae", "mase"] : ["mse", "mae", "mase"];
+    case "classification":
+      if (metrics.perplexity !== undefined) return ["logLoss", "perplexity", "accuracy"];
+      return metrics.spanF1 !== undefined ? ["spanF1", "accuracy", "logLoss"] : ["accuracy", "macroF1", "logLoss"];
+    case "sequence":
+      return ["exactMatch", "tokenErrorRate", "bleu", ...(metrics.chrf === undefined ? [] : ["chrf" as const])];
   }
-  const { label, higherIsBetter } = verdictMetric(decision);
-  return [...columns, { key: "decision", label, higherIsBetter }];
 }
 
-function metricOf(score: Score, key: string): number | null {
-  return (score.metrics as unknown as Record<string, number | undefined>)[key] ?? null;
+function reportColumns(all: Contender[], rule: Decision): ReportColumn[] {
+  const { test } = all[0];
+  const column = (key: MetricName): ReportColumn => ({
+    key,
+    label: labelOf(key, test),
+    higherIsBetter: METRICS[key].higherIsBetter,
+  });
+  const columns = columnKeys(test)
+    .filter((key) => all.some((one) => metricValue(one.test, key) !== undefined))
+    .map((key) => (key === "coverage90" ? { key, label: "coverage 90 %", higherIsBetter: true } : column(key)));
+  if ("metric" in rule) {
+    const { metric } = rule;
+    return columns.some(({ key }) => key === metric) ? columns : [...columns, column(metric)];
+  }
+  const { label, higherIsBetter } = verdictMetric(rule, test);
+  return [...columns, { key: "decision", label, higherIsBetter }];
 }

@@ -3,7 +3,10 @@ import { escapeHtml } from "../core/html.js";
 import type { Comparison } from "./bootstrap.js";
 import { type DecisionResult, describeDecision } from "./decision.js";
 import type { LengthShift } from "./length-shift.js";
-import type { ClassificationMetrics, ForecastMetrics } from "./score.js";
+import { reportDetail } from "./report-detail.js";
+import { figure, htmlTable, thousands } from "./report-table.js";
+import type { Score } from "./score.js";
+import { errorRateLabel } from "./score-sequences.js";
 import { formatDifference, formatMicroseconds, type Verdict } from "./verdict.js";
 
 export interface ReportColumn {
@@ -36,7 +39,7 @@ export interface Report {
   columns: ReportColumn[];
   rows: ReportRow[];
   /** All metrics by name of the predictor. */
-  metrics: Record<string, ForecastMetrics | ClassificationMetrics>;
+  metrics: Record<string, Score["metrics"]>;
   /** Outcome of the configured decision by name of the predictor. */
   decision?: Record<string, DecisionResult>;
   /** What the comparisons are in, as it reads after a number. */
@@ -94,7 +97,7 @@ export function renderReportHtml(report: Report, { title = "Ostinato report" }: 
     htmlTable(head, body),
     `<h2>Differences in ${escapeHtml(report.comparedBy)}, ${escapeHtml(report.rows[0]?.name ?? "model")} minus rival</h2>`,
     htmlTable(["rival", "difference", "95 % interval", "units", "resampled"], comparisons),
-    ...(model ? detail(model) : []),
+    ...(model ? reportDetail(model) : []),
     ...sentences(report)
       .slice(1)
       .map((sentence) => `<p>${escapeHtml(sentence)}</p>`),
@@ -132,54 +135,27 @@ function sentences(report: Report): string[] {
         .filter(({ name }) => decision[name] && decision[name].kind !== "metric")
         .map(({ name }) => `By your decision, ${name}: ${describeDecision(decision[name])}.`)
     : [];
-  return [verdict.text, ...told, ...(lengthShift ? [lengthShift.text] : []), ...notes];
+  return [verdict.text, ...told, ...generated(report), ...(lengthShift ? [lengthShift.text] : []), ...notes];
 }
 
-/** Errors by step of the horizon and by target, or the confusion matrix. */
-function detail(metrics: ForecastMetrics | ClassificationMetrics): string[] {
-  if ("confusion" in metrics) {
-    const { classes, confusion, perClass } = metrics;
-    return [
-      "<h2>Confusion: row the true class, column the predicted one</h2>",
-      htmlTable(
-        ["", ...classes, "precision", "recall", "F1"],
-        confusion.map((row, c) => {
-          const { precision, recall, f1 } = perClass[classes[c]];
-          return [classes[c], ...row.map(thousands), figure(precision), figure(recall), figure(f1)];
-        }),
-      ),
-    ];
-  }
-  const byTarget = Object.entries(metrics.byTarget).map(([name, scaled]) => {
-    const original = metrics.original?.byTarget[name];
-    return [
-      name,
-      figure(scaled.mse),
-      figure(scaled.mae),
-      original ? figure(original.rmse) : "",
-      original ? figure(original.mae) : "",
-    ];
-  });
-  return [
-    "<h2>By step of the horizon, scaled</h2>",
-    htmlTable(
-      ["step", "MSE", "MAE"],
-      metrics.byHorizon.map(({ step, mse, mae }) => [String(step), figure(mse), figure(mae)]),
-    ),
-    "<h2>By target</h2>",
-    htmlTable(["", "MSE scaled", "MAE scaled", "RMSE original", "MAE original"], byTarget),
+/** What the model does with the truth before it beside what it does with its own output: the two may be far apart. */
+function generated({ metrics, rows }: Report): string[] {
+  const [first] = rows;
+  const own = first && metrics[first.name];
+  if (!own || !("firstDivergence" in own)) return [];
+  const { unitName, nll, tokenErrorRate, tokenAccuracy, firstDivergence, n } = own;
+  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+  const forced = [
+    ...(nll === undefined ? [] : [`${figure(nll)} nats per ${unitName}`]),
+    ...(tokenAccuracy.teacherForced === undefined ? [] : [`${percent(tokenAccuracy.teacherForced)} of ${unitName}s right`]),
   ];
-}
-
-function figure(value: number | null | undefined): string {
-  if (value === null || value === undefined || !Number.isFinite(value)) return "";
-  const size = Math.abs(value);
-  if (size > 0 && size < 0.001) return value.toExponential(1);
-  return value.toFixed(size >= 1000 ? 0 : size >= 100 ? 1 : 3);
-}
-
-function thousands(value: number): string {
-  return String(value).replace(/\B(?=(\d{3})+$)/g, ",");
+  const { diverged, median } = firstDivergence;
+  const free = `free-running ${percent(tokenErrorRate)} ${errorRateLabel(unitName)}, ${percent(tokenAccuracy.freeRunning)} of ${unitName}s in place`;
+  const where =
+    diverged === 0
+      ? "no sequence goes wrong"
+      : `${thousands(diverged)} of ${thousands(n)} sequences go wrong, first at ${unitName} ${median} (median)`;
+  return [`${first.name}: ${forced.length > 0 ? `teacher-forced ${forced.join(", ")}; ` : ""}${free}; ${where}.`];
 }
 
 function wrap(text: string, width: number): string[] {
@@ -190,12 +166,6 @@ function wrap(text: string, width: number): string[] {
     else lines.push(word);
   }
   return lines;
-}
-
-function htmlTable(head: string[], body: string[][]): string {
-  const row = (tag: string, values: string[]) =>
-    `<tr>${values.map((value) => `<${tag}>${escapeHtml(value)}</${tag}>`).join("")}</tr>`;
-  return `<table><thead>${row("th", head)}</thead><tbody>${body.map((values) => row("td", values)).join("")}</tbody></table>`;
 }
 
 const STYLE = `

@@ -3,6 +3,7 @@
  *
  *     loss = -(w y log sigmoid(x) + (1 - y) log(1 - sigmoid(x))),     w: weight of the positives, for rare events
  */
+import { sigmoid, softplus } from "../core/softplus.js";
 import type { Tensor } from "../tensor/index.js";
 import { type PointwiseOptions, pointwise } from "./pointwise.js";
 
@@ -22,13 +23,4 @@ export function binaryCrossEntropy(
   const value = (x: number, y: number) => (1 - y) * x + (1 + (positiveWeight - 1) * y) * softplus(-x);
   const slope = (x: number, y: number) => 1 - y - (1 + (positiveWeight - 1) * y) * sigmoid(-x);
   return pointwise("binaryCrossEntropy", logits, targets, options, value, slope);
-}
-
-/** log(1 + exp(x)) */
-function softplus(x: number): number {
-  return Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
-}
-
-function sigmoid(x: number): number {
-  return x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x));
 }

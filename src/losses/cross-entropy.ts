@@ -7,9 +7,9 @@
  * Label smoothing s: Szegedy et al. 2016 (arXiv 1512.00567).
  */
 import { OstinatoError } from "../core/errors.js";
-import { describeShape } from "../core/shape.js";
 import { NULL } from "../kernels/index.js";
 import { apply, type Op, type Tensor } from "../tensor/index.js";
+import { totalWeight } from "./class-target.js";
 
 export interface CrossEntropyOptions {
   /** One weight per class, for rare classes; default all 1. */
@@ -24,15 +24,6 @@ export interface CrossEntropyOptions {
  * @throws OST_SHAPE, OST_RANGE
  */
 export function crossEntropy(logits: Tensor, targets: Tensor, { classWeights, smoothing = 0 }: CrossEntropyOptions = {}): Tensor {
-  const classes = logits.shape[logits.shape.length - 1];
-  if (targets.size * classes !== logits.size || targets.dtype !== "int32") {
-    throw new OstinatoError("OST_SHAPE", {
-      what: "one int32 target per row of logits is wanted",
-      expected: `int32 ${describeShape(logits.shape.slice(0, -1))}`,
-      got: `${targets.dtype} ${describeShape(targets.shape)}`,
-      where: "crossEntropy",
-    });
-  }
   if (!(smoothing >= 0 && smoothing < 1)) {
     throw new OstinatoError("OST_RANGE", {
       what: "smoothing is a share",
@@ -41,29 +32,7 @@ export function crossEntropy(logits: Tensor, targets: Tensor, { classWeights, sm
       where: "crossEntropy",
     });
   }
-  if (classWeights && classWeights.size !== classes) {
-    throw new OstinatoError("OST_SHAPE", {
-      what: "one weight per class is wanted",
-      expected: `[${classes}]`,
-      got: describeShape(classWeights.shape),
-      where: "crossEntropy",
-    });
-  }
-  const weights = classWeights?.floats();
-  const wanted = targets.ints();
-  let total = 0;
-  for (let row = 0; row < wanted.length; row++) {
-    const target = wanted[row];
-    if (target >= classes || target < -1) {
-      throw new OstinatoError("OST_RANGE", {
-        what: "no such class",
-        expected: `-1 .. ${classes - 1}`,
-        got: `${target}`,
-        where: "crossEntropy",
-      });
-    }
-    if (target >= 0) total += weights ? weights[target] : 1;
-  }
+  const total = totalWeight(logits, targets, classWeights, "crossEntropy");
   const inputs = classWeights ? [logits, targets, classWeights] : [logits, targets];
   return apply(rowLosses, inputs, { smoothing })
     .sum()

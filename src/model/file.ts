@@ -5,15 +5,16 @@
  *
  * Python reads it with `from safetensors.numpy import load_file; load_file(path)`. A file of any earlier format version stays readable.
  */
-import type { ExampleSpec } from "../core/batch.js";
+import type { ExampleSpec, TargetKind } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
+import { TASK_NAMES, type TaskName } from "../core/task-name.js";
+import { MERGES, SHARES } from "../nn/index.js";
 import type { Architecture } from "./architecture.js";
 import { floatEntry, floatsOf } from "./float-entry.js";
 import { readSafetensors, writeSafetensors } from "./safetensors.js";
 
 export const FORMAT_VERSION = 1;
 
-export type TaskName = "forecast" | "classify" | "tag";
 export type Mode = "streaming" | "causal" | "offline";
 export type WindowNormalization = "none" | "last" | "meanStd";
 
@@ -36,6 +37,12 @@ export interface ModelHeader {
   spec: ExampleSpec;
   /** Per-window normalisation of the inputs, undone at the output. */
   normalize: WindowNormalization;
+  /** How sequences are searched for, where the task is to find one; absent: greedily. */
+  decoding?: Decoding;
+  /** What was fitted on held-back data after training; absent: nothing. */
+  calibration?: Calibration;
+  /** How anomalies are told, where the task is to detect them. */
+  detection?: unknown;
   /** Frozen preprocessing, as `Preprocessing.toJSON` writes it. */
   preprocessing: unknown;
   /** Metrics of model and baselines, comparisons and verdict, as `evaluate` reports them; null before the first evaluation. */
@@ -43,6 +50,33 @@ export interface ModelHeader {
   /** The reference profile of the training rows, as `ostinato/monitor` writes and reads it; absent in files without one. */
   profile?: unknown;
   provenance: Provenance;
+}
+
+/** Search for a sequence. */
+export interface Decoding {
+  method: "greedy" | "beam";
+  /** beam: hypotheses kept. */
+  width: number;
+  /** beam: exponents of Wu et al. 2016; 0 turns them off. */
+  lengthPenalty: number;
+  coveragePenalty: number;
+  /** No sequence of so many tokens is made twice; absent: it may. */
+  noRepeat?: number;
+  /** Most tokens. */
+  maxLength: number;
+}
+
+/** What `ostinato calibrate` fits. */
+export interface Calibration {
+  /** Series, windows or steps it was fitted on, and where they came from. */
+  n: number;
+  source: string;
+  /** Logits are divided by it. */
+  temperature?: number;
+  /** Two classes: the second is decided from this probability on. */
+  threshold?: number;
+  /** Forecasts: half the width of an interval around each point that holds this share, [horizon][targets], scaled. */
+  conformal?: { coverage: number; halfWidth: number[][] };
 }
 
 export interface Provenance {
@@ -53,6 +87,8 @@ export interface Provenance {
   data: Record<string, string>;
   /** Engine and instruction set the weights were trained with. */
   engine: string;
+  /** The model whose weights training went on from; absent: it began afresh. */
+  from?: { name: string; hash: string };
   /** The configuration as resolved, or null. */
   config: unknown;
 }
@@ -100,7 +136,7 @@ function checkHeader(text: string | undefined): ModelHeader {
   }
   const at = new Fields(header, "ostinato");
   at.text("name");
-  const task = at.oneOf("task", ["forecast", "classify", "tag"]);
+  const task = at.oneOf("task", TASK_NAMES);
   at.oneOf("mode", ["streaming", "causal", "offline"]);
   const streaming = at.oneOf("streaming", ["carried", "windowed", null]);
   at.count("windowLength", streaming === "windowed" ? 1 : 0, 1_000_000);
@@ -110,39 +146,153 @@ function checkHeader(text: string | undefined): ModelHeader {
   if (at.has("profile")) at.object("profile");
   const spec = at.object("spec");
   for (const key of ["features", "targets", "classes"]) spec.texts(key);
-  spec.oneOf("targetKind", [{ forecast: "values", classify: "class", tag: "tags" }[task as TaskName]]);
+  const kind = spec.oneOf("targetKind", TARGET_KINDS[task]);
   spec.count("horizon", 0, 1_000_000);
   spec.count("length", 0, 1_000_000);
   spec.oneOf("everyStep", [true, false]);
   spec.numbers("targetFeature");
+  if (spec.has("ahead")) spec.oneOf("ahead", [0, 1]);
+  if (spec.has("tagScheme")) spec.text("tagScheme");
+  if (spec.has("distribution")) checkDistribution(spec.object("distribution"));
+  if (spec.has("recursive")) {
+    const recursive = spec.object("recursive");
+    recursive.count("paths", 1, 10_000);
+    recursive.count("seed", 0, 0xffffffff);
+    if (recursive.has("distribution")) checkDistribution(recursive.object("distribution"));
+  }
+  if (at.has("decoding")) checkDecoding(at.object("decoding"));
+  if (at.has("calibration")) checkCalibration(at.object("calibration"), kind);
   checkCodes(spec, "codes", spec.list("features").length);
   checkArchitecture(at.object("architecture"));
   return header as ModelHeader;
 }
 
+const TARGET_KINDS: Record<TaskName, readonly TargetKind[]> = {
+  forecast: ["values"],
+  classify: ["class"],
+  tag: ["tags"],
+  language: ["next", "values"],
+  translate: ["tokens"],
+  transcribe: ["tokens"],
+  detect: ["next", "values"],
+};
+
+function checkDistribution(at: Fields): void {
+  const kind = at.oneOf("kind", ["gaussian", "studentT", "negativeBinomial", "bernoulli", "quantiles"]);
+  if (kind !== "quantiles") return;
+  const levels = at.list("levels");
+  const rising = levels.every(
+    (level, i) => typeof level === "number" && level > 0 && level < 1 && (i === 0 || level > (levels[i - 1] as number)),
+  );
+  if (levels.length === 0 || levels.length > 64 || !rising) throw at.fault(".levels", "1 .. 64 rising levels in (0, 1)", levels);
+}
+
+function checkDecoding(at: Fields): void {
+  at.oneOf("method", ["greedy", "beam"]);
+  at.count("width", 1, 1024);
+  at.number("lengthPenalty", 0, 1000);
+  at.number("coveragePenalty", 0, 1000);
+  if (at.has("noRepeat")) at.count("noRepeat", 1, 1_000_000);
+  at.count("maxLength", 1, 1_000_000);
+}
+
+function checkCalibration(at: Fields, kind: TargetKind): void {
+  at.count("n", 1, Number.MAX_SAFE_INTEGER);
+  at.text("source");
+  if (at.has("temperature")) at.number("temperature", 1e-6, 1e6);
+  if (at.has("threshold")) at.number("threshold", 0, 1);
+  if (!at.has("conformal")) return;
+  const conformal = at.object("conformal");
+  if (kind !== "values") throw at.fault(".conformal", "none for classes", "an interval");
+  conformal.number("coverage", 0, 1);
+  const rows = conformal.list("halfWidth");
+  if (!rows.every((row) => Array.isArray(row) && row.every((value) => Number.isFinite(value) && value >= 0))) {
+    throw conformal.fault(".halfWidth", "lists of finite numbers of at least 0", rows);
+  }
+}
+
 const MAX_WIDTH = 65_536;
 
 function checkArchitecture(at: Fields): void {
-  const type = at.oneOf("type", ["recurrent", "windowMLP", "baseline"]);
+  const type = at.oneOf("type", ["recurrent", "windowMLP", "encoderDecoder", "reconstruction", "baseline"]);
   if (type === "baseline") {
     at.text("kind");
     at.object("options");
     return;
   }
   const inputSize = at.count("inputSize", 1, MAX_WIDTH);
-  for (const key of ["hiddenSize", "outputSize"]) at.count(key, 1, MAX_WIDTH);
+  const hiddenSize = at.count("hiddenSize", 1, MAX_WIDTH);
   checkCodes(at, "embeddings", inputSize);
+  if (type === "encoderDecoder") {
+    checkLayers(at);
+    at.oneOf("bidirectional", [true, false]);
+    at.oneOf("merge", MERGES);
+    at.count("targetSize", 1, MAX_CODES);
+    at.count("targetEmbedding", 1, MAX_CODE_WIDTH);
+    at.oneOf("attention", ["additive", "dot", "general", "none"]);
+    for (const key of ["inputFeeding", "tieTarget"]) at.oneOf(key, [true, false]);
+    at.oneOf("bridge", ["copy", "linear", "none"]);
+    return;
+  }
+  const outputSize = at.count("outputSize", 1, MAX_WIDTH);
   if (type === "windowMLP") {
     at.count("window", 1, MAX_WIDTH);
     return;
   }
-  at.count("numLayers", 1, 64);
+  const { cell, numLayers } = checkLayers(at);
+  if (type === "reconstruction") {
+    at.oneOf("reversed", [true, false]);
+    return;
+  }
   at.oneOf("bidirectional", [true, false]);
   at.oneOf("resetAfter", [true, false]);
   at.oneOf("nonlinearity", ["tanh", "relu"]);
+  if (at.has("crf")) at.oneOf("crf", [true, false]);
+  checkVariant(at, { cell, numLayers, hiddenSize, outputSize });
+}
+
+/** What all recurrent layers have. */
+function checkLayers(at: Fields): { cell: string; numLayers: number } {
+  const numLayers = at.count("numLayers", 1, 64);
   at.oneOf("init", ["uniform", "orthogonal"]);
   at.number("dropout", 0, 1);
-  if (at.oneOf("cell", ["rnn", "lstm", "gru"]) === "lstm") at.numberOrNull("forgetBias");
+  const cell = at.oneOf("cell", ["rnn", "lstm", "gru"]);
+  if (cell === "lstm") at.numberOrNull("forgetBias");
+  return { cell, numLayers };
+}
+
+/** The fields that a plain network has not; absent is off. */
+function checkVariant(
+  at: Fields,
+  { cell, numLayers, hiddenSize, outputSize }: { cell: string; numLayers: number; hiddenSize: number; outputSize: number },
+): void {
+  for (const key of SHARES) if (at.has(key)) at.share(key);
+  if (
+    at.has("embeddingDropout") &&
+    at.share("embeddingDropout") > 0 &&
+    !(at.has("embeddings") && at.list("embeddings").length > 0)
+  ) {
+    throw at.fault(".embeddingDropout", "0 where no column is embedded", at.share("embeddingDropout"));
+  }
+  for (const key of ["residual", "layerNorm", "learnedState", "tieWeights"]) {
+    if (at.has(key)) at.oneOf(key, [true, false]);
+  }
+  if (at.has("merge")) at.oneOf("merge", MERGES);
+  let least = hiddenSize;
+  if (at.has("layerSizes")) {
+    const sizes = at.counts("layerSizes", numLayers, MAX_WIDTH);
+    if (sizes[numLayers - 1] !== hiddenSize) throw at.fault(".layerSizes", `the last hiddenSize ${hiddenSize}`, sizes);
+    least = Math.min(...sizes);
+  }
+  if (at.has("projection")) at.count("projection", 1, least - 1);
+  for (const key of ["projection", "cellZoneout"]) {
+    if (at.has(key) && cell !== "lstm") throw at.fault(`.${key}`, "none but with an LSTM", cell);
+  }
+  if (at.has("tieWeights") && at.oneOf("tieWeights", [true, false])) {
+    const tables = at.has("embeddings") ? at.objects("embeddings", 1) : [];
+    if (tables.length !== 1) throw at.fault(".tieWeights", "one embedded column", tables.length);
+    tables[0].count("size", outputSize, outputSize);
+  }
 }
 
 const MAX_CODES = 4_194_304;
@@ -190,6 +340,15 @@ class Fields {
   }
   number(key: string, low: number, high: number): void {
     this.#want(key, `a number ${low} .. ${high}`, (value) => typeof value === "number" && value >= low && value <= high);
+  }
+  share(key: string): number {
+    const fits = (value: unknown) => typeof value === "number" && value >= 0 && value < 1;
+    return this.#want(key, "a number from 0 to below 1", fits) as number;
+  }
+  counts(key: string, length: number, high: number): number[] {
+    const isCount = (item: unknown) => Number.isInteger(item) && (item as number) >= 1 && (item as number) <= high;
+    const fits = (value: unknown) => Array.isArray(value) && value.length === length && value.every(isCount);
+    return this.#want(key, `a list of ${length} integers 1 .. ${high}`, fits) as number[];
   }
   numberOrNull(key: string): void {
     this.#want(key, "a finite number or null", (value) => value === null || Number.isFinite(value));

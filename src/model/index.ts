@@ -1,7 +1,10 @@
+export type { TaskName } from "../core/task-name.js";
 export { type Architecture, buildNetwork, countParameters, describeArchitecture, recurrentSpec } from "./architecture.js";
 export { type BatchInvarianceOptions, checkBatchInvariance, type RowSampler } from "./batch-invariance.js";
 export {
   type BaselineArchitecture,
+  type Calibration,
+  type Decoding,
   decodeModel,
   encodeModel,
   FORMAT_VERSION,
@@ -9,10 +12,13 @@ export {
   type ModelArrays,
   type ModelHeader,
   type Provenance,
-  type TaskName,
   type WindowNormalization,
 } from "./file.js";
+export { forwardBatch, readsEveryStep } from "./forward-batch.js";
+export { type LanguageScorer, languageScorer } from "./language-scorer.js";
 export { type LoadedModel, type OpenModelOptions, openModel, saveNetwork } from "./load.js";
+export { encoderDecoder, isEncoderDecoder, type Network, sequenceModel } from "./network.js";
+export { type NetworkPredictorOptions, networkPredictor } from "./network-predictor.js";
 export { NetworkSession } from "./network-session.js";
 export type { SessionOptions } from "./owner.js";
 export {
@@ -21,8 +27,9 @@ export {
   type Prediction,
   type PredictionFacts,
 } from "./prediction.js";
-export { forwardBatch, networkPredictor, type Predictor, probabilities } from "./predictor.js";
+export { type DecodedSequence, type Predictor, probabilities } from "./predictor.js";
 export { ProbeModel, probeReference } from "./probe.js";
+export { pointsOf, predictedInput, recursiveForecast, targetOfFeature } from "./recursive-forecast.js";
 export { readSafetensors, type SafetensorsFile, type SafetensorsTensor, writeSafetensors } from "./safetensors.js";
 export { openSession, StreamSession } from "./session.js";
 export {
@@ -37,3 +44,4 @@ export {
   type StreamState,
   toStream,
 } from "./stream.js";
+export { encodeBatch } from "./translator.js";

@@ -2,19 +2,22 @@
 import { restoreBaseline } from "../baselines/index.js";
 import type { CodeColumn } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
+import { outputsPerValue } from "../core/predictive-distribution.js";
 import { seed } from "../core/rng.js";
 import { Preprocessing } from "../data/index.js";
 import { defaultEngine, type Kernels, type WeightType } from "../kernels/index.js";
-import { type SequenceModel, useWeights } from "../nn/index.js";
+import { useWeights } from "../nn/index.js";
 import { type Architecture, buildNetwork, countParameters, describeArchitecture } from "./architecture.js";
 import { decodeModel, encodeModel, type ModelArrays, type ModelHeader } from "./file.js";
-import { networkPredictor, type Predictor } from "./predictor.js";
+import { isEncoderDecoder, type Network } from "./network.js";
+import { networkPredictor } from "./network-predictor.js";
+import type { Predictor } from "./predictor.js";
 
 export interface LoadedModel {
   header: ModelHeader;
   preprocessing: Preprocessing;
   /** Null for a baseline. */
-  network: SequenceModel | null;
+  network: Network | null;
   predictor: Predictor;
   /** What its recurrent layers compute with; the file holds float32. */
   weights: WeightType;
@@ -27,7 +30,7 @@ export interface OpenModelOptions {
   /** Default the process's `defaultEngine()`. */
   engine?: Kernels;
   /** Makes the network of a model class of your own from its architecture; default the built-in ones. */
-  build?: (architecture: Architecture) => SequenceModel;
+  build?: (architecture: Architecture) => Network;
   /** Default "float32". "bfloat16" and "int8" round the recurrent layers' weights for faster steps, see `useWeights`. */
   weights?: WeightType;
 }
@@ -65,14 +68,14 @@ export async function openModel(
       { cause },
     );
   }
-  if (weights !== "float32" && useWeights(network, weights) === 0)
+  if (weights !== "float32" && (isEncoderDecoder(network) || useWeights(network, weights) === 0))
     throw nothingToRound(describeArchitecture(architecture), weights);
   return {
     header,
     preprocessing,
     network,
     weights,
-    predictor: networkPredictor(name || describeArchitecture(architecture), network, spec),
+    predictor: networkPredictor(name || describeArchitecture(architecture), network, spec, { decoding: header.decoding }),
     hash,
     bytes: bytes.length,
   };
@@ -89,7 +92,7 @@ function nothingToRound(name: string, weights: WeightType): OstinatoError {
 }
 
 /** The built-in network, only if the file holds as many weights as it has; its cheapest initial values are overwritten at once. */
-function emptyNetwork(architecture: Architecture, arrays: ModelArrays, engine: Kernels): SequenceModel {
+function emptyNetwork(architecture: Architecture, arrays: ModelArrays, engine: Kernels): Network {
   let stored = 0;
   for (const { data } of Object.values(arrays)) {
     stored += data.length;
@@ -108,7 +111,7 @@ function emptyNetwork(architecture: Architecture, arrays: ModelArrays, engine: K
 }
 
 /** The file of a network with its present weights. */
-export function saveNetwork(header: ModelHeader, network: SequenceModel): Uint8Array {
+export function saveNetwork(header: ModelHeader, network: Network): Uint8Array {
   const arrays: ModelArrays = {};
   for (const [name, { shape, data }] of network.stateDict()) arrays[name] = { shape, data: Float32Array.from(data) };
   return encodeModel(header, arrays);
@@ -116,15 +119,15 @@ export function saveNetwork(header: ModelHeader, network: SequenceModel): Uint8A
 
 function checkConsistent({ spec, architecture }: ModelHeader, preprocessing: Preprocessing): void {
   const features = preprocessing.featureNames.length;
-  const outputs = spec.targetKind === "values" ? spec.horizon * spec.targets.length : spec.classes.length;
   const network = architecture.type === "baseline" ? null : architecture;
+  const outputs = outputsWanted(spec, network);
   const fits =
     spec.features.length === features &&
     preprocessing.targetKind === spec.targetKind &&
     spec.targetFeature.length === spec.targets.length &&
     spec.targetFeature.every((index) => Number.isInteger(index) && index >= -1 && index < features) &&
     sameCodes(spec.codes ?? [], preprocessing.codes) &&
-    (network === null || (network.inputSize === features && network.outputSize === outputs)) &&
+    (network === null || (network.inputSize === features && outputsOf(network) === outputs)) &&
     (network?.embeddings ?? []).every(({ column, size }) =>
       preprocessing.codes.some((code) => code.column === column && code.size <= size),
     );
@@ -133,11 +136,23 @@ function checkConsistent({ spec, architecture }: ModelHeader, preprocessing: Pre
       what: "preprocessing, specification and architecture disagree",
       expected: `${features} features in, ${outputs} values out, codes ${describeCodes(preprocessing.codes)}`,
       got: network
-        ? `${network.inputSize} in, ${network.outputSize} out, embeddings ${describeCodes(network.embeddings)}`
+        ? `${network.inputSize} in, ${outputsOf(network)} out, embeddings ${describeCodes(network.embeddings)}`
         : `${spec.features.length} features, codes ${describeCodes(spec.codes)}`,
       where: "ostinato",
     });
   }
+}
+
+function outputsOf(network: Architecture): number {
+  return network.type === "encoderDecoder" ? network.targetSize : network.outputSize;
+}
+
+/** Outputs of a step: one per class, a blank beside those of an alignment, or those of every value. */
+function outputsWanted(spec: ModelHeader["spec"], network: Architecture | null): number {
+  const { targetKind, targets, classes, horizon, distribution, recursive } = spec;
+  if (targetKind !== "values") return classes.length + (targetKind === "tokens" && network?.type !== "encoderDecoder" ? 1 : 0);
+  const steps = recursive ? 1 : horizon;
+  return steps * targets.length * outputsPerValue(recursive ? recursive.distribution : distribution);
 }
 
 /** Whether the same columns hold as many codes. */

@@ -1,4 +1,5 @@
 /** @file A prediction, as the numbers a model gives and by the names its task has for them. */
+import type { TaskName } from "../core/task-name.js";
 import { probabilities } from "./predictor.js";
 
 /** One prediction. A record gives none (a grid step is not complete), one, or several (a gap was resampled). */
@@ -23,24 +24,25 @@ export interface NumericPrediction {
 
 /** What names the numbers of a model's predictions; a `StreamModel` is one. */
 export interface PredictionFacts {
-  readonly task: "forecast" | "classify" | "tag";
+  readonly task: TaskName;
+  /** Empty where values are predicted. */
   readonly classes: readonly string[];
   readonly targets: readonly string[];
   readonly horizon: number;
 }
 
 /** Numbers of one prediction. */
-export function outputSizeOf({ task, classes, targets, horizon }: PredictionFacts): number {
-  return task === "forecast" ? targets.length * horizon : classes.length;
+export function outputSizeOf({ classes, targets, horizon }: PredictionFacts): number {
+  return classes.length === 0 ? targets.length * horizon : classes.length;
 }
 
 /** The numbers by their names. Of classes equally likely the first is the label. */
 export function describePrediction(
-  { task, classes, targets, horizon }: PredictionFacts,
+  { classes, targets, horizon }: PredictionFacts,
   { time: at, values }: NumericPrediction,
 ): Prediction {
   const time = Number.isNaN(at) ? null : at;
-  if (task === "forecast") {
+  if (classes.length === 0) {
     const forecast = targets.map((name, k) => [name, Array.from(values.subarray(k * horizon, (k + 1) * horizon))] as const);
     return { time, forecast: Object.fromEntries(forecast) };
   }

@@ -2,6 +2,7 @@
 import { sha256 } from "../core/bytes.js";
 import type { Preprocessing } from "../data/index.js";
 import type { LoadedModel } from "./load.js";
+import { sequenceModel } from "./network.js";
 
 /** Raised whenever states are laid out differently. */
 const LAYOUT = 1;
@@ -23,7 +24,7 @@ export function stateSchemaOf({ header, preprocessing, network }: LoadedModel): 
     windowLength,
     features: preprocessing.featureNames,
     preprocessing: preprocessingFacts(preprocessing, carried),
-    network: carried ? { ...cellFacts(architecture), state: network.stateSpec } : null,
+    network: carried ? { ...cellFacts(architecture), state: sequenceModel(network).stateSpec } : null,
   };
   return sha256(new TextEncoder().encode(canonicalJSON(facts)));
 }

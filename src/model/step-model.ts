@@ -10,6 +10,7 @@ import { normalizeWindow } from "../data/index.js";
 import { flattenState, type SequenceModel, type StepRow, stepperOf } from "../nn/index.js";
 import { inference } from "../tensor/index.js";
 import type { LoadedModel } from "./load.js";
+import { sequenceModel } from "./network.js";
 
 /** The state after one step, and what the model says; null where it has not seen enough to say anything. */
 export interface Stepped {
@@ -35,7 +36,8 @@ export interface StepModel {
 /** What computes the steps of a model file that can be streamed. */
 export function stepModelOf(loaded: LoadedModel): StepModel {
   const { header, network } = loaded;
-  return header.streaming === "carried" && network ? new CarriedSteps(header.name, network) : new WindowedSteps(loaded);
+  if (header.streaming !== "carried" || !network) return new WindowedSteps(loaded);
+  return new CarriedSteps(header.name, sequenceModel(network));
 }
 
 /** One step of the network per record, its hidden state carried. */

@@ -7,10 +7,12 @@
  */
 
 import { OstinatoError } from "../core/errors.js";
+import type { TaskName } from "../core/task-name.js";
 import type { BoundaryReason, RawRecord, Row, SessionRules } from "../data/index.js";
 import { Advancer } from "./advancer.js";
 import type { RowSampler } from "./batch-invariance.js";
 import type { LoadedModel } from "./load.js";
+import { isCausal } from "./network.js";
 import { describePrediction, type NumericPrediction, outputSizeOf, type Prediction } from "./prediction.js";
 import { RowSample } from "./row-sample.js";
 import { decodeSnapshot, encodeSnapshot } from "./snapshot.js";
@@ -63,7 +65,7 @@ export interface StreamModel {
   readonly name: string;
   /** sha256 of the model file, hex: snapshots are bound to it. */
   readonly hash: string;
-  readonly task: "forecast" | "classify" | "tag";
+  readonly task: TaskName;
   /** "carried": trained with carried state, one step per record. "windowed": each prediction reads the last `windowLength` steps afresh. */
   readonly streaming: "carried" | "windowed";
   readonly windowLength: number;
@@ -139,11 +141,12 @@ export function pushRecord(
 export function toStream(loaded: LoadedModel): StreamModel & RowSampler {
   const { header, preprocessing, hash } = loaded;
   const { spec } = header;
-  if (header.streaming === null || preprocessing.lookAhead > 0 || loaded.network?.causal === false) {
+  const looksAhead = loaded.network !== null && !isCausal(loaded.network);
+  if (header.streaming === null || preprocessing.lookAhead > 0 || looksAhead) {
     throw new OstinatoError("OST_CAUSAL", {
       what: "this model looks ahead and cannot be streamed",
       expected: "mode: streaming or causal",
-      got: loaded.network?.causal === false ? "a bidirectional network" : `mode: ${header.mode}`,
+      got: looksAhead ? "a bidirectional network" : `mode: ${header.mode}`,
       where: header.name,
       repair: "train it with mode: causal and bidirectional: false, or use ostinato predict on whole files",
     });

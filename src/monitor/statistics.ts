@@ -4,7 +4,9 @@
  * Features are counted by the bins of the model's reference profile, so that a drift statistic has both sides of its comparison. Counts are
  * those since the last `drain`; `mergeStatistics` adds up several.
  */
+
 import { OstinatoError } from "../core/errors.js";
+import type { TaskName } from "../core/task-name.js";
 import { type Distribution, PROFILED_FEATURES, QUANTILE_BINS } from "../data/index.js";
 import { decades, type Histogram, HistogramCounter } from "./histogram.js";
 import { CONFIDENCE_BINS, confidenceBin, type ReferenceProfile, readProfile } from "./profile.js";
@@ -12,7 +14,7 @@ import { Sampling } from "./sampling.js";
 
 /** Facts of a model version. */
 export interface StatisticsFacts {
-  task: "forecast" | "classify" | "tag";
+  task: TaskName;
   /** Raw numeric columns in the order of `Row.values`. */
   features: readonly string[];
   /** Number of classes; 0 for forecasts. */
@@ -107,7 +109,7 @@ export class StepStatistics {
 
   /** @param profile of the model file; without one, features have no ranges and no bins. */
   constructor(profile: ReferenceProfile | null, facts: StatisticsFacts) {
-    const { features, task, classes } = facts;
+    const { features, classes } = facts;
     this.#facts = facts;
     this.#profile = profile;
     this.#columns = Math.min(features.length, PROFILED_FEATURES);
@@ -117,7 +119,7 @@ export class StepStatistics {
     this.#lengthBins = new ProfileBins([profile?.length ?? null]);
     this.#missing = new Float64Array(this.#columns + 1);
     this.#nonfinite = new Float64Array(this.#columns + 1);
-    const named = task !== "forecast" && classes > 0;
+    const named = classes > 0;
     const most = Math.log(Math.max(2, classes));
     this.#entropy = named ? new HistogramCounter(Array.from({ length: 19 }, (_, k) => ((k + 1) * most) / 20)) : null;
     this.#entropySampling = new Sampling(Math.max(1, classes));
@@ -255,7 +257,7 @@ export function statisticsOf(version: {
 }): StepStatistics {
   const { task, columns, time, textColumns, classes, profile } = version;
   const features = columns.filter((column, i) => !(column === time && i === 0) && !textColumns.includes(column));
-  return new StepStatistics(readProfile(profile), { task, features, classes: task === "forecast" ? 0 : classes.length });
+  return new StepStatistics(readProfile(profile), { task, features, classes: classes.length });
 }
 
 /** Counts of several columns over the bins of their distributions, in flat arrays. */

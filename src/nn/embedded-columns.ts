@@ -12,6 +12,7 @@ import { describeShape } from "../core/shape.js";
 import type { FloatArray, Kernels } from "../kernels/index.js";
 import { apply, type Parameter, type Tensor } from "../tensor/index.js";
 import { EmbeddedLayout, embedColumns, embedRows } from "../tensor/ops/embed-columns.js";
+import { rowDropout } from "./dropout.js";
 import { Embedding } from "./embedding.js";
 import { Module } from "./module.js";
 
@@ -44,6 +45,11 @@ export class EmbeddedColumns extends Module {
     this.#weights = tables.map(({ weight }) => weight);
   }
 
+  /** The table of each code column, [size, width]. */
+  get weights(): readonly Parameter[] {
+    return this.#weights;
+  }
+
   /** Width of its output: the numbers and the vectors. */
   get outputSize(): number {
     return this.layout.outputSize;
@@ -52,10 +58,11 @@ export class EmbeddedColumns extends Module {
   /**
    * @param x       [..., inputSize]; with `lengths` [batch, time, inputSize]
    * @param lengths int32 [batch], checked by the caller: steps at or after a row's length are not read and give zeros
+   * @param dropout the share of codes whose vectors are zero in this call wherever they stand, and the generator that draws them
    * @returns [..., outputSize]
    * @throws OST_SHAPE if x has another width. @throws OST_RANGE if a code is no row of its table.
    */
-  forward(x: Tensor, lengths?: Tensor): Tensor {
+  forward(x: Tensor, lengths?: Tensor, dropout?: { share: number; rng: Rng }): Tensor {
     const { layout } = this;
     if (x.shape.at(-1) !== layout.inputSize) {
       throw new OstinatoError("OST_SHAPE", {
@@ -65,7 +72,8 @@ export class EmbeddedColumns extends Module {
         repair: "did the column list change after training?",
       });
     }
-    return apply(embedColumns, [x, ...this.#weights], { layout, lengths });
+    const tables = dropout ? this.#weights.map((weight) => rowDropout(weight, dropout.share, dropout.rng)) : this.#weights;
+    return apply(embedColumns, [x, ...tables], { layout, lengths });
   }
 
   /**

@@ -14,6 +14,7 @@
  * step and is the oracle for it. Source: Cho et al. 2014 (arXiv 1406.1078).
  */
 import type { Tensor } from "../tensor/index.js";
+import { gruStep } from "./cell-step.js";
 import { RecurrentCell, type RecurrentCellOptions } from "./recurrent-cell.js";
 import { RecurrentLayer, type RecurrentOptions } from "./recurrent-layer.js";
 import type { State } from "./state.js";
@@ -45,21 +46,11 @@ export class GRUCell extends RecurrentCell {
     const H = this.hiddenSize;
     const fromInput = x.linear(this.weight_ih, this.bias_ih);
     const fromHidden = h.linear(this.weight_hh, this.bias_hh);
-    const gate = (k: number) =>
-      fromInput
-        .slice(1, k * H, (k + 1) * H)
-        .add(fromHidden.slice(1, k * H, (k + 1) * H))
-        .sigmoid();
-    const r = gate(0);
-    const z = gate(1);
-    const candidate = this.resetAfter
-      ? r.multiply(fromHidden.slice(1, 2 * H, 3 * H))
-      : r.multiply(h).linear(this.weight_hh.slice(0, 2 * H, 3 * H), this.bias_hh.slice(0, 2 * H, 3 * H));
-    const n = fromInput
-      .slice(1, 2 * H, 3 * H)
-      .add(candidate)
-      .tanh();
-    const next = n.add(z.multiply(h.subtract(n)));
+    const candidate = (r: Tensor) =>
+      this.resetAfter
+        ? r.multiply(fromHidden.slice(1, 2 * H, 3 * H))
+        : r.multiply(h).linear(this.weight_hh.slice(0, 2 * H, 3 * H), this.bias_hh.slice(0, 2 * H, 3 * H));
+    const next = gruStep(fromInput, fromHidden, h, candidate);
     return { output: next, state: { h: next } };
   }
 }

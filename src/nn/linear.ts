@@ -12,15 +12,19 @@ export class Linear extends Module {
   readonly bias: Parameter | null;
   readonly #packed = new PackedMatrix();
 
-  /** Weights and bias start uniform in +-1/sqrt(inputSize). */
+  /**
+   * Weights and bias start uniform in +-1/sqrt(inputSize).
+   *
+   * @param options `weight`: another part's parameter [outputSize, inputSize], used in place of one of its own.
+   */
   constructor(
     inputSize: number,
     outputSize: number,
-    { rng, bias = true, engine }: { rng: Rng; bias?: boolean; engine?: Kernels },
+    { rng, bias = true, engine, weight }: { rng: Rng; bias?: boolean; engine?: Kernels; weight?: Parameter },
   ) {
     super();
     const bound = 1 / Math.sqrt(inputSize);
-    this.weight = parameter(uniformInit(rng, inputSize * outputSize, bound), [outputSize, inputSize], { engine });
+    this.weight = weight ?? parameter(uniformInit(rng, inputSize * outputSize, bound), [outputSize, inputSize], { engine });
     this.bias = bias ? parameter(uniformInit(rng, outputSize, bound), [outputSize], { engine }) : null;
   }
 

@@ -11,12 +11,16 @@
  * Parameters are named and ordered as in PyTorch, gates i f g o:
  *     weight_ih_l{k} [4H, I]   weight_hh_l{k} [4H, H]   bias_ih_l{k} [4H]   bias_hh_l{k} [4H]
  *
+ * With a projection (Sak, Senior & Beaufays 2014) h_t = W_hr (o_t * tanh(c_t)), weight_hr_l{k} [R, H], and every W_h* is [H, R]; such a layer
+ * runs step by step (recurrent-steps.ts).
+ *
  * The whole time loop of the layer runs in one kernel call (kernels/lstm.c); `Recurrent(new LSTMCell(...))` computes the same numbers step
  * by step and is the oracle for it.
  * Sources: Hochreiter & Schmidhuber 1997, Neural Computation 9(8); forget gate: Gers, Schmidhuber & Cummins 2000; forget bias of 1:
  * Jozefowicz, Zaremba & Sutskever 2015.
  */
 import type { Tensor } from "../tensor/index.js";
+import { lstmStep } from "./cell-step.js";
 import { RecurrentCell, type RecurrentCellOptions } from "./recurrent-cell.js";
 import { RecurrentLayer, type RecurrentOptions } from "./recurrent-layer.js";
 import type { State } from "./state.js";
@@ -32,7 +36,7 @@ export class LSTM extends RecurrentLayer {
       const values = bias
         .floats()
         .slice()
-        .fill(name.startsWith("bias_ih") ? forgetBias : 0, hiddenSize, 2 * hiddenSize);
+        .fill(name.startsWith("bias_ih") ? forgetBias : 0, bias.size / 4, bias.size / 2);
       bias.assign(values);
     }
   }
@@ -44,14 +48,8 @@ export class LSTMCell extends RecurrentCell {
   }
 
   override step(x: Tensor, { h, c }: State): { output: Tensor; state: State } {
-    const H = this.hiddenSize;
     const gates = x.linear(this.weight_ih, this.bias_ih).add(h.linear(this.weight_hh, this.bias_hh));
-    const i = gates.slice(1, 0, H).sigmoid();
-    const f = gates.slice(1, H, 2 * H).sigmoid();
-    const g = gates.slice(1, 2 * H, 3 * H).tanh();
-    const o = gates.slice(1, 3 * H, 4 * H).sigmoid();
-    const cell = f.multiply(c).add(i.multiply(g));
-    const hidden = o.multiply(cell.tanh());
+    const { hidden, cell } = lstmStep(gates, c);
     return { output: hidden, state: { h: hidden, c: cell } };
   }
 }

@@ -1,9 +1,10 @@
 /**
  * @file One time step, outside autograd, of one row or of many that know nothing of each other: what sessions run for every record.
  *
- * A recurrent layer, alone or with a linear head, runs as one recorded program of kernel calls over one set of blocks in the engine's
+ * A recurrent layer whose calls are fused, alone or with linear maps on top, runs as one recorded program of kernel calls over one set of blocks in the engine's
  * memory, which all sessions of the network share, as they share its packed weights: a session's own part is its state, which goes in before
- * the program and comes out behind it. Any other network runs through its `forward`, row by row.
+ * the program and comes out behind it. Any other network runs through its `forward`: all rows at once where the rows of its batches are known
+ * to be independent, which is where it is built in, else row by row.
  *
  * Laws: stepping through a sequence gives, bit for bit, what `forward` gives on the whole of it; sessions interleaved in any order give what
  * each gives alone; and so do sessions stepped together, in any number, place and company.
@@ -58,16 +59,23 @@ const steppers = new WeakMap<SequenceModel, Stepper>();
 export function stepperOf(network: SequenceModel): Stepper {
   let stepper = steppers.get(network);
   if (stepper === undefined) {
-    if (network instanceof RecurrentNetwork && network.forward === RecurrentNetwork.prototype.forward) {
-      stepper = new RecurrentStepper(network.recurrent, network.head, network.embedding);
-    } else if (network instanceof RecurrentLayer && network.forward === RecurrentLayer.prototype.forward) {
-      stepper = new RecurrentStepper(network, null);
+    const layer = ownLayer(network);
+    const embedding = network instanceof RecurrentNetwork ? network.embedding : null;
+    if (layer?.fused) {
+      stepper = new RecurrentStepper(layer, network instanceof RecurrentNetwork ? network.heads : [], embedding);
     } else {
-      stepper = new ForwardStepper(network);
+      stepper = new ForwardStepper(network, layer && (embedding?.layout ?? layer).inputSize);
     }
     steppers.set(network, stepper);
   }
   return stepper;
+}
+
+/** The recurrent layer of a built-in network, or the network that is one, if nobody gave it a forward pass of their own. */
+function ownLayer(network: SequenceModel): RecurrentLayer | null {
+  const whole = network instanceof RecurrentNetwork && network.forward === RecurrentNetwork.prototype.forward;
+  const layer = whole ? network.recurrent : network;
+  return layer instanceof RecurrentLayer && layer.forward === RecurrentLayer.prototype.forward ? layer : null;
 }
 
 /** Frees the programs of steppers that are gone. */
@@ -102,7 +110,8 @@ interface StatePart {
 class RecurrentStepper implements Stepper {
   readonly #engine: Kernels;
   readonly #layer: RecurrentLayer;
-  readonly #head: Linear | null;
+  /** From the layer's output up. */
+  readonly #heads: readonly Linear[];
   readonly #embedding: EmbeddedColumns | null;
   readonly #stateWidth: number;
   readonly #outputSize: number;
@@ -116,15 +125,15 @@ class RecurrentStepper implements Stepper {
   readonly #programs = new Map<number, StepProgram>();
   /** What the programs were recorded for, layer by layer. */
   readonly #recorded: ReturnType<RecurrentLayer["stepArgs"]>[] = [];
-  #packedHead: Pointer = NULL;
+  #packedHeads: readonly Pointer[] = [];
 
-  constructor(layer: RecurrentLayer, head: Linear | null, embedding: EmbeddedColumns | null = null) {
+  constructor(layer: RecurrentLayer, heads: readonly Linear[], embedding: EmbeddedColumns | null = null) {
     this.#engine = layer.engine;
     this.#layer = layer;
-    this.#head = head;
+    this.#heads = heads;
     this.#embedding = embedding;
     this.#stateWidth = stateWidth(layer.stateSpec);
-    this.#outputSize = head ? head.weight.shape[0] : layer.hiddenSize;
+    this.#outputSize = heads.at(-1)?.weight.shape[0] ?? layer.outputSize;
     collected.register(this, this.#programs);
     this.#reserve(1);
   }
@@ -262,16 +271,16 @@ class RecurrentStepper implements Stepper {
       this.#recorded[k] = now;
       moved = true;
     }
-    const packedHead = this.#head?.packed ?? NULL;
-    if (moved || packedHead !== this.#packedHead) {
-      this.#packedHead = packedHead;
+    const packedHeads = this.#heads.map(({ packed }) => packed);
+    if (moved || packedHeads.some((packed, k) => packed !== this.#packedHeads[k])) {
+      this.#packedHeads = packedHeads;
       this.#forgetPrograms();
     }
     if (rows > this.#capacity) this.#reserve(rows);
     let step = this.#programs.get(rows);
     if (step === undefined) {
-      const { places, hidden } = this.#places(rows);
-      step = { program: this.#engine.record(() => this.#calls(rows, places, hidden)), places };
+      const { places, between } = this.#places(rows);
+      step = { program: this.#engine.record(() => this.#calls(rows, places, between)), places };
       this.#programs.set(rows, step);
     }
     return step;
@@ -298,9 +307,9 @@ class RecurrentStepper implements Stepper {
     memory.intsAt(this.#lengths, capacity + 1).fill(1);
   }
 
-  /** Where the arrays of so many rows lie, and all their floats. */
-  #places(rows: number): { places: StepProgram["places"]; hidden: number; count: number } {
-    const { inputSize, hiddenSize, numLayers, stateSpec } = this.#layer;
+  /** Where the arrays of so many rows lie, `between` what each layer and head but the last makes, and all their floats. */
+  #places(rows: number): { places: StepProgram["places"]; between: readonly number[]; count: number } {
+    const { inputSize, layout, stateSpec } = this.#layer;
     let end = aligned(rows * inputSize);
     const take = (width: number) => {
       const place = end;
@@ -315,12 +324,13 @@ class RecurrentStepper implements Stepper {
       at += width;
       return { at: at - width, width, next: next[p], before: take(width) };
     });
-    const hidden = end;
-    return { places: { output, parts }, hidden, count: hidden + numLayers * aligned(rows * hiddenSize) };
+    const made = [...layout.map(({ outputSize }) => outputSize), ...this.#heads.map(({ weight }) => weight.shape[0])];
+    const between = made.slice(0, -1).map(take);
+    return { places: { output, parts }, between, count: end };
   }
 
-  #calls(rows: number, { output, parts }: StepProgram["places"], hidden: number): void {
-    const { hiddenSize, numLayers } = this.#layer;
+  #calls(rows: number, { output, parts }: StepProgram["places"], between: readonly number[]): void {
+    const { layout, numLayers } = this.#layer;
     const engine = this.#engine;
     const at = (place: number) => this.#storage.pointer + place * engine.memory.bytesPerFloat;
     const perLayer = parts.length / numLayers;
@@ -328,8 +338,7 @@ class RecurrentStepper implements Stepper {
     for (let k = 0; k < numLayers; k++) {
       const args = this.#recorded[k];
       const [h, c] = parts.slice(k * perLayer, (k + 1) * perLayer);
-      const isLast = k === numLayers - 1;
-      const made = isLast && this.#head === null ? at(output) : at(hidden + k * aligned(rows * hiddenSize));
+      const made = at(between[k] ?? output);
       engine.recurrentForward({
         ...args,
         batch: rows,
@@ -340,7 +349,7 @@ class RecurrentStepper implements Stepper {
         h0: at(h.before),
         c0: c ? at(c.before) : NULL,
         output: made,
-        outputStride: hiddenSize,
+        outputStride: layout[k].hiddenSize,
         hN: at(h.next),
         cN: c ? at(c.next) : NULL,
         gates: NULL,
@@ -348,43 +357,87 @@ class RecurrentStepper implements Stepper {
       });
       input = made;
     }
-    if (this.#head !== null) {
-      const [inputs, outputs] = [hiddenSize, this.#outputSize];
-      const bias = this.#head.bias?.pointer ?? NULL;
-      engine.linearForward({ rows, inputs, outputs, x: input, packed: this.#packedHead, bias, y: at(output) });
+    for (const [k, { weight, bias }] of this.#heads.entries()) {
+      const [outputs, inputs] = weight.shape;
+      const y = at(between[numLayers + k] ?? output);
+      engine.linearForward({ rows, inputs, outputs, x: input, packed: this.#packedHeads[k], bias: bias?.pointer ?? NULL, y });
+      input = y;
     }
     engine.allFinite(output + rows * this.#outputSize, at(0), this.#finite);
   }
 }
 
 class ForwardStepper implements Stepper {
-  constructor(readonly network: SequenceModel) {}
+  /** @param inputSize of a network whose rows are independent in any batch; null where that is not known. */
+  constructor(
+    readonly network: SequenceModel,
+    readonly inputSize: number | null,
+  ) {}
 
   step(x: ArrayLike<number>, state: Float32Array): Float32Array | null {
     if (!allFinite(Float32Array.from(x))) return null;
-    return inference(() => {
-      const { engine, stateSpec } = this.network;
-      const result = this.network.forward(tensor(x, [1, 1, x.length], { engine }), {
-        state: unflattenState(stateSpec, state, engine),
-      });
-      const output = Float32Array.from(result.output.toArray());
-      const next = flattenState(stateSpec, result.state);
-      if (!allFinite(output) || !allFinite(next)) return null;
-      state.set(next);
-      return output;
-    });
+    const { output, state: next } = this.#forward(x, 1, state);
+    if (!allFinite(output) || !allFinite(next)) return null;
+    state.set(next);
+    return output;
   }
 
   stepMany(rows: readonly StepRow[]): (SteppedRow | OstinatoError | null)[] {
-    return rows.map(({ x, state: before }) => {
-      const state = before.slice();
-      try {
-        const output = this.step(x, state);
-        return output && { output, state };
-      } catch (error) {
-        if (error instanceof OstinatoError) return error;
-        throw error;
+    if (this.inputSize === null || rows.length < 2) return rows.map((row) => this.#stepAlone(row));
+    const results = new Array<SteppedRow | OstinatoError | null>(rows.length);
+    for (let first = 0; first < rows.length; first += MOST_ROWS) {
+      const slice = rows.slice(first, first + MOST_ROWS);
+      for (const [i, result] of (this.#stepTogether(slice) ?? slice.map((row) => this.#stepAlone(row))).entries()) {
+        results[first + i] = result;
       }
+    }
+    return results;
+  }
+
+  #stepAlone({ x, state: before }: StepRow): SteppedRow | OstinatoError | null {
+    const state = before.slice();
+    try {
+      const output = this.step(x, state);
+      return output && { output, state };
+    } catch (error) {
+      if (error instanceof OstinatoError) return error;
+      throw error;
+    }
+  }
+
+  /** Null where a row is not as it should be, which then shows when each is stepped alone. */
+  #stepTogether(rows: readonly StepRow[]): (SteppedRow | null)[] | null {
+    const width = this.inputSize as number;
+    const all = new Float64Array(rows.length * width);
+    for (const [i, { x }] of rows.entries()) {
+      if (x.length !== width) return null;
+      all.set(x, i * width);
+    }
+    if (!allFinite(Float32Array.from(all))) return null;
+    const size = rows[0].state.length;
+    const states = new Float32Array(rows.length * size);
+    for (const [i, { state }] of rows.entries()) states.set(state, i * size);
+    try {
+      const { output, state } = this.#forward(all, rows.length, states);
+      const outputSize = output.length / rows.length;
+      return rows.map((_, i) => {
+        const own = { output: output.slice(i * outputSize, (i + 1) * outputSize), state: state.slice(i * size, (i + 1) * size) };
+        return allFinite(own.output) && allFinite(own.state) ? own : null;
+      });
+    } catch (error) {
+      if (error instanceof OstinatoError) return null;
+      throw error;
+    }
+  }
+
+  /** One step of `count` rows: outputs and new states, side by side. */
+  #forward(x: ArrayLike<number>, count: number, states: Float32Array): { output: Float32Array; state: Float32Array } {
+    const { engine, stateSpec } = this.network;
+    return inference(() => {
+      const result = this.network.forward(tensor(x, [count, 1, x.length / count], { engine }), {
+        state: unflattenState(stateSpec, states, engine),
+      });
+      return { output: Float32Array.from(result.output.toArray()), state: flattenState(stateSpec, result.state) };
     });
   }
 }

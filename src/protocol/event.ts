@@ -4,6 +4,7 @@
  * `seq` counts the records applied in a session's life and never goes back, so it names a step for ever; `steps` counts the records since
  * the initial state, so it is the age of the state: a reset sets it to zero and leaves `seq`.
  */
+import type { TaskName } from "../core/task-name.js";
 import type { ErrorFacts } from "./codes.js";
 
 /** One raw record: column name to value; null, a missing column and empty text are missing values. */
@@ -81,7 +82,7 @@ export interface ModelFacts {
   version: string;
   /** Older ones that sessions are still pinned to. */
   otherVersions: readonly string[];
-  task: "forecast" | "classify" | "tag";
+  task: TaskName;
   streaming: "carried" | "windowed";
   windowLength: number;
   columns: readonly string[];

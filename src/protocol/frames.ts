@@ -8,6 +8,7 @@
  * `stream` is the client's number of a session on this socket. `request` is the client's number of a request; its answer repeats it.
  * Whoever reads frames trusts none of these numbers: lengths are checked against what is there before anything is read or allocated.
  */
+import type { TaskName } from "../core/task-name.js";
 import type { ErrorFacts } from "./codes.js";
 import type { WireRecord } from "./event.js";
 
@@ -94,7 +95,7 @@ export interface OpenRequest {
 /** What names the numbers of a model: columns in, classes or targets out. */
 export interface NamingFacts {
   version: string;
-  task: "forecast" | "classify" | "tag";
+  task: TaskName;
   /** Columns of a row of numbers, in order, the time first. */
   columns: readonly string[];
   time: string | null;

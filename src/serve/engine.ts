@@ -1,5 +1,6 @@
 /** @file The seam between those who ask and the one who computes: in this thread (`SessionEngine`), or in a worker (`WorkerEngine`). */
 
+import type { TaskName } from "../core/task-name.js";
 import type { BoundaryRules, StreamModel } from "../model/stream.js";
 import type { StepCounts } from "../monitor/index.js";
 import type { Operation, Outcome, Predictions, StepInput } from "./operation.js";
@@ -18,7 +19,7 @@ export type ModelSource =
 export interface ModelVersion {
   /** sha256 of the file and of what it computes with, hex. */
   version: string;
-  task: "forecast" | "classify" | "tag";
+  task: TaskName;
   streaming: "carried" | "windowed";
   windowLength: number;
   /** Raw columns in the order in which rows of numbers hold them, the time first. */

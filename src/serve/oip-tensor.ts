@@ -73,9 +73,9 @@ export function inputTensors({ columns, time, textColumns }: ModelVersion): Tens
 }
 
 /** The tensors that a model answers with. */
-export function outputTensors({ classes, task, time, outputSize }: ModelVersion): TensorFacts[] {
+export function outputTensors({ classes, time, outputSize }: ModelVersion): TensorFacts[] {
   const tensors: TensorFacts[] = [{ name: "output", datatype: "FP32", shape: [1, -1, outputSize] }];
-  if (task !== "forecast" && classes.length > 0) tensors.push({ name: "label", datatype: "BYTES", shape: [1, -1] });
+  if (classes.length > 0) tensors.push({ name: "label", datatype: "BYTES", shape: [1, -1] });
   if (time !== null) tensors.push({ name: "time", datatype: "FP64", shape: [1, -1] });
   return tensors;
 }

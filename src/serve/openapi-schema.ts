@@ -1,7 +1,9 @@
 /**
  * @file The JSON Schemas (draft 2020-12) of what travels over HTTP. Closed on both sides: a field that is not here is neither taken nor sent.
  */
+
 import { ERROR_CODES } from "../core/errors.js";
+import { TASK_NAMES } from "../core/task-name.js";
 import { HTTP_STATUS } from "../protocol/codes.js";
 import { DURABILITIES } from "./operation.js";
 
@@ -110,7 +112,7 @@ const native: Record<string, JsonSchema> = {
     name: text,
     version,
     otherVersions: about(list(text), "Older versions that sessions are still pinned to."),
-    task: { type: "string", enum: ["forecast", "classify", "tag"] },
+    task: { type: "string", enum: TASK_NAMES },
     streaming: { type: "string", enum: ["carried", "windowed"] },
     windowLength: count,
     columns: about(list(text), "Of a row of numbers, in order, the time first."),

@@ -1,16 +1,22 @@
-/** @file Classify: one class per sequence or window, read from the output at its last valid step. Loss: cross-entropy. */
+/** @file Classify: one class per sequence or window, read from the output at its last valid step. Loss: see `class-loss.ts`. */
 import { sequences, windows } from "../data/index.js";
-import { classLoss, classLossWeight } from "./class-loss.js";
-import type { Task } from "./task.js";
+import { classTask } from "./class-loss.js";
+import { recurrentArchitecture } from "./recurrent-architecture.js";
+import type { Task, TaskConfig } from "./task.js";
 
-export const classify: Task = {
-  name: "classify",
-  targetKind: "class",
-  metric: "accuracy",
-  unit: "sequence",
-  examples(prepared, { window }, part, { stride = window.stride, length = window.length } = {}) {
-    return length === undefined ? sequences(prepared, { part }) : windows(prepared, { length, stride, part });
-  },
-  loss: classLoss,
-  lossWeight: classLossWeight,
-};
+export function classify(config: TaskConfig): Task {
+  const { window } = config;
+  return {
+    name: "classify",
+    targetKind: "class",
+    metric: "accuracy",
+    unit: "sequence",
+    streams: true,
+    examples(prepared, part, { stride = window.stride, length = window.length } = {}) {
+      return length === undefined ? sequences(prepared, { part }) : windows(prepared, { length, stride, part });
+    },
+    complete: (spec) => spec,
+    architecture: (spec) => recurrentArchitecture(config, spec),
+    ...classTask(config),
+  };
+}

@@ -10,7 +10,7 @@ export class ConfidenceCount {
   readonly #classes: number;
 
   constructor({ classes, targetKind }: Pick<ExampleSpec, "classes" | "targetKind">) {
-    this.#classes = targetKind === "values" ? 0 : classes.length;
+    this.#classes = targetKind === "values" || targetKind === "tokens" ? 0 : classes.length;
   }
 
   /** @param prediction logits, [B, C] or [B, T, C]. */

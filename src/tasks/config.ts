@@ -6,6 +6,7 @@
  */
 import { z } from "zod";
 import { nearest, OstinatoError } from "../core/errors.js";
+import { METRICS, type MetricName } from "../evaluate/index.js";
 import { dataSchema } from "./data-config.js";
 
 const name = z.string().min(1);
@@ -19,11 +20,42 @@ const window = z.strictObject({
   normalize: z.enum(["none", "last", "meanStd"]).default("none").describe("per window, undone at the output"),
 });
 
+const dropoutShare = z.number().min(0).lt(1);
 const model = z.strictObject({
   cell: z.enum(["rnn", "lstm", "gru"]).default("gru"),
   hiddenSize: count.max(65536).default(64),
   numLayers: count.max(64).default(1),
-  dropout: z.number().min(0).lt(1).default(0).describe("between layers and before the head"),
+  layerSizes: z
+    .array(count.max(65536))
+    .min(1)
+    .max(64)
+    .optional()
+    .describe("units of each layer, in place of hiddenSize and numLayers"),
+  dropout: dropoutShare.default(0).describe("between layers and before the head"),
+  embeddingDropout: dropoutShare.optional().describe("of whole input vectors"),
+  lockedDropout: dropoutShare
+    .optional()
+    .describe("one mask per sequence, between layers and before the head (Gal & Ghahramani 2016)"),
+  recurrentDropout: dropoutShare.optional().describe("one mask per sequence, of the state that goes from step to step"),
+  weightDropout: dropoutShare.optional().describe("of the recurrent weights (Merity et al. 2018)"),
+  zoneout: dropoutShare.optional().describe("share of units that keep their state in a step (Krueger et al. 2017)"),
+  layerNorm: z.boolean().optional().describe("normalises what each layer reads (Ba et al. 2016)"),
+  residual: z.boolean().optional().describe("adds what a layer reads to what it gives, where the widths agree"),
+  projection: count.max(65536).optional().describe("lstm: width of the projected state (Sak et al. 2014)"),
+  learnedState: z.boolean().optional().describe("the initial state is learned; default zeros"),
+  merge: z.enum(["concat", "sum", "mean"]).optional().describe("how two directions are joined; default concat"),
+  tieWeights: z.boolean().optional().describe("language: the output layer is the embedding (Press & Wolf 2017)"),
+  crf: z.boolean().default(false).describe("tag: labels of a sequence are decided together (Lafferty et al. 2001)"),
+  attention: z
+    .enum(["additive", "dot", "general", "none"])
+    .default("additive")
+    .describe("translate: Bahdanau et al. 2015, or Luong et al. 2015"),
+  inputFeeding: z.boolean().default(false).describe("translate: the decoder also reads what it attended to before"),
+  bridge: z
+    .enum(["copy", "linear", "none"])
+    .default("linear")
+    .describe("translate: from the encoder's last state to the decoder's first"),
+  targetEmbedding: count.max(4096).default(64).describe("translate: numbers per target token"),
   bidirectional: z.boolean().default(false).describe("needs mode: offline"),
   init: z.enum(["uniform", "orthogonal"]).default("orthogonal"),
   forgetBias: z.number().nullable().default(1).describe("lstm: initial bias of the forget gates"),
@@ -60,6 +92,9 @@ const augment = z
   .describe("variations of training examples, drawn anew in every epoch");
 
 const train = z.strictObject({
+  from: name
+    .optional()
+    .describe("model file whose weights, scaling and vocabularies training goes on from; relative to this file"),
   epochs: count.default(10),
   maxSteps: count.optional(),
   batchSize: count.default(32),
@@ -67,13 +102,16 @@ const train = z.strictObject({
   shuffleBuffer: count.optional().describe("examples shuffled at a time; default 1,048,576"),
   prefetch: z.enum(["auto", "on", "off"]).default("auto").describe("batches made ahead by a worker"),
   augment: augment.optional(),
+  accumulate: count.default(1).describe("batches whose gradients make one update together"),
+  workers: count.max(64).default(1).describe("threads that share each batch; the result depends on their number"),
   loss: z
-    .enum(["mse", "mae", "huber", "crossEntropy"])
+    .enum(["mse", "mae", "huber", "crossEntropy", "focal", "costs"])
     .optional()
-    .describe("default mse for forecasts, crossEntropy for classes"),
+    .describe("default mse for forecasts, crossEntropy for classes; costs: the expected cost of decision.costs"),
+  focalGamma: z.number().min(0).default(2).describe("focal: how much less sure predictions count (Lin et al. 2017)"),
   labelSmoothing: z.number().min(0).lt(1).default(0),
   classWeights: z.enum(["none", "balanced"]).default("none").describe("balanced: inverse training frequency"),
-  optimizer: z.enum(["sgd", "adam", "adamw"]).default("adamw"),
+  optimizer: z.enum(["sgd", "rmsprop", "adam", "adamw"]).default("adamw"),
   learningRate: z.number().positive().default(1e-3),
   momentum: z.number().min(0).lt(1).default(0.9).describe("sgd"),
   weightDecay: z.number().min(0).default(1e-4),
@@ -84,6 +122,28 @@ const train = z.strictObject({
     .nullable()
     .default(1)
     .describe("largest norm of all gradients together; null turns clipping off"),
+  truncation: z
+    .strictObject({ k1: count, k2: count })
+    .optional()
+    .describe(
+      "mode: streaming: an update every k1 steps, each through the last k2 (Williams & Peng 1990); default window.length both",
+    ),
+  averaging: z
+    .strictObject({ decay: z.number().gt(0).lt(1).default(0.999) })
+    .nullable()
+    .default(null)
+    .describe("the model is the moving average of the weights"),
+  sampling: z
+    .strictObject({
+      kind: z.enum(["constant", "linear", "exponential", "inverseSigmoid"]).default("linear"),
+      from: z.number().min(0).max(1).default(0).describe("probability of reading its own prediction at first"),
+      to: z.number().min(0).max(1).default(0.5).describe("and at last"),
+      steps: count.describe("updates from first to last"),
+    })
+    .nullable()
+    .default(null)
+    .describe("scheduled sampling (Bengio et al. 2015), for translate and recursive forecasts"),
+  rollout: count.optional().describe("recursive forecasts: steps that are predicted from own predictions in training"),
   recompute: z
     .union([z.literal("auto"), count])
     .optional()
@@ -97,7 +157,7 @@ const train = z.strictObject({
 
 const decision = z.union([
   z.strictObject({
-    metric: z.enum(["mse", "mae", "rmse", "smape", "mase", "accuracy", "balancedAccuracy", "macroF1", "logLoss"]),
+    metric: z.enum(Object.keys(METRICS) as [MetricName, ...MetricName[]]),
   }),
   z.strictObject({ costs: z.record(name, z.record(name, z.number())) }).describe("cost by true and predicted class"),
   z.strictObject({ alertBudget: z.strictObject({ class: name, per1000: z.number().min(0).max(1000) }) }),
@@ -111,15 +171,67 @@ const evaluation = z.strictObject({
   resamples: z.number().int().min(100).max(100_000).default(2000).describe("of the bootstrap"),
 });
 
+const levels = z.array(z.number().gt(0).lt(1)).min(1).max(64);
+const forecastSchema = z.strictObject({
+  strategy: z
+    .enum(["direct", "recursive"])
+    .default("direct")
+    .describe("direct: all of the horizon at once; recursive: one step ahead, which reads its own predictions"),
+  distribution: z
+    .enum(["point", "quantiles", "gaussian", "studentT", "negativeBinomial"])
+    .default("point")
+    .describe("what is predicted of a value"),
+  levels: levels.default([0.05, 0.25, 0.5, 0.75, 0.95]).describe("quantiles"),
+  paths: count.max(10_000).default(100).describe("recursive with a distribution: sample paths whose quantiles are the forecast"),
+});
+
+const decoding = z.strictObject({
+  method: z.enum(["greedy", "beam"]).default("greedy"),
+  width: count.max(1024).default(4).describe("beam: hypotheses kept"),
+  lengthPenalty: z.number().min(0).default(0).describe("beam: Wu et al. 2016"),
+  coveragePenalty: z.number().min(0).default(0).describe("beam with attention: Wu et al. 2016"),
+  noRepeat: count.optional().describe("no sequence of so many tokens is made twice"),
+  maxLength: count.optional().describe("default twice the longest target of training"),
+});
+
+const detectSchema = z.strictObject({
+  by: z
+    .enum(["nextEvent", "residual", "reconstruction"])
+    .describe("how surprising the next event is, how far the next value is off, or how badly a window can be rebuilt"),
+  rank: count
+    .optional()
+    .describe("nextEvent: a step is anomalous whose event is not among the so many likeliest; default: chosen on validation"),
+  shortest: count.default(1).describe("nextEvent: sessions of fewer events are judged by data, see short"),
+  short: z.enum(["anomalous", "normal"]).default("anomalous").describe("what a session shorter than shortest counts as"),
+  threshold: z
+    .union([
+      z.strictObject({ per1000: z.number().positive() }).describe("so many alerts in 1,000 validation steps"),
+      z.strictObject({ quantile: z.number().gt(0).lt(1) }).describe("of the validation scores"),
+      z.strictObject({ metric: z.literal("f1") }).describe("the best F1 on validation, which must hold labels"),
+    ])
+    .default({ per1000: 1 })
+    .describe("chosen on the validation part alone"),
+  hold: z
+    .strictObject({ off: z.number().gt(0).lte(1).default(1), steps: count.default(1), quiet: z.number().int().min(0).default(0) })
+    .prefault({})
+    .describe(
+      "hysteresis: an alert ends below off times the threshold, begins after so many steps above, and is quiet so long after one",
+    ),
+  unit: z.enum(["step", "series"]).default("step").describe("whether steps are judged, or whole series"),
+});
+
 export const configSchema = z
   .strictObject({
     name: name.optional(),
-    task: z.enum(["forecast", "classify", "tag"]),
+    task: z.enum(["forecast", "classify", "tag", "language", "translate", "transcribe", "detect"]),
     data: dataSchema,
     mode: z.enum(["streaming", "causal", "offline"]).default("causal"),
     window: window.prefault({}),
     model: model.prefault({}),
     train: train.prefault({}),
+    forecast: forecastSchema.prefault({}),
+    decoding: decoding.prefault({}),
+    detect: detectSchema.optional(),
     decision: decision.optional(),
     evaluation: evaluation.prefault({}),
   })
@@ -148,13 +260,17 @@ export function configJsonSchema(): object {
   return z.toJSONSchema(configSchema, { io: "input" });
 }
 
-function check(
-  { task, mode, model: network, window: { length, normalize }, data: { target }, train: { loss } }: ExperimentConfig,
-  where: string,
-): void {
-  const refuse = (key: string, expected: string, got: string, repair: string) =>
+type Refuse = (key: string, expected: string, got: string, repair: string) => OstinatoError;
+
+/** What a task predicts at: each step, the end, or as a sequence of its own. */
+const STEPWISE = ["tag", "language", "detect"];
+
+function check(config: ExperimentConfig, where: string): void {
+  const refuse: Refuse = (key, expected, got, repair) =>
     new OstinatoError("OST_CONFIG", { what: `${key} does not fit`, expected, got, where, repair });
-  if (network.bidirectional && mode !== "offline") {
+  const { task, mode, model: network } = config;
+  const offline = task === "translate" || task === "transcribe" || config.detect?.by === "reconstruction";
+  if (network.bidirectional && mode !== "offline" && !offline) {
     throw new OstinatoError("OST_CAUSAL", {
       what: "a bidirectional network reads the future",
       expected: "mode: offline",
@@ -163,7 +279,55 @@ function check(
       repair: "set mode: offline (such a model cannot be streamed), or model.bidirectional: false",
     });
   }
-  if (length === undefined && (task === "forecast" || mode === "streaming")) {
+  if (network.bidirectional && (task === "language" || (task === "detect" && config.detect?.by !== "reconstruction"))) {
+    throw new OstinatoError("OST_CAUSAL", {
+      what: "a network that predicts what comes next must not have read it",
+      expected: "model.bidirectional: false",
+      got: "true",
+      where: `${where}: model.bidirectional`,
+      repair: "set model.bidirectional: false",
+    });
+  }
+  checkWindow(config, refuse);
+  checkTarget(config, refuse);
+  checkLoss(config, refuse);
+  checkForecast(config, refuse);
+  if (network.crf && task !== "tag") throw refuse("model.crf", "task: tag", `task: ${task}`, "set model.crf: false");
+  if (network.crf && mode === "streaming") {
+    throw refuse(
+      "model.crf",
+      "mode: causal or offline",
+      "streaming",
+      "labels that are decided together need whole sequences: set mode: offline",
+    );
+  }
+  if (network.tieWeights && task !== "language") {
+    throw refuse("model.tieWeights", "task: language", `task: ${task}`, "set model.tieWeights: false");
+  }
+  if (network.layerSizes && network.numLayers !== 1) {
+    throw refuse(
+      "model.numLayers",
+      "layerSizes alone, which says how many layers there are",
+      String(network.numLayers),
+      "leave model.numLayers out",
+    );
+  }
+}
+
+function checkWindow({ task, mode, window: { length, normalize }, train }: ExperimentConfig, refuse: Refuse): void {
+  const { k1, k2 } = train.truncation ?? {};
+  if (train.truncation && mode !== "streaming") {
+    throw refuse(
+      "train.truncation",
+      "mode: streaming",
+      `mode: ${mode}`,
+      "backpropagation is truncated where a state is carried on: set mode: streaming",
+    );
+  }
+  if (k1 !== undefined && k2 !== undefined && k2 < k1) {
+    throw refuse("train.truncation.k2", `at least k1, ${k1}`, String(k2), "an update reaches back at least to the one before");
+  }
+  if (length === undefined && (task === "forecast" || (mode === "streaming" && !train.truncation))) {
     throw refuse(
       "window.length",
       "a number of steps",
@@ -171,22 +335,87 @@ function check(
       "say how many steps the model reads, for example window: { length: 96 }",
     );
   }
-  if (task === "classify" && mode === "streaming") {
+  if (length !== undefined && (task === "translate" || task === "transcribe")) {
     throw refuse(
-      "mode",
-      "causal or offline for task: classify",
-      "streaming",
-      "one class per sequence is learned from whole sequences: set mode: causal",
+      "window.length",
+      `none for task: ${task}`,
+      String(length),
+      "whole sequences are learned: leave window.length out",
     );
   }
-  if (task !== "forecast" && target.length !== 1) {
-    throw refuse("data.target", "one column of labels", target.join(", "), `name one column: target: ${target[0]}`);
+  if (mode === "streaming" && !["forecast", ...STEPWISE].includes(task)) {
+    throw refuse(
+      "mode",
+      `causal or offline for task: ${task}`,
+      "streaming",
+      "one target per sequence is learned from whole sequences: set mode: causal",
+    );
   }
   if (normalize !== "none" && (task !== "forecast" || mode === "streaming")) {
     throw refuse("window.normalize", "none, unless windows are forecast", normalize, "set window.normalize: none");
   }
-  if (loss !== undefined && (loss === "crossEntropy") === (task === "forecast")) {
-    throw refuse("train.loss", task === "forecast" ? "mse, mae or huber" : "crossEntropy", loss, "leave train.loss out");
+}
+
+function checkTarget({ task, detect, data: { target } }: ExperimentConfig, refuse: Refuse): void {
+  if (task === "detect" && !detect) {
+    throw refuse("detect", "how anomalies are found", "nothing", "for example detect: { by: residual }");
+  }
+  if (task !== "detect" && detect) throw refuse("detect", "task: detect", `task: ${task}`, "leave detect out");
+  const values = task === "forecast" || (task === "detect" && detect?.by !== "nextEvent");
+  if (!values && target.length !== 1) {
+    const noun = task === "classify" || task === "tag" ? "one column of labels" : "one column";
+    throw refuse("data.target", noun, target.join(", "), `name one column: target: ${target[0]}`);
+  }
+}
+
+function checkLoss(
+  { task, detect, decision, forecast, train: { loss, sampling, rollout, labelSmoothing } }: ExperimentConfig,
+  refuse: Refuse,
+): void {
+  const values = task === "forecast" || (task === "detect" && detect?.by !== "nextEvent");
+  const ofValues = loss === "mse" || loss === "mae" || loss === "huber";
+  const ofClasses = ["classify", "tag", "language", "detect"].includes(task);
+  if (loss !== undefined && (values !== ofValues || (!values && !ofClasses))) {
+    const expected = values ? "mse, mae or huber" : ofClasses ? "crossEntropy, focal or costs" : `none for task: ${task}`;
+    throw refuse("train.loss", expected, loss, "leave train.loss out");
+  }
+  if (loss === "costs" && !(decision && "costs" in decision)) {
+    throw refuse("train.loss", "decision.costs, whose expected cost is minimised", "no costs", "add decision: { costs: ... }");
+  }
+  if (loss !== undefined && loss !== "crossEntropy" && labelSmoothing > 0) {
+    throw refuse("train.labelSmoothing", "train.loss: crossEntropy", loss, "set train.labelSmoothing: 0");
+  }
+  const recursive = task === "forecast" && forecast.strategy === "recursive";
+  if (sampling && task !== "translate" && !recursive) {
+    throw refuse("train.sampling", "task: translate, or a recursive forecast", `task: ${task}`, "leave train.sampling out");
+  }
+  if (rollout !== undefined && !recursive) {
+    throw refuse("train.rollout", "forecast.strategy: recursive", `task: ${task}`, "leave train.rollout out");
+  }
+}
+
+function checkForecast({ task, mode, window, train, forecast }: ExperimentConfig, refuse: Refuse): void {
+  const { distribution, levels, strategy } = forecast;
+  if (task !== "forecast") return;
+  if (distribution !== "point" && train.loss !== undefined) {
+    throw refuse("train.loss", `none: forecast.distribution ${distribution} has its own`, train.loss, "leave train.loss out");
+  }
+  if (distribution === "negativeBinomial" && window.normalize !== "none") {
+    throw refuse("window.normalize", "none for counts", window.normalize, "set window.normalize: none");
+  }
+  if (levels.some((level, i) => i > 0 && level <= levels[i - 1])) {
+    throw refuse("forecast.levels", "rising levels", levels.join(", "), "sort them, each once");
+  }
+  if (strategy === "recursive" && mode === "streaming") {
+    throw refuse("forecast.strategy", "direct where a state is carried on", "recursive", "set mode: causal");
+  }
+  if (strategy === "recursive" && distribution === "quantiles") {
+    throw refuse(
+      "forecast.distribution",
+      "gaussian, studentT or negativeBinomial, which can be sampled",
+      "quantiles",
+      "sample paths give the quantiles: set forecast.distribution: gaussian",
+    );
   }
 }
 

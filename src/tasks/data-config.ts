@@ -72,7 +72,30 @@ const split = z.union([
     validation: share.optional().describe("share of the training series held out, where the column names no validation part"),
     seed: seedNumber.default(0),
   }),
+  z.strictObject({
+    by: z
+      .templateLiteral(["modulo:", name])
+      .describe("by the remainder of the whole number that a cell of the column ends in; lines of a file count from 1"),
+    divisor: count.min(2),
+    test: z.array(z.number().int().min(0)).describe("remainders of the test part; those not listed to train"),
+    validation: z
+      .union([z.array(z.number().int().min(0)).min(1), share])
+      .describe("remainders of the validation part, or a share of the training series"),
+    begins: z
+      .strictObject({ train: names.optional(), validation: names.optional(), test: names.optional() })
+      .optional()
+      .describe('cells that begin so are of that part whatever their number, such as { test: ["abnormal-"] }'),
+    seed: seedNumber.default(0),
+  }),
 ]);
+
+const spelling = z.strictObject({
+  prefixes: z.array(count.max(16)).default([]).describe("lengths of the beginnings, in characters"),
+  suffixes: z.array(count.max(16)).default([]).describe("lengths of the endings, in characters"),
+  shape: z.boolean().default(false).describe("the pattern of capital and small letters, digits and other characters"),
+  minCount: count.default(2).describe("training rows below which an affix or shape has no code of its own"),
+  width: count.max(4096).nullable().default(null).describe("numbers per code"),
+});
 
 const as = z.enum(ENCODINGS).describe("one column of 0 and 1 per code, or a table the network learns");
 const width = count.max(4096).nullable().default(null).describe("embedding: numbers per code");
@@ -80,7 +103,29 @@ const markers = z.strictObject({ begin: z.boolean().default(false), end: z.boole
 const words = { minCount: count.default(1), maxSize: count.optional() };
 const category = z.union([
   z.enum(ENCODINGS).transform((how) => ({ kind: "vocabulary" as const, as: how, width: null })),
-  z.strictObject({ kind: z.literal("vocabulary").default("vocabulary"), ...words, as: as.default("oneHot"), width }),
+  z.strictObject({
+    kind: z.literal("vocabulary").default("vocabulary"),
+    ...words,
+    lowerCase: z.boolean().default(false),
+    as: as.default("oneHot"),
+    width,
+  }),
+  z.strictObject({
+    kind: z.literal("set").describe("cells of several members, apart by spaces: a column of 0 and 1 for each"),
+    members: z
+      .array(z.union([name, z.number()]))
+      .min(1)
+      .max(4096)
+      .optional()
+      .describe("all there are; default those of the training rows"),
+    range: z
+      .tuple([z.number().int(), z.number().int()])
+      .optional()
+      .describe("all there are: whole numbers from the first to the last"),
+    minCount: count.default(1),
+    as: z.literal("oneHot").default("oneHot"),
+    width: z.null().default(null),
+  }),
   z.strictObject({
     kind: z.literal("templates").describe("Drain: log lines to templates"),
     depth: count.optional(),
@@ -113,6 +158,13 @@ const category = z.union([
     width,
   }),
   z.strictObject({
+    kind: z.literal("symbols").describe("what stands between white space"),
+    ...words,
+    markers,
+    as: as.default("embedding"),
+    width,
+  }),
+  z.strictObject({
     kind: z.literal("bytePair"),
     minCount: count.default(2),
     maxSize: count.optional(),
@@ -125,6 +177,24 @@ const category = z.union([
     file: name.describe("a Hugging Face tokenizer.json; relative to this file"),
     as: as.default("embedding"),
     width,
+  }),
+]);
+
+/** How a text to be predicted becomes codes. */
+const targetTokens = z.union([
+  z
+    .enum(["characters", "words", "vocabulary", "bytePair"])
+    .transform((kind) => ({ kind }) as { kind: "characters" | "words" | "vocabulary" | "bytePair" }),
+  z.strictObject({ kind: z.literal("characters"), ...words, unit: z.enum(["codePoint", "grapheme"]).default("codePoint") }),
+  z.strictObject({ kind: z.literal("words"), ...words, lowerCase: z.boolean().default(false) }),
+  z.strictObject({
+    kind: z.literal("vocabulary").describe("what stands between white space: phones, digits, actions"),
+    ...words,
+  }),
+  z.strictObject({ kind: z.literal("bytePair"), minCount: count.default(2), maxSize: count.optional() }),
+  z.strictObject({
+    kind: z.literal("tokenizerJson"),
+    file: name.describe("a Hugging Face tokenizer.json; relative to this file"),
   }),
 ]);
 
@@ -145,6 +215,10 @@ const read = z
     encoding: z.enum(["utf-8", "utf-16le", "utf-16be", "latin1", "windows-1252"]).default("utf-8"),
     bad: z.enum(["refuse", "skip"]).default("refuse").describe("a row that cannot be read: an error, or left out and counted"),
     unit: z.enum(["line", "paragraph", "document"]).default("line").describe("text: what one row is"),
+    line: name
+      .nullable()
+      .default(null)
+      .describe('text: columns from every line in place of text, such as "IN: {command} OUT: {actions}"'),
     pattern: name.nullable().default(null).describe('folders: columns from file names, such as "{digit}_{speaker}.wav"'),
     label: z
       .enum(["folder", "name"])
@@ -193,11 +267,34 @@ export const dataSchema = z.strictObject({
   entity: name.nullable().default(null).describe("column that tells series apart"),
   features: z.array(name).default([]).describe("numeric input columns"),
   categories: z.record(name, category).default({}).describe("columns of texts, and how they become codes"),
+  spelling: z
+    .record(name, spelling)
+    .default({})
+    .describe("adds codes of how the words of a category column are spelled, for words never seen"),
   static: z.array(name).default([]).describe("inputs that must be constant within a series"),
   known: z.array(name).default([]).describe("inputs known ahead, read as <column>.ahead: their value window.horizon rows later"),
   target: z
-    .union([name.transform((one) => [one]), names])
-    .describe("forecast: numeric columns; classify, tag: one column of labels"),
+    .union([name.transform((one) => [one]), z.array(name)])
+    .default([])
+    .describe(
+      "forecast: numeric columns; classify, tag: one column of labels; language: one of the categories; translate, transcribe: one column of texts; " +
+        "detect: default all features, or the one category",
+    ),
+  targetTokens: targetTokens
+    .nullable()
+    .default(null)
+    .describe("translate, transcribe: how the text to be predicted becomes codes, fitted on training series"),
+  anomaly: z
+    .strictObject({
+      column: name,
+      normal: z
+        .array(z.union([z.string(), z.number().transform(String), z.boolean().transform(String)]))
+        .min(1)
+        .describe("its values in normal rows; every other means anomalous, an empty cell unknown"),
+    })
+    .nullable()
+    .default(null)
+    .describe("which rows are known to be anomalous: for judgement and thresholds alone, never an input"),
   labelKnown: name
     .nullable()
     .default(null)

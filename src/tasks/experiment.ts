@@ -4,8 +4,9 @@
  * The test part is predicted once, at the end; every choice (epoch, penalty, threshold) is made on the validation part.
  */
 import { type Baseline, defaultBaselines } from "../baselines/index.js";
-import { PARTS, type Part } from "../core/batch.js";
+import { type ExampleSpec, PARTS, type Part } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
+import { seed } from "../core/rng.js";
 import {
   type CategoryOptions,
   type DataOptions,
@@ -18,14 +19,18 @@ import {
   type SplitSummary,
   type Table,
 } from "../data/index.js";
-import { type ClassificationMetrics, decisionNeeds, type ForecastMetrics, type Report, type Score } from "../evaluate/index.js";
+import { decisionNeeds, type Report, type Score } from "../evaluate/index.js";
 import { defaultEngine, describeEngine, type Kernels } from "../kernels/index.js";
 import {
   type Architecture,
+  buildNetwork,
   countParameters,
+  type Decoding,
   describeArchitecture,
   encodeModel,
+  type LoadedModel,
   type ModelHeader,
+  type Network,
   networkPredictor,
   saveNetwork,
   type TaskName,
@@ -36,14 +41,14 @@ import { ConfidenceCount } from "./confidence-count.js";
 import type { ExperimentConfig } from "./config.js";
 import { evaluationBatches, type FitOptions, fitNetwork, trainingPadding } from "./fit-network.js";
 import { type Entrant, type ExperimentData, judgeEntrants, splitNotes, trainingScales, turn } from "./judgement.js";
-import { mainArchitecture, rivalArchitectures } from "./rival.js";
+import { rivalArchitectures } from "./rival.js";
 import { checkTagScheme } from "./tag-scheme.js";
 import { countTargets } from "./target-count.js";
 import { taskOf } from "./task.js";
 
 export const VERSION = "0.1.0";
 
-export type Metrics = ForecastMetrics | ClassificationMetrics;
+export type Metrics = Score["metrics"];
 
 /** What happens, as it happens; for progress lines. */
 export type ExperimentEvent =
@@ -68,8 +73,10 @@ export type ExperimentEvent =
   | { kind: "baseline"; name: string }
   | { kind: "judge" };
 
-export interface ExperimentOptions extends Omit<FitOptions, "onProgress"> {
+export interface ExperimentOptions extends Omit<FitOptions, "onProgress" | "from"> {
   engine?: Kernels;
+  /** A model to go on from: its architecture, its weights and its frozen preprocessing. */
+  from?: LoadedModel;
   tokenizers?: Tokenizers;
   /** sha256 of every data file by name, for the provenance. */
   dataHashes?: Record<string, string>;
@@ -130,15 +137,16 @@ export type Tokenizers = Readonly<Record<string, unknown>>;
 export function prepareExperiment(
   config: ExperimentConfig,
   input: Table | PreparedData,
-  tokenizers?: Tokenizers,
+  { tokenizers, from }: Pick<ExperimentOptions, "tokenizers" | "from"> = {},
 ): ExperimentData {
-  const { mode, window } = config;
-  const prepared = "preprocessing" in input ? input : prepare(input, dataOptions(config, tokenizers));
+  const { window } = config;
+  const options = { ...dataOptions(config, tokenizers), ...(from && { frozen: from.preprocessing }) };
+  const prepared = "preprocessing" in input ? input : prepare(input, options);
   if (config.data.tagScheme) checkTagScheme(prepared, config.data.tagScheme);
-  const { targetKind } = taskOf(config);
-  const everyStep = targetKind === "values" && mode === "streaming";
-  const horizon = targetKind === "values" ? window.horizon : 0;
-  return { prepared, spec: prepared.preprocessing.spec({ length: window.length ?? 0, horizon, everyStep }) };
+  const task = taskOf(config);
+  const { everyStep, ahead, horizon } = task;
+  const spec = prepared.preprocessing.spec({ length: window.length ?? 0, horizon: horizon.judged, everyStep, ahead });
+  return { prepared, spec: task.complete(spec) };
 }
 
 /**
@@ -188,8 +196,9 @@ export async function runExperiment(
   input: Table | PreparedData,
   options: ExperimentOptions = {},
 ): Promise<ExperimentResult | null> {
-  const { onEvent = () => {}, dataHashes = {}, engine = defaultEngine(), onLog, signal, tokenizers, ...fit } = options;
-  const { prepared, spec } = prepareExperiment(config, input, tokenizers);
+  const { onEvent = () => {}, dataHashes = {}, engine = defaultEngine(), onLog, signal, tokenizers, from, ...fit } = options;
+  if (from) wantSameTask(config, from);
+  const { prepared, spec } = prepareExperiment(config, input, { tokenizers, from });
   const { series, preprocessing, split } = prepared;
   onEvent({
     kind: "data",
@@ -204,10 +213,12 @@ export async function runExperiment(
   });
   const baselines = checkSettings(config, { prepared, spec });
 
-  const main = mainArchitecture(config, spec);
+  const task = taskOf(config);
+  const main = from ? architectureOf(from, task.architecture(spec)) : task.architecture(spec);
+  const decoding = decodingOf(config, prepared);
   const networks: SavedEntrant[] = [];
   let training: TrainResult | null = null;
-  for (const architecture of [main, ...(config.evaluation.rivals ? rivalArchitectures(config, main) : [])]) {
+  for (const architecture of [main, ...(config.evaluation.rivals ? rivalArchitectures(config, spec, main) : [])]) {
     const rival = architecture !== main;
     const name = describeArchitecture(architecture);
     onEvent({ kind: "network", name, architecture, parameters: countParameters(architecture), rival });
@@ -216,7 +227,7 @@ export async function runExperiment(
       signal,
       prefetcher: fit.prefetcher,
       onProgress: (progress) => onEvent({ kind: "progress", name, rival, progress }),
-      ...(rival ? {} : { ...fit, onLog }),
+      ...(rival ? {} : { ...fit, onLog, from: from?.network?.stateDict() }),
     });
     if (fitted.result.stopped === "aborted") return null;
     training ??= fitted.result;
@@ -225,13 +236,14 @@ export async function runExperiment(
       name,
       kind: "model",
       cheaper: countParameters(architecture) < countParameters(main),
-      predictor: networkPredictor(name, fitted.network, spec),
+      predictor: networkPredictor(name, fitted.network, spec, { decoding }),
       save: (header) => saveNetwork({ ...header, architecture }, fitted.network),
     });
   }
 
   const entrants = [...networks];
-  const leftOut: string[] = [];
+  if (from) entrants.push(before(from, spec, main));
+  const leftOut: string[] = from ? [goesOnFrom(from)] : [];
   for (const baseline of baselines) {
     onEvent({ kind: "baseline", name: baseline.name });
     await turn();
@@ -262,11 +274,12 @@ export async function runExperiment(
     name,
     task: config.task,
     mode: config.mode,
-    streaming: config.mode === "offline" ? null : isCarried(config) ? "carried" : "windowed",
+    streaming: config.mode === "offline" || !task.streams ? null : isCarried(config) ? "carried" : "windowed",
     windowLength: isCarried(config) ? 0 : windowLength(config, prepared),
     architecture: main,
     spec,
     normalize: config.window.normalize,
+    ...(decoding && { decoding }),
     preprocessing: preprocessing.toJSON(),
     report,
     provenance: {
@@ -274,6 +287,7 @@ export async function runExperiment(
       created: new Date().toISOString(),
       seed: config.train.seed,
       data: dataHashes,
+      ...(from && { from: { name: from.header.name, hash: from.hash } }),
       engine: provenanceOf(engine, training as TrainResult),
       config,
     },
@@ -318,6 +332,63 @@ function emptyNotes({ empty }: PreparedData): string[] {
 interface SavedEntrant extends Entrant {
   baseline?: Baseline;
   save(header: ModelHeader): Uint8Array;
+}
+
+/** @throws OST_CONFIG for a model of another task, or one without weights to go on from. */
+function wantSameTask(config: ExperimentConfig, { header, network }: LoadedModel): void {
+  const fits = network !== null && header.task === config.task && header.spec.targetKind === taskOf(config).targetKind;
+  if (fits) return;
+  throw new OstinatoError("OST_CONFIG", {
+    what: "this model cannot be gone on from",
+    expected: `a network of task: ${config.task}`,
+    got: network === null ? "a baseline" : `task: ${header.task}`,
+    where: "--from",
+    repair: `set task: ${header.task}, or choose another model`,
+  });
+}
+
+/** @throws OST_CONFIG where the data give the network other inputs or outputs than it has. */
+function architectureOf({ header }: LoadedModel, wanted: Architecture): Architecture {
+  const own = header.architecture as Architecture;
+  const ends = (one: Architecture) =>
+    `${one.inputSize} inputs, ${"outputSize" in one ? one.outputSize : one.targetSize} outputs (${one.type})`;
+  if (ends(own) === ends(wanted)) return own;
+  throw new OstinatoError("OST_CONFIG", {
+    what: "the data do not fit the model to go on from",
+    expected: ends(own),
+    got: ends(wanted),
+    where: "--from",
+    repair: "use the columns, the target and the horizon it was trained with",
+  });
+}
+
+function goesOnFrom({ header, hash }: LoadedModel): string {
+  return (
+    `The network goes on from ${header.name} (${hash.slice(0, 12)}); scaling and vocabularies are that model's, fitted on its own training ` +
+    "data. Whether those hold rows of this test part is not known here."
+  );
+}
+
+/** The model as it was before, as a rival. */
+function before({ header, network }: LoadedModel, spec: ExampleSpec, architecture: Architecture): SavedEntrant {
+  const name = `${header.name} before`;
+  const copy = buildNetwork(architecture, { rng: seed(0), engine: network?.engine });
+  copy.loadStateDict((network as Network).stateDict());
+  return {
+    name,
+    kind: "model",
+    cheaper: false,
+    predictor: networkPredictor(name, copy, spec, { decoding: header.decoding }),
+    save: (own) => saveNetwork({ ...own, architecture }, copy),
+  };
+}
+
+/** How sequences are searched for; undefined where none is to be found. */
+function decodingOf({ decoding }: ExperimentConfig, { series, preprocessing }: PreparedData): Decoding | undefined {
+  if (preprocessing.targetKind !== "tokens") return undefined;
+  const trained = series.filter(({ part }) => part.includes(partCode("train")));
+  const longest = trained.reduce((most, { tokens }) => Math.max(most, tokens?.length ?? 0), 1);
+  return { ...decoding, maxLength: decoding.maxLength ?? 2 * longest };
 }
 
 /** Carried: one step per record. Whole sequences are learned from a fresh state and read to their end, so they stream step by step too. */

@@ -7,7 +7,6 @@ import type { CheckpointStore, RunLogEntry } from "../train/index.js";
 import { type ExperimentConfigInput, parseConfig } from "./config.js";
 import { prepareExperiment } from "./experiment.js";
 import { type FitOptions, fitNetwork, meanLoss } from "./fit-network.js";
-import { mainArchitecture } from "./rival.js";
 import { taskOf, wholeLanes } from "./task.js";
 
 const RECORDS = ["train", "train", "train", "train", "train", "train", "train", "validation", "test"].flatMap((part, s) =>
@@ -83,7 +82,7 @@ async function fitted(config: ReturnType<typeof parseConfig>, { stopAt, ...optio
   const series = options.prefetcher ? prepared.series : prepared.series.map((one) => ({ ...one, x: counted(one.x, read) }));
   const abort = new AbortController();
   const log: RunLogEntry[] = [];
-  const { network, result } = await fitNetwork(config, { ...prepared, series }, spec, mainArchitecture(config, spec), {
+  const { network, result } = await fitNetwork(config, { ...prepared, series }, spec, taskOf(config).architecture(spec), {
     ...options,
     signal: abort.signal,
     onLog: (entry) => log.push(entry),
@@ -151,8 +150,8 @@ describe("batches made ahead", () => {
 describe("validation of a carried state", () => {
   it("is the same however its stretches are cut", async () => {
     const { prepared, spec } = prepareExperiment(CONFIGS["carried lanes"], tableFromRecords(RECORDS));
-    const network = buildNetwork(mainArchitecture(CONFIGS["carried lanes"], spec), { rng: seed(1) });
-    const options = { task: taskOf({ task: "tag" }), lossOptions: { labelSmoothing: 0, classWeights: null } };
+    const network = buildNetwork(taskOf(CONFIGS["carried lanes"]).architecture(spec), { rng: seed(1) });
+    const options = { task: taskOf(CONFIGS["carried lanes"]), options: { classWeights: null, costs: null } };
     const of = (chunk?: number) => meanLoss(network, spec, wholeLanes(prepared, "train", 1, { chunk }), options);
     for (const chunk of [1, 5, 16, 100]) expect(of(chunk)).toBeCloseTo(of(), 6);
   });

@@ -1,5 +1,5 @@
 /** @file Trains one network on prepared data: batches or carried lanes, objective, validation loss, schedule and optimizer from the configuration. */
-import type { Batch, ExampleSpec, Part } from "../core/batch.js";
+import { type Batch, type ExampleSpec, isPerStep, type Part } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
 import { seed as seedRng } from "../core/rng.js";
 import {
@@ -20,9 +20,10 @@ import {
   worthPrefetching,
 } from "../data/index.js";
 import { estimateMemory, type MemoryEstimate } from "../diagnose/memory-estimate.js";
+import { decisionNeeds } from "../evaluate/index.js";
 import type { Kernels } from "../kernels/index.js";
-import { type Architecture, buildNetwork, forwardBatch } from "../model/index.js";
-import { RecurrentNetwork, resetRows, type SequenceModel, type State } from "../nn/index.js";
+import { type Architecture, buildNetwork, type Network, sequenceModel } from "../model/index.js";
+import { RecurrentNetwork, resetRows, type State, type StateDictEntry } from "../nn/index.js";
 import { Adam, AdamW, constant, type Optimizer, plateau, type Schedule, SGD, stepDecay, warmupCosine } from "../optim/index.js";
 import { inference } from "../tensor/index.js";
 import { type CheckpointStore, type TrainOptions, type TrainResult, train } from "../train/index.js";
@@ -33,12 +34,14 @@ export interface FitOptions
   extends Pick<TrainOptions<Batch>, "onLog" | "onProgress" | "signal" | "resume" | "otherEngine" | "fingerprint"> {
   checkpoint?: CheckpointStore;
   engine?: Kernels;
+  /** Weights to begin with, of a network of the same architecture; default drawn from the seed. */
+  from?: ReadonlyMap<string, StateDictEntry>;
   /** Makes batches ahead, as `train.prefetch` says; `workerPrefetcher` in Node. Absent: they are made in this thread. */
   prefetcher?: Prefetcher;
 }
 
 export interface FittedNetwork {
-  network: SequenceModel;
+  network: Network;
   result: TrainResult;
 }
 
@@ -48,28 +51,28 @@ export async function fitNetwork(
   prepared: PreparedData,
   spec: ExampleSpec,
   architecture: Architecture,
-  { engine, prefetcher, ...options }: FitOptions = {},
+  { engine, prefetcher, from, ...run }: FitOptions = {},
 ): Promise<FittedNetwork> {
   const { train: settings, mode } = config;
   const task = taskOf(config);
   const network = buildNetwork(architecture, { rng: seedRng(settings.seed), engine });
+  if (from) network.loadStateDict(from);
   if (network instanceof RecurrentNetwork) network.recurrent.recompute = settings.recompute;
   const optimizer = makeOptimizer(settings, network);
-  const lossOptions: LossOptions = {
-    loss: settings.loss,
-    labelSmoothing: settings.labelSmoothing,
+  const options: LossOptions = {
     classWeights: settings.classWeights === "balanced" ? balancedWeights(prepared, spec.classes.length) : null,
+    costs: settings.loss === "costs" ? costMatrix(config, spec) : null,
   };
   const recipe = trainingRecipe(config, prepared);
   const validationBatches = () =>
     mode === "streaming"
-      ? wholeLanes(prepared, "validation", config.window.horizon, { chunk: EVALUATED_STEPS / WHOLE_LANES })
+      ? wholeLanes(prepared, "validation", Math.max(1, task.horizon.judged), { chunk: EVALUATED_STEPS / WHOLE_LANES })
       : evaluationBatches(config, prepared, "validation", { thinned: THINNED_VALIDATION });
   const schedule = makeSchedule(settings, () => makeBatches(recipe, seedRng(0)).skip(Number.POSITIVE_INFINITY));
   const ahead = prefetches(settings.prefetch, recipe, prefetcher);
   let prefetched: Prefetched | undefined;
   const fit = train<Batch>(network, {
-    ...options,
+    ...run,
     memory: network instanceof RecurrentNetwork ? memoryOfStep(config, recipe, spec, network) : undefined,
     optimizer,
     data(_, rng) {
@@ -77,12 +80,9 @@ export async function fitNetwork(
       prefetched ??= (prefetcher as Prefetcher)(recipe);
       return prefetched.batches(rng);
     },
-    objective: (batch, { rng, state }) => {
-      const carried = state && batch.reset ? resetRows(state, network.initialState(batch.batchSize), batch.reset) : state;
-      const { prediction, state: next } = forwardBatch(network, spec, batch, { rng, state: carried });
-      return { loss: task.loss(prediction, batch, lossOptions), state: mode === "streaming" ? next : undefined };
-    },
-    validate: () => inference(() => meanLoss(network, spec, validationBatches(), { task, lossOptions })),
+    objective: (batch, { rng, state, step }) =>
+      task.objective(batch, { network, spec, options, rng, state: carriedInto(batch, network, state), step }),
+    validate: () => inference(() => meanLoss(network, spec, validationBatches(), { task, options })),
     epochs: settings.epochs,
     maxSteps: settings.maxSteps,
     clipNorm: settings.clipNorm ?? Number.POSITIVE_INFINITY,
@@ -95,10 +95,10 @@ export async function fitNetwork(
 
 /** The loss over all targets of some batches; what lanes carry goes on from batch to batch. NaN where no target is. */
 export function meanLoss(
-  network: SequenceModel,
+  network: Network,
   spec: ExampleSpec,
   source: Iterable<Batch>,
-  { task, lossOptions }: { task: Task; lossOptions: LossOptions },
+  { task, options }: { task: Task; options: LossOptions },
 ): number {
   let total = 0;
   let weight = 0;
@@ -106,18 +106,28 @@ export function meanLoss(
   for (const batch of source) {
     const { reset, lengths } = batch;
     const goesOn = carried && reset?.some((begins, b) => begins === 0 && lengths[b] > 0);
-    const share = task.lossWeight(batch, lossOptions);
+    const share = task.lossWeight(batch, options);
     if (share === 0 && !reset) continue;
     const { loss, state } = inference(() => {
-      const before = goesOn ? resetRows(carried as State, network.initialState(batch.batchSize), reset as Uint8Array) : undefined;
-      const { prediction, state } = forwardBatch(network, spec, batch, { state: before });
-      return { loss: share > 0 ? task.loss(prediction, batch, lossOptions).item() : 0, state: reset && state };
+      const before = goesOn ? carriedInto(batch, network, carried) : undefined;
+      const { loss, state } = task.objective(batch, { network, spec, options, state: before });
+      return { loss: share > 0 ? loss.item() : 0, state: reset && state };
     });
     carried = state;
     total += share * loss;
     weight += share;
   }
   return weight > 0 ? total / weight : Number.NaN;
+}
+
+/** What is carried from the batch before, with a fresh state in the rows that begin a series. */
+function carriedInto(batch: Batch, network: Network, state: State | undefined): State | undefined {
+  return state && batch.reset ? resetRows(state, sequenceModel(network).initialState(batch.batchSize), batch.reset) : state;
+}
+
+/** The costs of the configuration's decision, [true class][predicted class], row by row. */
+function costMatrix(config: ExperimentConfig, spec: ExampleSpec): Float32Array {
+  return Float32Array.from(decisionNeeds(config.decision, spec).costs as ArrayLike<number>);
 }
 
 /** @throws OST_RANGE if a worker is asked for where nothing can start one. */
@@ -137,19 +147,20 @@ function prefetches(choice: "auto" | "on" | "off", recipe: BatchRecipe, prefetch
 /** What the batches of a training epoch are made from. @throws OST_WINDOW, OST_RANGE */
 export function trainingRecipe(config: ExperimentConfig, prepared: PreparedData): BatchRecipe {
   const { train: settings, window, mode } = config;
+  const task = taskOf(config);
   const { batchSize, maxTokens, shuffleBuffer } = settings;
   if (mode === "streaming") {
     if (settings.augment) throw augmentedLanes();
-    const chunk = window.length as number;
+    const chunk = settings.truncation?.k1 ?? (window.length as number);
     const rows = maxTokens === undefined ? batchSize : Math.max(1, Math.floor(maxTokens / chunk));
     const maxLength = laneLength(rows, chunk, prepared);
     return {
       kind: "lanes",
       data: prepared,
-      options: { batchSize: rows, chunk, part: "train", horizon: window.horizon, maxLength },
+      options: { batchSize: rows, chunk, part: "train", horizon: Math.max(1, task.horizon.train), maxLength },
     };
   }
-  const plain = taskOf(config).examples(prepared, config, "train");
+  const plain = task.examples(prepared, "train");
   const examples = settings.augment ? augment(plain, settings.augment) : plain;
   const options = { batchSize: rowsOf(settings, examples), maxTokens, shuffleBuffer, normalize: window.normalize };
   return { kind: "batches", rows: examples, options };
@@ -193,7 +204,7 @@ function memoryOfStep(
   return estimateMemory(network, {
     batch: maxTokens === undefined ? batchSize : Math.max(1, Math.min(batchSize, Math.floor(maxTokens / Math.max(1, longest)))),
     time: Math.max(longest, window.length ?? 0),
-    reads: targetKind === "tags" || everyStep ? "output" : "last",
+    reads: isPerStep(targetKind) || everyStep ? "output" : "last",
     loss: targetKind === "values" ? "pointwise" : "crossEntropy",
     moments: settings.optimizer === "sgd" ? Math.sign(settings.momentum) : 2,
   });
@@ -233,14 +244,15 @@ export function evaluationBatches(
   { thinned }: EvaluationBatchesOptions = {},
 ): Iterable<Batch> {
   const { window, mode } = config;
-  if (mode === "streaming") return wholeLanes(prepared, part, window.horizon);
+  const task = taskOf(config);
+  if (mode === "streaming") return wholeLanes(prepared, part, Math.max(1, task.horizon.judged));
   const stride =
-    config.task === "forecast" && part !== "train"
+    task.targetKind === "values" && part !== "train"
       ? 1
-      : config.task === "tag" && thinned !== undefined
+      : isPerStep(task.targetKind) && thinned !== undefined
         ? Math.max(1, Math.min(Math.ceil((window.length ?? 1) / 4), Math.floor(prepared.split[part] / thinned)))
         : undefined;
-  const examples = taskOf(config).examples(prepared, config, part, { stride, served: true });
+  const examples = task.examples(prepared, part, { stride, served: true });
   const rows = Math.floor(EVALUATED_STEPS / Math.max(1, examples.longest));
   return batches(examples, { batchSize: Math.max(1, Math.min(256, rows)), normalize: window.normalize });
 }
@@ -250,7 +262,7 @@ const EVALUATED_STEPS = 65_536;
 
 function makeOptimizer(
   { optimizer, learningRate, weightDecay, momentum }: ExperimentConfig["train"],
-  network: SequenceModel,
+  network: Network,
 ): Optimizer {
   const parameters = network.parameters();
   if (optimizer === "sgd") return new SGD(parameters, { learningRate, momentum, weightDecay });

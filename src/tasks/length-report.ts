@@ -4,7 +4,7 @@
  * The same steps are predicted each time, only the history before them grows, so nothing else differs: stretches of the test part that end
  * at the same places, read from a fresh state. The places are those with enough history for the longest stretch that fits anywhere.
  */
-import type { Batch, ExampleSpec } from "../core/batch.js";
+import { type Batch, type ExampleSpec, isPerStep } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
 import { batches, type Example, type Examples, type PreparedData, RunList, windows } from "../data/index.js";
 import { evaluate, LENGTH_MULTIPLES, type LengthShift, lengthShift, METRICS } from "../evaluate/index.js";
@@ -24,7 +24,8 @@ export function lengthReport(
 ): LengthShift | null {
   const trainingLength = config.window.length;
   if (trainingLength === undefined) return null;
-  const { metric } = taskOf(config);
+  const { metric, targetKind } = taskOf(config);
+  if (targetKind === "tokens") return null;
   const longest = [...LENGTH_MULTIPLES]
     .reverse()
     .map((multiple) => ({ multiple, stretches: stretchesOf(config, prepared, multiple * trainingLength) }))
@@ -46,8 +47,9 @@ export function lengthReport(
 }
 
 /** Stretches of the test part, thinned; null where none is that long. */
-function stretchesOf({ mode, window }: ExperimentConfig, prepared: PreparedData, length: number): Examples | null {
-  const everyStep = mode === "streaming";
+function stretchesOf(config: ExperimentConfig, prepared: PreparedData, length: number): Examples | null {
+  const { window, mode } = config;
+  const everyStep = taskOf(config).everyStep || mode === "streaming";
   const stride = everyStep ? Math.max(1, Math.floor((window.length as number) / 4)) : 1;
   let found: Examples;
   try {
@@ -72,7 +74,7 @@ function endingAtSamePlaces(examples: Examples, length: number): Examples {
 
 /** The batch with the targets of all but the last `count` steps removed, where every step has one. */
 function lastSteps(batch: Batch, { targetKind, everyStep }: ExampleSpec, count: number): Batch {
-  if (targetKind !== "tags" && !everyStep) return batch;
+  if (!isPerStep(targetKind) && !everyStep) return batch;
   const perStep = <T extends Float32Array | Int32Array>(list: T, none: number): T => {
     const copy = list.slice() as T;
     const width = list.length / (batch.batchSize * batch.time);

@@ -1,24 +1,35 @@
-/** @file The network of an experiment, and the smaller ones it has to beat. */
+/** @file The smaller networks that the network of an experiment has to beat. */
 import type { ExampleSpec } from "../core/batch.js";
-import { type Architecture, recurrentSpec } from "../model/index.js";
+import type { Architecture } from "../model/index.js";
 import type { ExperimentConfig } from "./config.js";
 
-export function mainArchitecture({ model }: ExperimentConfig, spec: ExampleSpec): Architecture {
-  const outputSize = spec.targetKind === "values" ? spec.horizon * spec.targets.length : spec.classes.length;
-  const embeddings = spec.codes && { embeddings: spec.codes };
-  return recurrentSpec({ ...model, inputSize: spec.features.length, outputSize, ...embeddings });
-}
-
 /** "Is the big one needed?": a GRU of a quarter of the width, and a perceptron on a short window. */
-export function rivalArchitectures({ window, task, model }: ExperimentConfig, main: Architecture): Architecture[] {
-  const { inputSize, outputSize, hiddenSize, embeddings } = main;
+export function rivalArchitectures(
+  { window, task, model }: ExperimentConfig,
+  spec: ExampleSpec,
+  main: Architecture,
+): Architecture[] {
+  if (main.type !== "recurrent") return [];
+  const { inputSize, outputSize, embeddings } = main;
   const rivals: Architecture[] = [];
-  if (main.type === "recurrent" && hasNarrowRival(model)) {
-    rivals.push({ ...main, cell: "gru", hiddenSize: Math.max(NARROWEST, Math.round(hiddenSize / 4)) });
+  if (hasNarrowRival(model)) {
+    const { projection: _, tieWeights: __, zoneout: ___, layerSizes, ...rest } = main;
+    rivals.push({
+      ...rest,
+      ...(layerSizes && { layerSizes: layerSizes.map(quarter) }),
+      cell: "gru",
+      hiddenSize: quarter(main.hiddenSize),
+    });
   }
+  // A perceptron has no state in which it could run ahead of a window, and no alignment to search for.
+  if (spec.recursive || spec.targetKind === "tokens") return rivals;
   const steps = Math.min(task === "forecast" ? 24 : 8, window.length ?? 8);
   rivals.push({ type: "windowMLP", window: steps, inputSize, hiddenSize: 32, outputSize, ...(embeddings && { embeddings }) });
   return rivals;
+}
+
+function quarter(units: number): number {
+  return Math.max(NARROWEST, Math.round(units / 4));
 }
 
 /** Units of the narrowest rival. */

@@ -1,24 +1,27 @@
 /**
- * @file Tag: one class per step, aligned with the input. Loss: cross-entropy over the steps that have a class.
+ * @file Tag: one class per step, aligned with the input. Loss: see `class-loss.ts`, or the conditional random field's.
  *
  * Training cuts a series into windows side by side, each step in one of them. A causal model is judged as it is served: at every step by
- * the trailing window that ends there, of which the last step alone counts.
+ * the trailing window that ends there, of which the last step alone counts. Tags of a scheme of spans are decided together, so that no span
+ * goes on that was not begun; then whole windows or sequences are judged.
  */
-import { sequences, trailingWindows, windows } from "../data/index.js";
-import { classLoss, classLossWeight } from "./class-loss.js";
-import type { Task } from "./task.js";
+import { classTask } from "./class-loss.js";
+import { recurrentArchitecture } from "./recurrent-architecture.js";
+import { stepExamples } from "./step-examples.js";
+import type { Task, TaskConfig } from "./task.js";
 
-export const tag: Task = {
-  name: "tag",
-  targetKind: "tags",
-  metric: "accuracy",
-  unit: "step",
-  examples(prepared, { window, mode }, part, { length = window.length, served = false, stride } = {}) {
-    if (length === undefined) return sequences(prepared, { part });
-    return served && mode !== "offline"
-      ? trailingWindows(prepared, { length, part, stride })
-      : windows(prepared, { length, part });
-  },
-  loss: classLoss,
-  lossWeight: classLossWeight,
-};
+export function tag(config: TaskConfig): Task {
+  const { data, model } = config;
+  const together = model.crf || data.tagScheme !== null;
+  return {
+    name: "tag",
+    targetKind: "tags",
+    metric: data.tagScheme ? "spanF1" : "accuracy",
+    unit: "step",
+    streams: !model.crf,
+    examples: stepExamples(config, { together }),
+    complete: (spec) => (data.tagScheme ? { ...spec, tagScheme: data.tagScheme } : spec),
+    architecture: (spec) => recurrentArchitecture(config, spec),
+    ...classTask(config),
+  };
+}

@@ -37,6 +37,8 @@ export interface CheckpointProgress {
   waited: number;
   epochLoss: { total: number; count: number; clipped: number };
   finished: boolean;
+  /** Updates that the averaged weights have seen; absent where nothing is averaged. */
+  averaged?: number;
 }
 
 /**
@@ -64,15 +66,17 @@ export interface Checkpoint {
   optimizer: Arrays;
   /** Weights of the best epoch so far; empty before the first validation. */
   best: Arrays;
+  /** Sums of the averaged weights; absent or empty where nothing is averaged. */
+  average?: Arrays;
   /** Carried state of the lanes, in the order and with the width of its tensors; empty when nothing is carried. */
   carried: ReadonlyMap<string, { shape: readonly number[]; data: Float32Array | Float64Array }>;
 }
 
 const FORMAT = "ostinato-checkpoint";
 
-export function encodeCheckpoint({ progress, model, optimizer, best, carried }: Checkpoint): Uint8Array {
+export function encodeCheckpoint({ progress, model, optimizer, best, average = new Map(), carried }: Checkpoint): Uint8Array {
   const tensors = new Map<string, ReturnType<typeof floatEntry>>();
-  for (const [prefix, arrays] of Object.entries({ model, optimizer, best })) {
+  for (const [prefix, arrays] of Object.entries({ model, optimizer, best, average })) {
     for (const [name, data] of arrays) tensors.set(`${prefix}.${name}`, floatEntry(data, [data.length]));
   }
   for (const [name, { shape, data }] of carried) tensors.set(`carried.${name}`, floatEntry(data, shape));
@@ -95,7 +99,7 @@ export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
     const { metadata, tensors } = readSafetensors(bytes);
     if (metadata.format !== FORMAT || metadata.version !== "1") throw new Error(`format ${metadata.format} ${metadata.version}`);
     if (metadata.checksum !== checksumOf(metadata.progress, tensors)) throw new Error("a wrong checksum");
-    const groups = { model: new Map(), optimizer: new Map(), best: new Map(), carried: new Map() };
+    const groups = { model: new Map(), optimizer: new Map(), best: new Map(), average: new Map(), carried: new Map() };
     for (const [name, entry] of tensors) {
       const dot = name.indexOf(".");
       const group = name.slice(0, dot) as keyof typeof groups;

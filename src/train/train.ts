@@ -7,13 +7,17 @@
 import { OstinatoError } from "../core/errors.js";
 import { Rng, seed as seedRng } from "../core/rng.js";
 import type { MemoryEstimate } from "../diagnose/memory-estimate.js";
+import type { MemoryPlan } from "../diagnose/memory-plan.js";
 import { arithmeticOf, describeEngine } from "../kernels/index.js";
 import type { SequenceModel, State } from "../nn/index.js";
-import { constant, type Optimizer, type Schedule } from "../optim/index.js";
-import { type Parameter, tensor } from "../tensor/index.js";
-import { release } from "../tensor/storage.js";
+import { constant, type Optimizer, type Schedule, WeightAverage, type WeightAverageOptions } from "../optim/index.js";
+import type { Parameter } from "../tensor/index.js";
 import { type Checkpoint, type CheckpointStore, decodeCheckpoint, encodeCheckpoint, wantSameEngine } from "./checkpoint.js";
-import { type Objective, trainStep } from "./train-step.js";
+import { type GradientWorkers, parallelStep, plainState, tensorState } from "./data-parallel.js";
+import { type Objective, releaseState, trainStep } from "./train-step.js";
+
+/** What training must know of a model. */
+export type Trainable = Pick<SequenceModel, "parameters" | "namedParameters" | "engine">;
 
 export interface TrainOptions<B> {
   optimizer: Optimizer;
@@ -22,8 +26,14 @@ export interface TrainOptions<B> {
    * seen by `skip`, where what is returned has it, and else by reading them.
    */
   data: (epoch: number, rng: Rng) => Iterable<B> | AsyncIterable<B>;
-  /** The loss of a batch. `state` is what the objective of the batch before returned in the same epoch. */
-  objective: (batch: B, context: { rng: Rng; state?: State }) => Objective;
+  /** The loss of a batch. */
+  objective: (batch: B, context: ObjectiveContext) => Objective;
+  /** Compute the gradients in place of `objective`, each a share of every batch. Whoever made them closes them. */
+  workers?: GradientWorkers<B>;
+  /** Batches whose gradients make one update together; the last update of an epoch takes those that are left. Default 1. */
+  accumulate?: number;
+  /** The model is the average of the weights over the updates: what is validated, kept as best, and there at the end. */
+  averaging?: WeightAverageOptions;
   /** Validation loss, lower is better; called at the end of every epoch. Absent: no early stopping, the last weights are kept. */
   validate?: () => number;
   epochs: number;
@@ -48,11 +58,20 @@ export interface TrainOptions<B> {
   logEvery?: number;
   onLog?: (entry: RunLogEntry) => void;
   /** What an update is expected to take; the first entry of the run log. */
-  memory?: MemoryEstimate;
+  memory?: MemoryEstimate & Partial<MemoryPlan>;
   /** Called after every update. */
   onProgress?: (progress: TrainProgress) => void;
   /** Aborting saves a checkpoint and ends the run with `stopped: "aborted"`. */
   signal?: AbortSignal;
+}
+
+export interface ObjectiveContext {
+  /** Drives dropout. */
+  rng: Rng;
+  /** What the objective of the batch before returned in the same epoch. */
+  state?: State;
+  /** Number of the update, from 0: what a schedule of the loss goes by. A resumed run counts on. */
+  step: number;
 }
 
 export interface TrainProgress {
@@ -73,7 +92,7 @@ export interface TrainProgress {
 export type RunLogEntry =
   /** What computes, from that step on: engine, instruction set, threads. */
   | { kind: "engine"; step: number; engine: string }
-  | ({ kind: "memory"; step: number } & MemoryEstimate)
+  | ({ kind: "memory"; step: number } & MemoryEstimate & Partial<MemoryPlan>)
   | {
       kind: "step";
       epoch: number;
@@ -114,7 +133,7 @@ export interface TrainResult {
  *
  * @throws OST_NAN, OST_CHECKPOINT; the last checkpoint is intact in either case.
  */
-export async function train<B>(model: SequenceModel, options: TrainOptions<B>): Promise<TrainResult> {
+export async function train<B>(model: Trainable, options: TrainOptions<B>): Promise<TrainResult> {
   const { optimizer } = options;
   const baseRate = optimizer.learningRate;
   try {
@@ -124,7 +143,7 @@ export async function train<B>(model: SequenceModel, options: TrainOptions<B>): 
   }
 }
 
-async function runEpochs<B>(model: SequenceModel, options: TrainOptions<B>, baseRate: number): Promise<TrainResult> {
+async function runEpochs<B>(model: Trainable, options: TrainOptions<B>, baseRate: number): Promise<TrainResult> {
   const {
     optimizer,
     epochs,
@@ -134,12 +153,21 @@ async function runEpochs<B>(model: SequenceModel, options: TrainOptions<B>, base
     logEvery = 50,
     checkpointSeconds = 30,
   } = options;
-  const { fingerprint = "", otherEngine = false, checkpoint, earlyStopping } = options;
+  const { fingerprint = "", otherEngine = false, checkpoint, earlyStopping, workers, accumulate = 1 } = options;
+  if (!(Number.isInteger(accumulate) && accumulate >= 1)) {
+    throw new OstinatoError("OST_RANGE", {
+      what: "not a number of batches",
+      expected: "a whole number >= 1",
+      got: String(accumulate),
+      where: "train.accumulate",
+    });
+  }
   const parameters = model.namedParameters();
+  const average = options.averaging && new WeightAverage(parameters, options.averaging);
   const run = new Run(seed);
   if (options.resume && checkpoint) {
     const bytes = await checkpoint.load();
-    if (bytes) run.restore(decodeCheckpoint(bytes), { model, optimizer, schedule, fingerprint, otherEngine });
+    if (bytes) run.restore(decodeCheckpoint(bytes), { model, optimizer, schedule, average, fingerprint, otherEngine });
   }
   const own = arithmeticOf(model.engine);
   const elsewhere = run.engines.at(-1) !== own;
@@ -150,7 +178,7 @@ async function runEpochs<B>(model: SequenceModel, options: TrainOptions<B>, base
   const save = async () => {
     wantFinite(parameters, run.step);
     run.seconds = (performance.now() - startedAt) / 1000;
-    await checkpoint?.save(encodeCheckpoint(run.capture({ parameters, optimizer, schedule, fingerprint })));
+    await checkpoint?.save(encodeCheckpoint(run.capture({ parameters, optimizer, schedule, average, fingerprint })));
   };
   const result = (stopped: TrainResult["stopped"]): TrainResult => ({
     steps: run.step,
@@ -166,63 +194,79 @@ async function runEpochs<B>(model: SequenceModel, options: TrainOptions<B>, base
   const sessionStart = { at: performance.now(), step: run.step };
   let validation: number | null = null;
 
+  /** One update, and all that follows each. @returns true when the run was aborted. */
+  const update = async (batches: readonly B[]): Promise<boolean> => {
+    const { step, rng, carried: previous } = run;
+    optimizer.learningRate = baseRate * schedule.factor(step);
+    const logged = options.onLog !== undefined && step % logEvery === 0;
+    const before = logged ? new Map([...parameters].map(([name, parameter]) => [name, parameter.floats().slice()])) : null;
+    const { loss, gradNorm, clipped, state } = workers
+      ? await parallelStep({ model, optimizer, workers, batches, state: previous, step, seed, clipNorm: options.clipNorm })
+      : trainStep({
+          optimizer,
+          rng,
+          clipNorm: options.clipNorm,
+          parts: batches.length,
+          objective: (rng, part, carried) =>
+            options.objective(batches[part], { rng, state: part === 0 ? previous : carried, step }),
+        });
+    run.carried = state;
+    releaseState(previous, state);
+    average?.observe();
+    if (before) {
+      const { learningRate } = optimizer;
+      const layers = layerNorms(parameters, before);
+      options.onLog?.({ kind: "step", epoch: run.epoch, step, loss, gradNorm, clipped, learningRate, layers });
+    }
+    run.advance(loss, clipped, batches.length);
+    const now = performance.now();
+    const stepsPerSecond = ((run.step - sessionStart.step) * 1000) / Math.max(1, now - sessionStart.at);
+    options.onProgress?.({
+      epoch: run.epoch,
+      epochs,
+      step: run.step,
+      loss: run.meanLoss,
+      gradNorm,
+      clippedShare: run.clippedShare,
+      stepsPerSecond,
+      secondsLeft: stepsPerEpoch === null ? null : (Math.min(maxSteps, stepsPerEpoch * epochs) - run.step) / stepsPerSecond,
+      validation,
+    });
+    if (now - savedAt > checkpointSeconds * 1000) {
+      await save();
+      savedAt = performance.now();
+    }
+    if (run.step % 16 === 0) await new Promise((resume) => setTimeout(resume, 0));
+    if (!options.signal?.aborted) return false;
+    await save();
+    return true;
+  };
+
   while (!run.finished && run.epoch < epochs && (run.step < maxSteps || run.cursor > 0)) {
     const data = options.data(run.epoch, seedRng(epochSeed(seed, run.epoch)));
     let position = skipped(data, run.cursor);
     let unfinished = false;
+    let group: B[] = [];
     for await (const batch of data) {
       if (position++ < run.cursor) continue;
       if (run.step >= maxSteps) {
         unfinished = true;
         break;
       }
-      optimizer.learningRate = baseRate * schedule.factor(run.step);
-      const logged = options.onLog !== undefined && run.step % logEvery === 0;
-      const before = logged ? new Map([...parameters].map(([name, parameter]) => [name, parameter.floats().slice()])) : null;
-      const previous = run.carried;
-      const { loss, gradNorm, clipped, state } = trainStep({
-        optimizer,
-        rng: run.rng,
-        clipNorm: options.clipNorm,
-        objective: (rng) => options.objective(batch, { rng, state: previous }),
-      });
-      run.carried = state;
-      releaseState(previous, state);
-      if (before) {
-        const { learningRate } = optimizer;
-        const layers = layerNorms(parameters, before);
-        options.onLog?.({ kind: "step", epoch: run.epoch, step: run.step, loss, gradNorm, clipped, learningRate, layers });
-      }
-      run.advance(loss, clipped);
-      const now = performance.now();
-      const stepsPerSecond = ((run.step - sessionStart.step) * 1000) / Math.max(1, now - sessionStart.at);
-      options.onProgress?.({
-        epoch: run.epoch,
-        epochs,
-        step: run.step,
-        loss: run.meanLoss,
-        gradNorm,
-        clippedShare: run.clippedShare,
-        stepsPerSecond,
-        secondsLeft: stepsPerEpoch === null ? null : (Math.min(maxSteps, stepsPerEpoch * epochs) - run.step) / stepsPerSecond,
-        validation,
-      });
-      if (now - savedAt > checkpointSeconds * 1000) {
-        await save();
-        savedAt = performance.now();
-      }
-      if (run.step % 16 === 0) await new Promise((resume) => setTimeout(resume, 0));
-      if (options.signal?.aborted) {
-        await save();
-        return result("aborted");
-      }
+      group.push(batch);
+      if (group.length < accumulate) continue;
+      const batches = group;
+      group = [];
+      if (await update(batches)) return result("aborted");
     }
+    if (group.length > 0 && (await update(group))) return result("aborted");
     if (position === 0)
       throw new OstinatoError("OST_RANGE", { what: "an epoch has no batches", where: "train", repair: "check split and window" });
     // An epoch that maxSteps cuts short is saved as it stands: a run that goes on from there is one that never stopped.
     if (unfinished) await save();
-    else stepsPerEpoch ??= run.cursor;
-    validation = options.validate?.() ?? null;
+    else stepsPerEpoch ??= Math.ceil(run.cursor / accumulate);
+    const { validate } = options;
+    validation = validate ? (average ? average.within(validate) : validate()) : null;
     if (validation !== null && !Number.isFinite(validation)) {
       throw new OstinatoError("OST_NAN", {
         what: "the validation loss is not finite",
@@ -230,7 +274,7 @@ async function runEpochs<B>(model: SequenceModel, options: TrainOptions<B>, base
         where: `epoch ${run.epoch}`,
       });
     }
-    const isBest = run.keepIfBest(validation, parameters);
+    const isBest = run.keepIfBest(validation, () => average?.values() ?? valuesOf(parameters));
     const seconds = (performance.now() - startedAt) / 1000;
     options.onLog?.({
       kind: "epoch",
@@ -260,7 +304,8 @@ async function runEpochs<B>(model: SequenceModel, options: TrainOptions<B>, base
     await save();
     savedAt = performance.now();
   }
-  for (const [name, values] of run.bestWeights) parameters.get(name)?.assign(values);
+  const final = run.best === null && average ? average.values() : run.bestWeights;
+  for (const [name, values] of final) parameters.get(name)?.assign(values);
   return result(stopped);
 }
 
@@ -298,19 +343,19 @@ class Run {
     return this.#loss.clipped / Math.max(1, this.#loss.count);
   }
 
-  advance(loss: number, clipped: boolean): void {
+  advance(loss: number, clipped: boolean, batches: number): void {
     this.step++;
-    this.cursor++;
+    this.cursor += batches;
     this.#loss.total += loss;
     this.#loss.count++;
     if (clipped) this.#loss.clipped++;
   }
 
-  /** True if the weights as they are have the lowest validation loss so far. */
-  keepIfBest(validation: number | null, parameters: ReadonlyMap<string, Parameter>): boolean {
+  /** True if the weights that were validated have the lowest loss so far. */
+  keepIfBest(validation: number | null, weights: () => Map<string, Float32Array | Float64Array>): boolean {
     if (validation === null || (this.best !== null && validation >= this.best.validation)) return false;
     this.best = { validation, epoch: this.epoch };
-    this.bestWeights = valuesOf(parameters);
+    this.bestWeights = weights();
     return true;
   }
 
@@ -323,11 +368,9 @@ class Run {
     this.#loss = { total: 0, count: 0, clipped: 0 };
   }
 
-  capture({ parameters, optimizer, schedule, fingerprint }: CaptureContext): Checkpoint {
+  capture({ parameters, optimizer, schedule, average, fingerprint }: CaptureContext): Checkpoint {
     const state = optimizer.stateDict();
-    const carried = Object.entries(this.carried ?? {}).map(
-      ([name, value]) => [name, { shape: value.shape, data: value.floats().slice() }] as const,
-    );
+    const averaged = average?.state();
     return {
       progress: {
         fingerprint,
@@ -344,17 +387,20 @@ class Run {
         waited: this.waited,
         epochLoss: this.#loss,
         finished: this.finished,
+        averaged: averaged?.updates,
       },
       model: valuesOf(parameters),
       optimizer: state.arrays,
       best: this.bestWeights,
-      carried: new Map(carried),
+      average: averaged?.arrays,
+      carried: new Map(Object.entries(plainState(this.carried ?? {}))),
     };
   }
 
   /** @throws OST_CHECKPOINT if it belongs to another run. */
-  restore({ progress, model: weights, optimizer: arrays, best, carried }: Checkpoint, context: RestoreContext): void {
-    const { model, optimizer, schedule, fingerprint, otherEngine } = context;
+  restore(checkpoint: Checkpoint, context: RestoreContext): void {
+    const { progress, model: weights, optimizer: arrays, best, carried } = checkpoint;
+    const { model, optimizer, schedule, average, fingerprint, otherEngine } = context;
     const own = model.namedParameters();
     const fits = weights.size === own.size && [...own].every(([name, { size }]) => weights.get(name)?.length === size);
     if (progress.fingerprint !== fingerprint || !fits) {
@@ -366,6 +412,7 @@ class Run {
       });
     }
     if (!otherEngine) wantSameEngine(progress, model.engine);
+    average?.restore({ updates: progress.averaged ?? 0, arrays: checkpoint.average ?? new Map() });
     this.engines = progress.engines;
     optimizer.loadStateDict({
       step: progress.optimizerStep,
@@ -386,10 +433,7 @@ class Run {
     this.rng = new Rng(progress.rng);
     this.#loss = progress.epochLoss;
     this.bestWeights = new Map(best);
-    if (carried.size > 0) {
-      const { engine } = model;
-      this.carried = Object.fromEntries([...carried].map(([name, { shape, data }]) => [name, tensor(data, shape, { engine })]));
-    }
+    if (carried.size > 0) this.carried = tensorState(Object.fromEntries(carried), model);
   }
 }
 
@@ -397,13 +441,15 @@ interface CaptureContext {
   parameters: ReadonlyMap<string, Parameter>;
   optimizer: Optimizer;
   schedule: Schedule;
+  average: WeightAverage | undefined;
   fingerprint: string;
 }
 
 interface RestoreContext {
-  model: SequenceModel;
+  model: Trainable;
   optimizer: Optimizer;
   schedule: Schedule;
+  average: WeightAverage | undefined;
   fingerprint: string;
   otherEngine: boolean;
 }
@@ -427,12 +473,6 @@ function wantFinite(parameters: ReadonlyMap<string, Parameter>, step: number): v
 /** Distinct streams for every epoch (and -1, the run's own) of every seed. */
 function epochSeed(seed: number, epoch: number): number {
   return (Math.imul(seed ^ 0x5bd1e995, 0x9e3779b1) + Math.imul(epoch + 2, 0x85ebca6b)) >>> 0;
-}
-
-/** Frees carried tensors at once: a synchronous stretch of training gives the garbage collector no turn. */
-function releaseState(state: State | undefined, except?: State): void {
-  const kept = new Set(Object.values(except ?? {}).map(({ storage }) => storage));
-  for (const { storage } of Object.values(state ?? {})) if (!kept.has(storage)) release(storage);
 }
 
 function layerNorms(parameters: ReadonlyMap<string, Parameter>, before: ReadonlyMap<string, ArrayLike<number>>) {

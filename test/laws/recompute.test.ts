@@ -21,7 +21,7 @@ import { AdamW, SGD } from "../../src/optim/index.js";
 import { type ExperimentConfigInput, parseConfig } from "../../src/tasks/config.js";
 import { prepareExperiment } from "../../src/tasks/experiment.js";
 import { evaluationBatches, fitNetwork } from "../../src/tasks/fit-network.js";
-import { mainArchitecture } from "../../src/tasks/rival.js";
+import { taskOf } from "../../src/tasks/task.js";
 import { integers, type Parameter, parameter, scope, tensor } from "../../src/tensor/index.js";
 import { checkModelGradient, checkModelLaws } from "../../src/testing/check-model.js";
 import { type CheckpointStore, type RunLogEntry, train, trainStep } from "../../src/train/index.js";
@@ -303,7 +303,7 @@ describe("a run", () => {
     const log: RunLogEntry[] = [];
     let measured = 0;
     let current = -1;
-    const { network } = await fitNetwork(config, prepared, spec, mainArchitecture(config, spec), {
+    const { network } = await fitNetwork(config, prepared, spec, taskOf(config).architecture(spec), {
       engine,
       onLog: (entry) => log.push(entry),
       onProgress: ({ epoch }) => {

@@ -21,7 +21,13 @@ const JUDGED = 5;
 export function checkIndependence(audit: AuditContext): Finding[] {
   const { subject } = audit;
   const { count } = audit.scan;
-  const noun = { values: "forecasts", tags: "stretches of one label", class: "sequences" }[subject.targetKind];
+  const noun = {
+    values: "forecasts",
+    tags: "stretches of one label",
+    class: "sequences",
+    next: "runs of rows",
+    tokens: "sequences",
+  }[subject.targetKind];
   const effective = Object.fromEntries(PARTS.map((part) => [part, independent(audit, part)])) as Record<
     Part,
     { count: number; time: number }

@@ -10,6 +10,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { OstinatoError } from "../../core/errors.js";
+import { isTokenizer } from "../category.js";
 import { refused } from "../impute.js";
 import {
   checkApart,
@@ -180,15 +181,24 @@ function checkPossible({
   categories = {},
   missing,
   resample,
+  targetKind,
+  target,
+  anomaly,
+  spelling,
 }: DataOptions): void {
   const policy = typeof missing === "object" ? missing.policy : missing;
-  const tokenized = Object.values(categories).some(({ kind }) => kind !== "vocabulary" && kind !== "templates");
+  const tokenized = Object.values(categories).some(({ kind }) => isTokenizer(kind));
+  const sets = Object.keys(categories).filter((name) => categories[name].kind === "set");
   const needs: [boolean, string][] = [
     [hide.length > 0, "data.hide"],
     [(known?.columns.length ?? 0) > 0, "data.known"],
     [sessions !== null && sessions !== undefined, "data.sessions"],
     [fixed.length > 0, "data.static"],
     [tokenized, "data.categories with a tokenizer"],
+    [targetKind === "next" || targetKind === "tokens", `a target of ${targetKind === "next" ? "what comes next" : "texts"}`],
+    [[target ?? []].flat().some((name) => sets.includes(name)), "a target of kind set"],
+    [anomaly !== null && anomaly !== undefined, "data.anomaly"],
+    [Object.keys(spelling ?? {}).length > 0, "data.spelling"],
     [policy === "interpolate", "data.missing: interpolate"],
     [Object.keys(categories).length > 0 && resample !== null && resample !== undefined, "data.categories with data.resample"],
   ];

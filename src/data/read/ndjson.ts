@@ -1,7 +1,9 @@
 /**
- * @file Newline-delimited JSON: one flat object per line. Whole numbers keep all their digits.
+ * @file Newline-delimited JSON: one flat object per line. Whole numbers keep all their digits. A list of numbers and texts is one cell, in which
+ * they stand apart by spaces: a set, or symbols in a row.
  */
 import { OstinatoError } from "../../core/errors.js";
+import { listCell } from "../cell.js";
 import type { Cell, Sheet } from "./sheet.js";
 import { byLines, noRows, type TextReader } from "./text-reader.js";
 
@@ -28,16 +30,21 @@ export function ndjsonReader(sheet: Sheet): TextReader {
           return;
         }
         const fields = Object.entries(/\d{16}/.test(text) ? JSON.parse(quoteWide(text)) : value);
-        const nested = fields.find(([, cell]) => cell !== null && typeof cell === "object");
+        const lists = new Map(fields.flatMap(([name, cell]) => (Array.isArray(cell) ? [[name, listCell(cell)] as const] : [])));
+        const nested = fields.find(
+          ([name, cell]) => cell !== null && typeof cell === "object" && typeof lists.get(name) !== "string",
+        );
         if (nested) {
           sheet.bad(notFlat(nested, where));
           return;
         }
         const unknown = fields.filter(([name]) => sheet.indexOf(name) === undefined).map(([name]) => name);
         if (unknown.length > 0) sheet.addColumns(unknown);
+        for (const name of lists.keys()) sheet.plan.text.add(name);
         const row = new Array<Cell>(sheet.width).fill("");
         for (const [name, cell] of fields) {
-          if (cell !== null) row[sheet.indexOf(name)!] = typeof cell === "number" ? cell : String(cell);
+          if (cell === null) continue;
+          row[sheet.indexOf(name) as number] = typeof cell === "number" ? cell : (lists.get(name) ?? String(cell));
         }
         sheet.row(row, text.length);
       },
@@ -59,8 +66,8 @@ function quoteWide(json: string): string {
 function notFlat([name, value]: [string, unknown], where: string): OstinatoError {
   return new OstinatoError("OST_VALUE", {
     what: "a record must be flat",
-    expected: "a number, a text, a boolean or null",
-    got: `${Array.isArray(value) ? "a list" : "an object"} in "${name}"`,
+    expected: "a number, a text, a boolean, null, or a list of numbers and of texts without blanks",
+    got: `${Array.isArray(value) ? "a list of others" : "an object"} in "${name}"`,
     where: `${where} column "${name}"`,
     repair: "give each inner value a column of its own",
   });

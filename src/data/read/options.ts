@@ -4,6 +4,7 @@
 import { extname } from "node:path";
 import { OstinatoError } from "../../core/errors.js";
 import type { AudioOptions } from "../audio/option.js";
+import { linePattern } from "./pattern.js";
 
 export const FORMATS = ["csv", "tsv", "ndjson", "parquet", "ts", "text", "sequences", "conll", "conllu", "wav"] as const;
 export type Format = (typeof FORMATS)[number];
@@ -37,6 +38,8 @@ export interface ReadOptions {
   bad?: "refuse" | "skip";
   /** text: what one row is. */
   unit?: TextUnit;
+  /** text: what a line says, such as "IN: {command} OUT: {actions}"; each field becomes a column of texts in place of `text`. unit: line only. */
+  line?: string | null;
   /** Folders and globs: what a file's name says, such as "{digit}_{speaker}_{index}.wav"; each field becomes a column of texts. */
   pattern?: string | null;
   /** Folders and globs: a column `label` from the folder a file lies in, or from its name without extension. */
@@ -57,6 +60,7 @@ export const READ_DEFAULTS: Readonly<Required<ReadOptions>> = {
   encoding: "utf-8",
   bad: "refuse",
   unit: "line",
+  line: null,
   pattern: null,
   label: null,
   audio: null,
@@ -121,6 +125,9 @@ export function resolveRead(read: ReadOptions = {}): Required<ReadOptions> {
   if (all.quote !== null && (all.quote.length !== 1 || all.quote === "\n" || all.quote === all.delimiter)) {
     throw refuse("quote", "one character other than the delimiter, or null", JSON.stringify(all.quote));
   }
+  if (all.line !== null && all.unit !== "line")
+    throw refuse("line", "unit: line, since a pattern is held against lines", all.unit);
+  if (all.line !== null) linePattern(all.line);
   if (all.comment === "") throw refuse("comment", "at least one character, or null", '""');
   return all;
 }

@@ -1,41 +1,30 @@
 /**
- * @file What the name of a file says: "{digit}_{speaker}_{index}.wav" reads "7_jackson_32.wav" as digit 7, speaker jackson, index 32.
+ * @file What the name of a file says: "{digit}_{speaker}_{index}.wav" reads "7_jackson_32.wav" as digit 7, speaker jackson, index 32. And what a
+ * line of text says: "IN: {command} OUT: {actions}".
  *
- * A field takes at least one character, none of them "/", and as few as possible. A pattern without "/" is held against the name alone,
- * one with it against the path below the folder.
+ * A field takes as few characters as possible: in a name at least one, none of them "/", in a line perhaps none. A pattern of names without "/" is
+ * held against the name alone, one with it against the path below the folder.
  */
 import { OstinatoError } from "../../core/errors.js";
+
+type PatternKey = "data.read.pattern" | "data.read.line";
 
 interface Segment {
   /** One more than the fields: what stands before, between and after them. */
   literals: string[];
 }
 
-export interface FilePattern {
+export interface TextPattern {
   fields: readonly string[];
-  /** The texts of the fields, or null if the path does not fit. */
-  read(path: string): string[] | null;
+  /** The texts of the fields, or null if the text does not fit. */
+  read(text: string): string[] | null;
 }
 
 /** @throws OST_CONFIG if the pattern has no field, one twice, or two with nothing between them. */
-export function filePattern(pattern: string): FilePattern {
+export function filePattern(pattern: string): TextPattern {
   const fields: string[] = [];
-  const segments: Segment[] = pattern.split("/").map((part) => {
-    const literals: string[] = [];
-    let from = 0;
-    for (const match of part.matchAll(/\{([^{}]*)\}/g)) {
-      const name = match[1].trim();
-      if (name === "") throw refused(pattern, "a field without a name");
-      if (fields.includes(name)) throw refused(pattern, `the field "${name}" twice`);
-      if (literals.length > 0 && match.index === from) throw refused(pattern, `nothing between "${fields.at(-1)}" and "${name}"`);
-      fields.push(name);
-      literals.push(part.slice(from, match.index));
-      from = match.index + match[0].length;
-    }
-    literals.push(part.slice(from));
-    return { literals };
-  });
-  if (fields.length === 0) throw refused(pattern, "no field");
+  const segments = pattern.split("/").map((part) => segmentOf(part, fields, { pattern, where: "data.read.pattern" }));
+  if (fields.length === 0) throw refused(pattern, "no field", "data.read.pattern");
   return {
     fields,
     read(path) {
@@ -52,8 +41,35 @@ export function filePattern(pattern: string): FilePattern {
   };
 }
 
+/** @throws OST_CONFIG as {@link filePattern} does. */
+export function linePattern(pattern: string): TextPattern {
+  const fields: string[] = [];
+  const segment = segmentOf(pattern, fields, { pattern, where: "data.read.line" });
+  if (fields.length === 0) throw refused(pattern, "no field", "data.read.line");
+  return { fields, read: (line) => readSegment(segment, line, 0) };
+}
+
+/** The literals of a part of a pattern; its fields are added to the list. */
+function segmentOf(part: string, fields: string[], { pattern, where }: { pattern: string; where: PatternKey }): Segment {
+  const literals: string[] = [];
+  let from = 0;
+  for (const match of part.matchAll(/\{([^{}]*)\}/g)) {
+    const name = match[1].trim();
+    if (name === "") throw refused(pattern, "a field without a name", where);
+    if (fields.includes(name)) throw refused(pattern, `the field "${name}" twice`, where);
+    if (literals.length > 0 && match.index === from) {
+      throw refused(pattern, `nothing between "${fields.at(-1)}" and "${name}"`, where);
+    }
+    fields.push(name);
+    literals.push(part.slice(from, match.index));
+    from = match.index + match[0].length;
+  }
+  literals.push(part.slice(from));
+  return { literals };
+}
+
 /** Leftmost matches of the literals between are the best there are: a later match of one never lets more of the others match. */
-function readSegment({ literals }: Segment, part: string): string[] | null {
+function readSegment({ literals }: Segment, part: string, shortest = 1): string[] | null {
   const last = literals[literals.length - 1];
   if (literals.length === 1) return part === last ? [] : null;
   if (!part.startsWith(literals[0]) || !part.endsWith(last)) return null;
@@ -61,21 +77,22 @@ function readSegment({ literals }: Segment, part: string): string[] | null {
   const values: string[] = [];
   let at = literals[0].length;
   for (const literal of literals.slice(1, -1)) {
-    const next = part.indexOf(literal, at + 1);
+    const next = part.indexOf(literal, at + shortest);
     if (next < 0 || next + literal.length > end) return null;
     values.push(part.slice(at, next));
     at = next + literal.length;
   }
-  if (at >= end) return null;
+  if (at + shortest > end) return null;
   values.push(part.slice(at, end));
   return values;
 }
 
-function refused(pattern: string, got: string): OstinatoError {
+function refused(pattern: string, got: string, where: PatternKey): OstinatoError {
+  const example = where === "data.read.line" ? "IN: {command} OUT: {actions}" : "{digit}_{speaker}_{index}.wav";
   return new OstinatoError("OST_CONFIG", {
-    what: "data.read.pattern cannot be read",
-    expected: 'fields in braces with something between them, such as "{digit}_{speaker}_{index}.wav"',
+    what: `${where} cannot be read`,
+    expected: `fields in braces with something between them, such as ${JSON.stringify(example)}`,
     got: `${got} in ${JSON.stringify(pattern)}`,
-    where: "data.read.pattern",
+    where,
   });
 }

@@ -73,7 +73,7 @@ describe("ndjson", () => {
   it("names the line that is no flat object", async () => {
     expect((await refusal(await file("b.ndjson", '{"a":1}\n{"a":'))).message).toMatch(/OST_FORMAT.*b\.ndjson line 2/);
     expect((await refusal(await file("c.jsonl", '{"a":1}\n\n[1]'))).message).toMatch(/OST_FORMAT.*c\.jsonl line 3/);
-    expect((await refusal(await file("d.jsonl", '{"a":[1]}'))).message).toMatch(/OST_VALUE.*d\.jsonl line 1.*flat/);
+    expect((await refusal(await file("d.jsonl", '{"a":[1,[2]]}'))).message).toMatch(/OST_VALUE.*d\.jsonl line 1.*flat/);
     expect((await refusal(await file("e.jsonl", "\n"))).message).toMatch(/OST_FILE/);
   });
 });

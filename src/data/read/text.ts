@@ -1,17 +1,22 @@
 /**
- * @file Plain text: a row per line (columns line, text), per paragraph (paragraph, text) or for the whole document (document, text).
+ * @file Plain text: a row per line (columns line, text), per paragraph (paragraph, text) or for the whole document (document, text). With a
+ * pattern of lines, a row per line with a column per field of it in place of `text`.
  */
 import { OstinatoError } from "../../core/errors.js";
+import { linePattern } from "./pattern.js";
 import type { Sheet } from "./sheet.js";
-import { byLines, LONGEST_LINE, noRows, type ReaderOptions, type TextReader, tooLong } from "./text-reader.js";
+import { byLines, LONGEST_LINE, noRows, type ReaderOptions, shown, type TextReader, tooLong } from "./text-reader.js";
 
 /**
  * Blank lines separate paragraphs and are no rows of their own. Line ends become line feeds.
  *
- * @throws OST_FILE if there is nothing but blank lines. @throws OST_FORMAT if a paragraph or document is beyond 64 million characters.
+ * @throws OST_FILE if there is nothing but blank lines. @throws OST_FORMAT if a paragraph or document is beyond 64 million characters, or a
+ * line does not fit the pattern.
  */
-export function textReader(sheet: Sheet, { read: { unit, comment }, prefix }: ReaderOptions): TextReader {
-  sheet.addColumns([unit, "text"], { text: unit === "line" && prefix === "" ? [] : [unit], verbatim: ["text"] });
+export function textReader(sheet: Sheet, { read: { unit, comment, line: written }, prefix }: ReaderOptions): TextReader {
+  const pattern = written === null ? null : linePattern(written);
+  const texts = pattern?.fields ?? ["text"];
+  sheet.addColumns([unit, ...texts], { text: unit === "line" && prefix === "" ? [] : [unit], verbatim: texts });
   const named = (name: string) => (prefix === "" ? name : `${prefix}-${name}`);
   let lines: string[] = [];
   let size = 0;
@@ -30,7 +35,10 @@ export function textReader(sheet: Sheet, { read: { unit, comment }, prefix }: Re
         if (comment !== null && text.startsWith(comment)) return;
         const blank = text.trim() === "";
         if (unit === "line") {
-          if (!blank) sheet.row([prefix === "" ? number : named(String(number)), text], text.length);
+          if (blank) return;
+          const cells = pattern ? pattern.read(text) : [text];
+          if (cells) sheet.row([prefix === "" ? number : named(String(number)), ...cells], text.length);
+          else sheet.bad(misfit(`${sheet.source} line ${number}`, written as string, text));
           return;
         }
         if (blank && unit === "paragraph") {
@@ -49,6 +57,16 @@ export function textReader(sheet: Sheet, { read: { unit, comment }, prefix }: Re
     },
     sheet,
   );
+}
+
+function misfit(where: string, pattern: string, text: string): OstinatoError {
+  return new OstinatoError("OST_FORMAT", {
+    what: "a line does not fit the pattern",
+    expected: JSON.stringify(pattern),
+    got: shown(text),
+    where,
+    repair: "correct data.read.line, or set data.read.bad: skip to leave such lines out",
+  });
 }
 
 /**

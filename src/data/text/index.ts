@@ -23,6 +23,7 @@ export {
 export { BytePair, type BytePairOptions, splitBytePairWords } from "./byte-pair.js";
 export { tokenizerJson } from "./byte-pair-export.js";
 export { Characters, type CharactersOptions, type CharacterUnit, splitCharacters } from "./characters.js";
+export { Symbols, type SymbolsOptions } from "./symbols.js";
 export type { MarkerCodes, Markers, Piece, Tokenizer } from "./tokenizer.js";
 export { TokenizerJson, type TokenizerJsonOptions } from "./tokenizer-json.js";
 export { LARGEST_VOCABULARY, UNKNOWN, Vocabulary, type VocabularyOptions } from "./vocabulary.js";

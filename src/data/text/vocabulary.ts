@@ -21,6 +21,8 @@ export interface VocabularyOptions {
   minCount?: number;
   /** The largest `size`, code 0 included: the rarest texts beyond it have no code. 1 .. `LARGEST_VOCABULARY`, the default. */
   maxSize?: number;
+  /** Whether "The" and "the" are one text. Default false. */
+  lowerCase?: boolean;
 }
 
 export class Vocabulary implements Codebook {
@@ -31,7 +33,11 @@ export class Vocabulary implements Codebook {
   readonly #texts: readonly string[];
   readonly #codes: ReadonlyMap<string, number>;
 
-  private constructor(texts: readonly string[], counts: readonly number[]) {
+  private constructor(
+    texts: readonly string[],
+    counts: readonly number[],
+    readonly lowerCase: boolean,
+  ) {
     this.#texts = [UNKNOWN, ...texts];
     this.counts = counts;
     this.#codes = new Map(texts.map((text, i) => [text, i + 1]));
@@ -42,12 +48,16 @@ export class Vocabulary implements Codebook {
    *
    * @throws OST_RANGE if an option lies outside its range, or the texts have more distinct values than a vocabulary can hold in memory.
    */
-  static fit(texts: Iterable<string>, { minCount = 1, maxSize = LARGEST_VOCABULARY }: VocabularyOptions = {}): Vocabulary {
+  static fit(
+    texts: Iterable<string>,
+    { minCount = 1, maxSize = LARGEST_VOCABULARY, lowerCase = false }: VocabularyOptions = {},
+  ): Vocabulary {
     checkOption("minCount", minCount, Number.MAX_SAFE_INTEGER);
     checkOption("maxSize", maxSize, LARGEST_VOCABULARY);
     const counts = new Map<string, number>();
     let total = 0;
-    for (const text of texts) {
+    for (const written of texts) {
+      const text = lowerCase ? written.toLowerCase() : written;
       total++;
       if (isMissing(text)) continue;
       counts.set(text, (counts.get(text) ?? 0) + 1);
@@ -60,6 +70,7 @@ export class Vocabulary implements Codebook {
     return new Vocabulary(
       kept.map(([text]) => text),
       [total - known, ...kept.map(([, count]) => count)],
+      lowerCase,
     );
   }
 
@@ -74,7 +85,7 @@ export class Vocabulary implements Codebook {
     }
     const counts = frozen.numbers(json.counts, texts.length + 1, "vocabulary.counts", { min: 0, max: Number.MAX_SAFE_INTEGER });
     if (!counts.every(Number.isInteger)) frozen.fail("vocabulary.counts", "whole numbers", counts);
-    return new Vocabulary(texts, counts);
+    return new Vocabulary(texts, counts, frozen.boolean(json.lowerCase ?? false, "vocabulary.lowerCase"));
   }
 
   get size(): number {
@@ -83,11 +94,11 @@ export class Vocabulary implements Codebook {
 
   /** True where `text` has a code of its own. */
   has(text: string): boolean {
-    return this.#codes.has(text);
+    return this.#codes.has(this.lowerCase ? text.toLowerCase() : text);
   }
 
   codeOf(text: string): number {
-    return this.#codes.get(text) ?? 0;
+    return this.#codes.get(this.lowerCase ? text.toLowerCase() : text) ?? 0;
   }
 
   encode(text: string): readonly number[] {
@@ -104,7 +115,8 @@ export class Vocabulary implements Codebook {
   }
 
   toJSON(): FrozenCodebook {
-    return { transform: this.kind, texts: this.#texts.slice(1), counts: [...this.counts] };
+    const { lowerCase } = this;
+    return { transform: this.kind, texts: this.#texts.slice(1), counts: [...this.counts], ...(lowerCase && { lowerCase }) };
   }
 }
 

@@ -23,24 +23,41 @@ export interface ConfusionMetrics {
   macroF1: number;
 }
 
+/** What a class's metrics are made of. */
+export interface ClassMargins {
+  /** True examples, examples predicted to be of it, and those that are both. [C] each */
+  support: ArrayLike<number>;
+  predicted: ArrayLike<number>;
+  hits: ArrayLike<number>;
+}
+
 /** From counts [C, C], row the true class, column the predicted one. NaN throughout when it is empty. */
 export function confusionMetrics(counts: ArrayLike<number>, classes: number): ConfusionMetrics {
+  const all = Array.from({ length: classes }, (_, c) => margins(counts, classes, c));
+  return marginMetrics({
+    support: all.map(({ support }) => support),
+    predicted: all.map(({ predicted }) => predicted),
+    hits: all.map(({ hits }) => hits),
+  });
+}
+
+/** The same from the margins of the matrix. */
+export function marginMetrics({ support, predicted, hits }: ClassMargins): ConfusionMetrics {
   let n = 0;
   let right = 0;
   let recalls = 0;
   let occurring = 0;
   let f1s = 0;
   let seen = 0;
-  for (let c = 0; c < classes; c++) {
-    const { support, predicted, hits } = margins(counts, classes, c);
-    n += support;
-    right += hits;
-    if (support > 0) {
-      recalls += hits / support;
+  for (let c = 0; c < support.length; c++) {
+    n += support[c];
+    right += hits[c];
+    if (support[c] > 0) {
+      recalls += hits[c] / support[c];
       occurring++;
     }
-    if (support + predicted > 0) {
-      f1s += (2 * hits) / (support + predicted);
+    if (support[c] + predicted[c] > 0) {
+      f1s += (2 * hits[c]) / (support[c] + predicted[c]);
       seen++;
     }
   }
@@ -50,6 +67,11 @@ export function confusionMetrics(counts: ArrayLike<number>, classes: number): Co
 /** Precision, recall, F1 and support of one class. */
 export function classMetrics(counts: ArrayLike<number>, classes: number, c: number): ClassMetrics {
   const { support, predicted, hits } = margins(counts, classes, c);
+  return classMetricsOf(support, predicted, hits);
+}
+
+/** Precision, recall and F1 from counts; 0 where the divisor is 0. */
+export function classMetricsOf(support: number, predicted: number, hits: number): ClassMetrics {
   return {
     precision: predicted > 0 ? hits / predicted : 0,
     recall: support > 0 ? hits / support : 0,
