@@ -15,4 +15,5 @@ export {
 } from "./data/read/index.js";
 export { openTelemetry, TELEMETRY_COLUMNS, type TelemetryRecord, telemetry } from "./data/telemetry.js";
 export { loadModel } from "./model/load-file.js";
+export { type GradientThreadsOptions, gradientThreads } from "./tasks/gradient-node.js";
 export { checkpointFile, writeAtomically } from "./train/checkpoint-file.js";

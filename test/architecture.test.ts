@@ -42,6 +42,7 @@ const NODE_ONLY = [
   /^data\/prefetch-(node|worker)\.ts$/,
   /^data\/telemetry\.ts$/,
   /^model\/load-file\.ts$/,
+  /^tasks\/gradient-(node|worker)\.ts$/,
   /^kernels\/(platform-node|addon-file)\.ts$/,
   /^train\/checkpoint-file\.ts$/,
   /^(serve|cli)\//,

@@ -16,7 +16,7 @@ export interface NextCodeScorer<S> {
   /** Before anything was read. */
   readonly initial: S;
   /**
-   * Reads one code per row, each 0 .. vocabSize - 1.
+   * Reads one code per row, each 0 .. vocabSize - 1, or vocabSize, which begins a sequence.
    *
    * @returns natural logarithms [rows, vocabSize] of what comes next, and the states after the codes. Rows do not influence each other.
    */

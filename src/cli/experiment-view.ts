@@ -1,22 +1,13 @@
 /** @file An experiment as a person follows it: what the data are, training as it goes, the judgement. `train` and `demo` share it. */
 import { basename } from "node:path";
-import type { MemoryEstimate } from "../diagnose/index.js";
+import { describeMemory } from "../diagnose/index.js";
 import { type Report, renderReportText } from "../evaluate/index.js";
 import type { Kernels } from "../kernels/index.js";
 import type { ExperimentConfig, ExperimentEvent } from "../tasks/index.js";
 import type { RunLogEntry, TrainProgress, TrainResult } from "../train/index.js";
 import { sourcePaths } from "./data-file.js";
 import { packageVersion } from "./package-root.js";
-import {
-  counted,
-  describeBytes,
-  describeProgress,
-  describeRate,
-  describeSeconds,
-  figure,
-  type Terminal,
-  thousands,
-} from "./terminal.js";
+import { counted, describeProgress, describeRate, describeSeconds, figure, type Terminal, thousands } from "./terminal.js";
 
 const INDENT = 14;
 
@@ -164,17 +155,6 @@ export function describeTraining({ epochs, steps, seconds, best, stopped }: Trai
   const kept = best ? `; kept epoch ${best.epoch + 1}, val ${figure(best.validation)}` : "";
   const early = stopped === "early" ? ", stopped early" : "";
   return `${counted(epochs, "epoch")}, ${counted(steps, "step")} in ${describeSeconds(seconds)}${early}${kept}`;
-}
-
-/** "an update takes about 21.4 MB: weights and optimizer 1.1 MB, activations 20.1 MB, scratch 0.2 MB" */
-export function describeMemory(estimate: MemoryEstimate): string {
-  const { parameterBytes, gradientBytes, optimizerBytes, activationBytes, scratchBytes, totalBytes } = estimate;
-  const parts = [
-    `weights and optimizer ${describeBytes(parameterBytes + gradientBytes + optimizerBytes)}`,
-    `activations ${describeBytes(activationBytes)}`,
-    `scratch ${describeBytes(scratchBytes)}`,
-  ];
-  return `an update takes about ${describeBytes(totalBytes)}: ${parts.join(", ")}`;
 }
 
 function listed(names: readonly string[]): string {

@@ -5,7 +5,8 @@ import { OstinatoError } from "../core/errors.js";
 import { workerPrefetcher } from "../data/prefetch-node.js";
 import { arithmeticOf, defaultEngine } from "../kernels/index.js";
 import { loadModel } from "../model/load-file.js";
-import { type ExperimentResult, runExperiment } from "../tasks/index.js";
+import { gradientThreads } from "../tasks/gradient-node.js";
+import { type ExperimentResult, runExperiment, taskOf } from "../tasks/index.js";
 import { checkpointFile } from "../train/checkpoint-file.js";
 import type { RunLogEntry } from "../train/index.js";
 import { type LoadedConfig, loadConfig } from "./config-file.js";
@@ -90,6 +91,7 @@ export async function trainCommand(path: string | undefined, options: TrainComma
       fingerprint,
       signal: interrupt.signal,
       prefetcher: workerPrefetcher,
+      gradientWorkers: gradientThreads,
       onEvent: view.onEvent,
       onLog: (entry: RunLogEntry) => {
         appendLog(join(at, RUN_FILES.log), entry);
@@ -99,7 +101,7 @@ export async function trainCommand(path: string | undefined, options: TrainComma
     if (!result) return stopped(terminal, at, options);
     const summary = await writeResult(at, result, { fingerprint, hashes });
     view.judgement(result.report);
-    terminal.print(`\n  ${savedLine(at, result, config.mode === "offline")}`);
+    terminal.print(`\n  ${savedLine(at, result, !taskOf(config).streams || config.mode === "offline")}`);
     terminal.print(`  report: ${join(at, RUN_FILES.page)}\n`);
     if (options.json) terminal.json(summary);
     return 0;

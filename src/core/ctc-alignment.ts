@@ -171,8 +171,8 @@ export class CtcAlignment {
     for (let s = Math.max(0, count - 2 * (time - t)); s <= last; s++) {
       const stay = before[s];
       const step = s > 0 ? before[s - 1] : Number.NEGATIVE_INFINITY;
-      const both = logSum(stay, step);
-      now[s] = (this.#skips(s) ? logSum(both, before[s - 2]) : both) + possible(logs[t * classes + states[s]]);
+      const skip = this.#skips(s) ? before[s - 2] : Number.NEGATIVE_INFINITY;
+      now[s] = logSum(stay, step, skip) + possible(logs[t * classes + states[s]]);
     }
   }
 
@@ -183,8 +183,9 @@ export class CtcAlignment {
     for (let s = 0; s < count; s++) {
       const stay = after[s] + possible(logs[row + states[s]]);
       const step = s + 1 < count ? after[s + 1] + possible(logs[row + states[s + 1]]) : Number.NEGATIVE_INFINITY;
-      const both = logSum(stay, step);
-      now[s] = s + 2 < count && this.#skips(s + 2) ? logSum(both, after[s + 2] + possible(logs[row + states[s + 2]])) : both;
+      const skips = s + 2 < count && this.#skips(s + 2);
+      const skip = skips ? after[s + 2] + possible(logs[row + states[s + 2]]) : Number.NEGATIVE_INFINITY;
+      now[s] = logSum(stay, step, skip);
     }
   }
 
@@ -195,7 +196,11 @@ export class CtcAlignment {
 
   #end(alpha: Float64Array, row: number): number {
     const count = this.#states.length;
-    return count > 1 ? logSum(alpha[row + count - 1], alpha[row + count - 2]) : alpha[row];
+    return logSum(
+      alpha[row + count - 1],
+      count > 1 ? alpha[row + count - 2] : Number.NEGATIVE_INFINITY,
+      Number.NEGATIVE_INFINITY,
+    );
   }
 }
 
@@ -203,8 +208,9 @@ function possible(log: number): number {
   return log <= IMPOSSIBLE ? Number.NEGATIVE_INFINITY : log;
 }
 
-/** log(e^a + e^b) */
-function logSum(a: number, b: number): number {
-  const [more, less] = a < b ? [b, a] : [a, b];
-  return less === Number.NEGATIVE_INFINITY ? more : more + Math.log1p(Math.exp(less - more));
+/** log(e^a + e^b + e^c) */
+function logSum(a: number, b: number, c: number): number {
+  const most = Math.max(a, b, c);
+  if (most === Number.NEGATIVE_INFINITY) return most;
+  return most + Math.log(Math.exp(a - most) + Math.exp(b - most) + Math.exp(c - most));
 }

@@ -45,6 +45,7 @@ export class Impute implements Transform {
   readonly name = "impute";
   readonly lookAhead: number;
   readonly stateSize: number;
+  readonly identity: boolean;
   readonly outputs: readonly string[];
   readonly policy: MissingPolicy;
   readonly fill: readonly number[];
@@ -75,6 +76,7 @@ export class Impute implements Transform {
     this.#limit = limit ?? Number.POSITIVE_INFINITY;
     this.lookAhead = policy === "interpolate" ? Number.POSITIVE_INFINITY : 0;
     const n = fill.length;
+    this.identity = n === 0 && !sinceSeen;
     const features = inputs.slice(0, n);
     this.#seenAt = policy === "forwardFill" ? 2 * n : 0;
     this.stateSize = this.#seenAt + (sinceSeen ? n + 1 : 0);

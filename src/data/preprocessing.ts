@@ -674,6 +674,7 @@ export class PreprocessingRun {
     let made = rowsOf(rows, roles.features.length);
     for (const run of this.#runs) made = run.push(made, options);
     const x = new Float32Array(made.values);
+    if (x.every(Number.isFinite)) return x;
     for (let i = 0; i < made.count; i++) {
       located(() => checkFinite(x.subarray(i * made.width, (i + 1) * made.width), featureNames), where && (() => where(i)));
     }

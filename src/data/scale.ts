@@ -165,12 +165,15 @@ export class Scale implements Transform {
   readonly name = "scale";
   readonly lookAhead = 0;
   readonly stateSize = 0;
+  readonly identity: boolean;
 
   constructor(
     readonly outputs: readonly string[],
     readonly scaler: Scaler,
     readonly entities: EntityScalers | null = null,
-  ) {}
+  ) {
+    this.identity = scaler.offset.length === 0;
+  }
 
   /** @param options `shared`: features that are scaled over all entities although `perEntity`: a static one has no spread within its own. */
   static fit(

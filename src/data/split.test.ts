@@ -243,6 +243,67 @@ describe("by entity and group", () => {
   });
 });
 
+describe("by remainder", () => {
+  const numbered = (cells: readonly string[]) =>
+    cells.map((cell, i) => series(2, { entity: `e${i}`, split: [cell, cell], labels: ["a", "a"] }));
+
+  it("gives each series the part of the number its cell ends in", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 3, max: 9 }), fc.constantFrom("", "Arabic.txt-", "1-", "-"), (divisor, prefix) => {
+        const cells = Array.from({ length: 3 * divisor }, (_, i) => `${prefix}${i + 1}`);
+        const { part, summary } = splitSeries(numbered(cells), { by: "modulo:line", divisor, test: [1], validation: [0] });
+        const wanted = cells.map((_, i) => ((i + 1) % divisor === 1 ? 3 : (i + 1) % divisor === 0 ? 2 : 1));
+        expect(ofSeries(part)).toEqual(wanted);
+        expect(summary.series.test).toBe(3);
+      }),
+    );
+  });
+
+  it("is exact beyond 2^53, draws validation by share, and takes beginnings for a part", () => {
+    const cells = [
+      "9007199254740993",
+      "9007199254740995",
+      ...Array.from({ length: 20 }, (_, i) => `n-${2 * i}`),
+      "abnormal-7",
+      "abnormal-8",
+    ];
+    const options = {
+      by: "modulo:id",
+      divisor: 4,
+      test: [1],
+      begins: { test: ["abnormal-"] },
+      validation: 0.25,
+      seed: 3,
+    } as const;
+    const { part, summary } = splitSeries(numbered(cells), options);
+    expect([part[0][0], part[1][0] < 3]).toEqual([3, true]);
+    expect(ofSeries(part).slice(-2)).toEqual([3, 3]);
+    expect([summary.series.validation, summary.series.train, summary.series.test]).toEqual([5, 16, 3]);
+    expect(splitSeries(numbered(cells), options).part).toEqual(part);
+  });
+
+  it("refuses numbers that change or are none, remainders that cannot be, and beginnings that no cell has", () => {
+    const by = { by: "modulo:id", divisor: 3, test: [0], validation: [1] } as const;
+    const list = numbered(["1", "2", "3"]);
+    expect(() => splitSeries([...list, series(2, { split: ["4", "5"] })], by)).toThrow(
+      /OST_SPLIT.*several numbers.*"5" in its row 2/s,
+    );
+    expect(() => splitSeries([...list, ...numbered(["x"])], by)).toThrow(/OST_SPLIT.*no number.*"x"/s);
+    for (const wrong of [
+      { divisor: 1 },
+      { divisor: 2.5 },
+      { test: [3] },
+      { test: [0, 0] },
+      { test: [1] },
+      { validation: [-1] },
+    ]) {
+      expect(() => splitSeries(list, { ...by, ...wrong })).toThrow(/OST_SPLIT.*data.split/s);
+    }
+    expect(() => splitSeries(list, { ...by, begins: { test: ["ab"] } })).toThrow(/OST_SPLIT.*begins.*"ab"/s);
+    expect(() => splitSeries(list, { ...by, test: [] })).toThrow(/OST_SPLIT.*"test" has no rows/s);
+  });
+});
+
 describe("by column", () => {
   it("follows the cells, and an empty cell is of no part", () => {
     const { part, summary } = splitSeries([series(5, { split: ["train", "train", "", "validation", "test"] })], {
@@ -290,6 +351,7 @@ describe("by column", () => {
   });
 
   it("knows the column it reads", () => {
+    expect(splitColumn({ by: "modulo:line no" })).toBe("line no");
     expect([splitColumn({ by: "group:run id" }), splitColumn({ by: "column:part" }), splitColumn({ by: "time" })]).toEqual([
       "run id",
       "part",

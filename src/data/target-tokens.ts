@@ -32,7 +32,7 @@ export type TargetTokensOptions =
   | ({ kind: "vocabulary" } & Omit<SymbolsOptions, "markers">)
   | ({ kind: "bytePair" } & Omit<BytePairOptions, "markers">)
   /** `json`: the content of a Hugging Face tokenizer.json. Special tokens are not set around the text. */
-  | { kind: "tokenizerJson"; json: unknown };
+  | { kind: "tokenizerJson"; json?: unknown };
 
 export const TARGET_TOKENS = ["characters", "words", "vocabulary", "bytePair", "tokenizerJson"] as const;
 

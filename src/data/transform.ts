@@ -18,6 +18,8 @@ export interface Transform {
   readonly lookAhead: number;
   /** Numbers of state. */
   readonly stateSize: number;
+  /** True where it hands every row on as it is, as one of features does without any. */
+  readonly identity?: boolean;
   /** Names of the columns it puts out. */
   readonly outputs: readonly string[];
   /** Writes the state of a fresh series at `state[at .. at + stateSize)`. */
@@ -103,6 +105,7 @@ export class TransformRun {
    */
   push(rows: Rows, { part = null, where }: { part?: Uint8Array | null; where?: (i: number) => string } = {}): Rows {
     const { transform } = this;
+    if (transform.identity) return rows;
     if (transform.whole) return transform.whole(rows, part);
     const { entity } = rows;
     const width = transform.outputs.length;

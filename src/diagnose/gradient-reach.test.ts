@@ -136,12 +136,14 @@ describe("how far a gradient reaches", () => {
     expect(text).toBe("no gradient reaches the state");
   });
 
-  it("refuses two directions, and rows without steps", () => {
+  it("refuses two directions, and a batch without steps, but leaves out rows without", () => {
     const both = new GRU(1, 2, { rng: seed(1), engine, bidirectional: true });
     expect(() => measureGradientReach(both, { x, batchSize, time, features })).toThrow(/OST_CAUSAL/);
-    expect(() => measureGradientReach(line(1), { x, batchSize, time, features, lengths: [1, 0, 3] })).toThrow(
-      /OST_LENGTH.*0 in row 1/,
-    );
-    expect(() => measureGradientReach(line(1), { x, batchSize, time, features, lengths: [1] })).toThrow(/OST_LENGTH/);
+    const of = (lengths: number[]) => measureGradientReach(line(0.5), { x, batchSize, time, features, lengths });
+    expect([...of([4, 0, 2]).rows]).toEqual([0, 2, 2, 1, 1]);
+    expect(of([4, 0, 2]).norms[3]).toBeCloseTo(0.125, 12);
+    expect(() => of([0, 0, 0])).toThrow(/OST_LENGTH.*not all 0/);
+    expect(() => of([1, 13, 3])).toThrow(/OST_LENGTH.*13 in row 1/);
+    expect(() => of([1])).toThrow(/OST_LENGTH/);
   });
 });

@@ -74,13 +74,14 @@ function wantSteps(name: string, value: number, least: number): void {
   });
 }
 
+/** A batch is one. */
 export interface ReachMeasurement {
   /** Inputs, [B, T, F] row-major, and their sizes. */
   x: ArrayLike<number>;
   batchSize: number;
   time: number;
   features: number;
-  /** [B] Steps of each row, >= 1; default all `time`. */
+  /** [B] Steps of each row; default all `time`. Rows without steps are left out. */
   lengths?: ArrayLike<number>;
   /**
    * By what the gradient is taken: the carried state `lag` steps before the target's step (default; works for codes too), or the inputs.
@@ -112,7 +113,7 @@ const VANISHED = 0.01;
  * Measures with one backward pass how the gradient of a row's last target shrinks or grows with the distance. The network's parameters keep
  * the gradients they had.
  *
- * @throws OST_CAUSAL for a network of two directions, whose state is at no step. @throws OST_LENGTH for a row without steps.
+ * @throws OST_CAUSAL for a network of two directions, whose state is at no step. @throws OST_LENGTH where no row has a step.
  */
 export function measureGradientReach(network: SequenceModel, options: ReachMeasurement): GradientProfile {
   const { batchSize, time, by = "state" } = options;
@@ -124,12 +125,12 @@ export function measureGradientReach(network: SequenceModel, options: ReachMeasu
       where: "measureGradientReach",
     });
   }
-  const empty = lengths.findIndex((length) => !(length >= 1 && length <= time));
-  if (empty >= 0 || lengths.length !== batchSize) {
+  const outside = lengths.findIndex((length) => !(length >= 0 && length <= time));
+  if (outside >= 0 || lengths.length !== batchSize || !lengths.some((length) => length > 0)) {
     throw new OstinatoError("OST_LENGTH", {
-      what: "a row has no last step",
-      expected: `${batchSize} lengths of 1 .. ${time}`,
-      got: empty >= 0 ? `${lengths[empty]} in row ${empty}` : String(lengths.length),
+      what: "the reach of a gradient is measured from the last steps of rows",
+      expected: `${batchSize} lengths of 0 .. ${time}, not all 0`,
+      got: outside >= 0 ? `${lengths[outside]} in row ${outside}` : `${lengths.length} of ${Math.max(0, ...lengths)} at most`,
       where: "measureGradientReach",
     });
   }

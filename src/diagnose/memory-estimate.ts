@@ -12,6 +12,7 @@ import type { CellKind, Kernels, RecurrentForward } from "../kernels/index.js";
 import { type LayerSizes, type RecurrentLayer, RecurrentNetwork } from "../nn/index.js";
 import { savedShapes } from "../nn/recurrent-op.js";
 import { backwardBlocks, type Recompute, segmentSteps } from "../nn/recurrent-segment.js";
+import { stepsAreFused } from "../nn/recurrent-steps.js";
 
 export interface MemoryEstimateOptions {
   /** Rows of a batch, >= 1. */
@@ -143,19 +144,20 @@ export function estimateMemory(
 
 const GATES: Record<CellKind, number> = { rnnTanh: 1, rnnRelu: 1, lstm: 4, gru: 3, gruResetBefore: 3 };
 
-/** The engine's own copy of one direction's weights. */
+/** The engine's own copies of one direction's weights. */
 function packedSize(layer: RecurrentLayer, { inputSize, hiddenSize, stateSize }: LayerSizes): number {
   const { cell, engine } = layer;
-  const fused = layer.runsInSteps ? 0 : blockBytes(engine.packedBytes(cell, inputSize, hiddenSize));
-  if (!layer.trainsInSteps) return fused;
+  const fused = layer.variant.projection === undefined ? blockBytes(engine.packedBytes(cell, inputSize, hiddenSize)) : 0;
+  if (!layer.trainsInSteps || trainsInFusedSteps(layer)) return fused;
   const rows = GATES[cell] * hiddenSize;
-  const projected = stateSize === hiddenSize ? 0 : blockBytes(engine.linearPackedBytes(hiddenSize, stateSize));
-  return (
-    fused +
-    blockBytes(engine.linearPackedBytes(inputSize, rows)) +
-    blockBytes(engine.linearPackedBytes(stateSize, rows)) +
-    projected
-  );
+  // The slices that a reset gate before the product needs are packed for a call only.
+  const own = [[inputSize, rows], ...(cell === "gruResetBefore" ? [] : [[stateSize, rows]])];
+  if (stateSize !== hiddenSize) own.push([hiddenSize, stateSize]);
+  return own.reduce((total, [inputs, outputs]) => total + blockBytes(engine.linearPackedBytes(inputs, outputs)), fused);
+}
+
+function trainsInFusedSteps({ cell, variant: { projection, recurrentDropout } }: RecurrentLayer): boolean {
+  return stepsAreFused(cell, { projected: projection !== undefined, masked: Boolean(recurrentDropout) });
 }
 
 /** One direction as `recurrentSteps` runs it, operation by operation, every row as long as the longest. */
@@ -167,43 +169,64 @@ function planSteps(
   { layer, sizes, time }: { layer: RecurrentLayer; sizes: LayerSizes; time: number },
 ): Planned[] {
   const { cell, variant } = layer;
-  const batch = x.shape[0];
-  const { hiddenSize, stateSize } = sizes;
+  const { inputSize, hiddenSize, stateSize } = sizes;
   const { recurrentDropout = 0, zoneout = 0, cellZoneout = zoneout } = variant;
-  const rows = GATES[cell] * hiddenSize;
-  const of = (inputs: readonly Planned[], width: number) => plan.apply(inputs, [[batch, width]])[0];
-  const H = hiddenSize;
+  const batch = x.shape[0];
+  const fused = trainsInFusedSteps(layer);
   plan.constant([batch, stateSize]);
-  const [fromInput] = plan.apply([x], [[batch, time, rows]]);
+  const fromInput = fused ? x : plan.apply([x], [[batch, time, GATES[cell] * hiddenSize]])[0];
   let [h, c] = [before, cellsBefore];
   const outputs: Planned[] = [];
   for (let t = 0; t < time; t++) {
-    const seen = recurrentDropout > 0 ? of([h], stateSize) : h;
-    const at = of(plan.apply([fromInput], [[batch, 1, rows]]), rows);
+    const seen = recurrentDropout > 0 ? plan.apply([h], [[batch, stateSize]])[0] : h;
     let next: Planned;
-    let cells: Planned | null = null;
-    if (cell === "lstm") {
-      const gates = of([at, of([seen, ...recurrentWeights], rows)], rows);
-      const [i, f, g, o] = Array.from({ length: 4 }, () => of([of([gates], H)], H));
-      cells = of([of([f, c], H), of([i, g], H)], H);
-      next = of([o, of([cells], H)], H);
-      if (variant.projection !== undefined) next = of([next], stateSize);
-    } else if (cell.startsWith("gru")) {
-      const resetBefore = cell === "gruResetBefore";
-      const fromHidden = of([seen, ...recurrentWeights], resetBefore ? 2 * H : rows);
-      const [r, z] = Array.from({ length: 2 }, () => of([of([of([at], H), of([fromHidden], H)], H)], H));
-      // The product and its candidate, or the slice and the product.
-      const candidate = resetBefore ? of([of([r, seen], H)], H) : of([r, of([fromHidden], H)], H);
-      const n = of([of([of([at], H), candidate], H)], H);
-      next = of([n, of([z, of([h, n], H)], H)], H);
+    let cells: Planned | undefined;
+    if (fused) {
+      plan.lengths(batch);
+      const [at] = plan.apply([x], [[batch, 1, inputSize]]);
+      const state = [batch, hiddenSize];
+      const inputs = [at, ...recurrentWeights, seen, ...(cell === "lstm" ? [c] : [])];
+      [, next, cells] = plan.apply(inputs, [[batch, 1, hiddenSize], state, ...(cell === "lstm" ? [state] : [])], {
+        saved: savedShapes({ cell, batch, time: 1, hiddenSize }),
+        temporary: () =>
+          new Array(cell === "gru" || cell === "gruResetBefore" ? 1 : 2).fill(batch * hiddenSize * plan.bytesPerFloat),
+      });
     } else {
-      next = of([of([at, of([seen, ...recurrentWeights], rows)], H)], H);
+      [next, cells] = planProducts(plan, fromInput, seen, [h, c], { layer, sizes, recurrentWeights });
     }
-    h = zoneout > 0 ? of([next, h], stateSize) : next;
-    if (cells) c = cellZoneout > 0 ? of([cells, c], H) : cells;
+    h = zoneout > 0 ? plan.apply([next, h], [[batch, stateSize]])[0] : next;
+    if (cells) c = cellZoneout > 0 ? plan.apply([cells, c], [[batch, hiddenSize]])[0] : cells;
     outputs.push(...plan.apply([h], [[batch, 1, stateSize]]));
   }
   return [...plan.apply(outputs, [[batch, time, stateSize]]), h];
+}
+
+/** A step that is not fused: the new h, and c of an LSTM. */
+function planProducts(
+  plan: StepPlan,
+  fromInput: Planned,
+  seen: Planned,
+  [h, c]: readonly Planned[],
+  { layer, sizes, recurrentWeights }: { layer: RecurrentLayer; sizes: LayerSizes; recurrentWeights: readonly Planned[] },
+): [Planned, Planned?] {
+  const { cell } = layer;
+  const [batch, , rows] = fromInput.shape;
+  const { hiddenSize: H, stateSize } = sizes;
+  const of = (inputs: readonly Planned[], width = H) => plan.apply(inputs, [[batch, width]])[0];
+  const at = of(plan.apply([fromInput], [[batch, 1, rows]]), rows);
+  if (cell === "lstm") {
+    const gates = of([at, of([seen, ...recurrentWeights], rows)], rows);
+    const [i, f, g, o] = Array.from({ length: 4 }, () => of([of([gates])]));
+    const cells = of([of([f, c]), of([i, g])]);
+    return [of([of([o, of([cells])])], stateSize), cells];
+  }
+  const resetBefore = cell === "gruResetBefore";
+  const fromHidden = of([seen, ...recurrentWeights], resetBefore ? 2 * H : rows);
+  const [r, z] = Array.from({ length: 2 }, () => of([of([of([at]), of([fromHidden])])]));
+  // The product and its candidate, or the slice and the product.
+  const candidate = resetBefore ? of([of([r, seen])]) : of([r, of([fromHidden])]);
+  const n = of([of([of([at]), candidate])]);
+  return [of([n, of([z, of([h, n])])])];
 }
 
 /** A result in the plan; `computed` when a gradient flows through it. */

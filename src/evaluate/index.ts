@@ -1,8 +1,27 @@
 export { type BootstrapOptions, bootstrap, type Comparison, compare, type PairedUnits } from "./bootstrap.js";
+export {
+  type ConformalIntervals,
+  conformalInterval,
+  conformalizeQuantiles,
+  conformalQuantile,
+  fitConformal,
+} from "./calibrate/conformal.js";
+export { heldBackLogits } from "./calibrate/held-back.js";
+export {
+  type ChooseHysteresisOptions,
+  type ChosenHysteresis,
+  chooseHysteresis,
+  Hysteresis,
+  type HysteresisOptions,
+  hysteresisAlerts,
+} from "./calibrate/hysteresis.js";
+export { applyTemperature, fitTemperature, type Temperature, type TemperatureOptions } from "./calibrate/temperature.js";
+export { chooseThreshold, type Threshold, type ThresholdRule } from "./calibrate/threshold.js";
 export { type ComparableMetric, comparableMetric, compareScores } from "./comparison.js";
 export { compareDecision, type Decision, type DecisionResult, decide, decisionNeeds, describeDecision } from "./decision.js";
 export { type MetricDifference, metricDifferences } from "./difference.js";
 export { INTERVAL_LEVELS } from "./distribution-sums.js";
+export { type Continuation, type TokenDivergence, tokenDivergence, type ValueDivergence, valueDivergence } from "./divergence.js";
 export { type EvaluateOptions, evaluate, type Predicting } from "./evaluate.js";
 export { type Contender, defaultMetric, type JudgeOptions, judge, judgeStepwise } from "./judge.js";
 export { LENGTH_MULTIPLES, type LengthMultiple, type LengthShift, type LengthShiftOptions, lengthShift } from "./length-shift.js";

@@ -1,11 +1,12 @@
 /** @file Scores forecasts batch by batch. */
 import { type Batch, type ExampleSpec, isPerStep } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
-import { type Distribution, outputsPerValue, predictiveDistribution } from "../core/predictive-distribution.js";
+import { outputsPerValue } from "../core/predictive-distribution.js";
+import { askOf, certain, inOriginal, scoredOf } from "./asked-forecast.js";
 import { DistributionSums, type ForecastQuestions, questionsOf, type ScoredForecast } from "./distribution-sums.js";
-import { FrameSums } from "./metrics/frame.js";
+import { FrameNlls } from "./frame-nlls.js";
 import { mase } from "./metrics/mase.js";
-import { RegressionSums, requireFinite } from "./metrics/regression.js";
+import { RegressionSums } from "./metrics/regression.js";
 import type { ForecastBreakdown, ForecastErrors, ForecastMetrics, ForecastScore, ForecastUnits } from "./score.js";
 
 export interface ScoreForecastOptions {
@@ -68,12 +69,18 @@ export function scoreForecast(
             const i = (at * P + p) * K + k;
             const target = values[i];
             if (Number.isNaN(target)) continue;
-            const asked =
-              raw && distribution ? askOf(distribution, outputs(prediction, i, M)) : certain(distribution, prediction[i]);
-            unit.add(asked.point, target);
-            scaled.add(asked.point, target, p, k);
-            if (original) native?.add(original(asked.point, k), original(target, k), p, k);
-            if (frames) frames.add(asked, target, k);
+            // Plain points are by far the most; nothing is made for each of them.
+            const asked = !distribution
+              ? undefined
+              : raw
+                ? askOf(distribution, prediction, i * M)
+                : certain(distribution, prediction[i]);
+            const point = asked ? asked.point : prediction[i];
+            unit.add(point, target);
+            scaled.add(point, target, p, k);
+            if (original) native?.add(original(point, k), original(target, k), p, k);
+            if (!asked) continue;
+            frames?.add(asked, target, k);
             if (!questions) continue;
             const forecast = scoredOf(asked, target, questions);
             worth.crps += forecast.crps;
@@ -120,154 +127,6 @@ export function scoreForecast(
       return { kind: "forecast", metrics: frames ? frames.complete(metrics) : metrics, units };
     },
   };
-}
-
-/** What is asked of a forecast of one value. */
-interface Asked {
-  point: number;
-  spread: boolean;
-  crps(target: number): number;
-  nll(target: number): number | undefined;
-  quantile(level: number): number;
-  /** Whether `nll` is of a density, which another unit changes. */
-  isDensity: boolean;
-}
-
-function askOf(distribution: Distribution, raw: ArrayLike<number>): Asked {
-  const one = predictiveDistribution(distribution, raw);
-  const { kind } = distribution;
-  return {
-    point: one.point,
-    spread: true,
-    crps: (target) => one.crps(target),
-    nll(target) {
-      if (kind === "quantiles") return undefined;
-      const nll = -one.logProbability(target);
-      if (nll === Number.POSITIVE_INFINITY) throw impossible(kind, target);
-      return nll;
-    },
-    quantile: (level) => one.quantile(level),
-    isDensity: kind === "gaussian" || kind === "studentT",
-  };
-}
-
-/** A point, as a forecast that is certain. Of a thing that is there or not it is a probability, kept a little away from 0 and 1. */
-function certain(distribution: Distribution | undefined, point: number): Asked {
-  const isShare = distribution?.kind === "bernoulli";
-  requireFinite(point);
-  return {
-    point,
-    spread: false,
-    crps: (target) => Math.abs(target - point),
-    nll(target) {
-      if (!isShare) return undefined;
-      if (target !== 0 && target !== 1) throw impossible("bernoulli", target);
-      const share = Math.min(1 - CERTAIN, Math.max(CERTAIN, point));
-      return -Math.log(target === 1 ? share : 1 - share);
-    },
-    quantile: () => point,
-    isDensity: false,
-  };
-}
-
-/** A probability given as a point of 0 is read as this: a certainty that is wrong would otherwise cost without end. */
-const CERTAIN = 1e-7;
-
-function outputs(prediction: ArrayLike<number>, value: number, M: number): Float64Array {
-  return Float64Array.from({ length: M }, (_, m) => prediction[value * M + m]);
-}
-
-function scoredOf(asked: Asked, target: number, { levels }: ForecastQuestions): ScoredForecast {
-  const quantiles = levels.map((level) => asked.quantile(level));
-  return { target, crps: asked.crps(target), nll: asked.nll(target), quantiles, spread: asked.spread };
-}
-
-function inOriginal(
-  { target, crps, nll, quantiles, spread }: ScoredForecast,
-  asked: Asked,
-  { levels }: ForecastQuestions,
-  original: (value: number, target: number) => number,
-  slopes: readonly number[],
-  k: number,
-): ScoredForecast {
-  const slope = slopes[k];
-  // A falling map turns the order of the quantiles round.
-  const own = slope > 0 ? quantiles : levels.map((level) => asked.quantile(1 - level));
-  return {
-    target: original(target, k),
-    crps: Math.abs(slope) * crps,
-    ...(nll !== undefined && { nll: asked.isDensity ? nll + Math.log(Math.abs(slope)) : nll }),
-    quantiles: Array.from(own, (value) => original(value, k)),
-    spread,
-  };
-}
-
-/** Sets of things at each step: log-probability of the whole set, and what was found of it. */
-class FrameNlls {
-  readonly #found = new FrameSums();
-  readonly #targets: readonly string[];
-  readonly #byStep: { nll: number; steps: number }[];
-  readonly #byTarget: { nll: number; n: number }[];
-  #nll = 0;
-  #steps = 0;
-  #pending = 0;
-  #anything = false;
-
-  constructor(horizon: number, targets: readonly string[]) {
-    this.#targets = targets;
-    this.#byStep = Array.from({ length: horizon }, () => ({ nll: 0, steps: 0 }));
-    this.#byTarget = targets.map(() => ({ nll: 0, n: 0 }));
-  }
-
-  add(asked: Asked, target: number, k: number): void {
-    const nll = asked.nll(target) as number;
-    this.#pending += nll;
-    this.#anything = true;
-    this.#byTarget[k].nll += nll;
-    this.#byTarget[k].n++;
-    this.#found.add(asked.point > 0.5, target === 1);
-  }
-
-  /** Ends a predicted step: the targets since the last one are one set. */
-  closeStep(p: number): void {
-    if (!this.#anything) return;
-    this.#nll += this.#pending;
-    this.#steps++;
-    this.#byStep[p].nll += this.#pending;
-    this.#byStep[p].steps++;
-    this.#pending = 0;
-    this.#anything = false;
-  }
-
-  open() {
-    const { truePositives, falsePositives, falseNegatives } = this.#found;
-    return { nll: this.#nll, steps: this.#steps, counts: [truePositives, falsePositives, falseNegatives] };
-  }
-
-  since({ nll, steps, counts }: ReturnType<FrameNlls["open"]>) {
-    const now = this.open();
-    return { nll: now.nll - nll, steps: now.steps - steps, counts: now.counts.map((count, i) => count - counts[i]) };
-  }
-
-  complete(metrics: ForecastMetrics): ForecastMetrics {
-    const { accuracy, f1 } = this.#found.result();
-    for (const row of metrics.byHorizon) row.nll = this.#byStep[row.step - 1].nll / this.#byStep[row.step - 1].steps;
-    this.#targets.forEach((name, k) => {
-      const { nll, n } = this.#byTarget[k];
-      if (n > 0) metrics.byTarget[name].nll = nll / n;
-    });
-    return { ...metrics, nll: this.#nll / this.#steps, frameAccuracy: accuracy, frameF1: f1, frames: this.#steps };
-  }
-}
-
-function impossible(kind: string, target: number): OstinatoError {
-  return new OstinatoError("OST_TARGET", {
-    what: `a target that a ${kind} distribution cannot give`,
-    expected: kind === "bernoulli" ? "0 or 1" : "a whole number of at least 0",
-    got: String(target),
-    where: "scoreForecast",
-    repair: "leave targets of this distribution unscaled, or choose another one",
-  });
 }
 
 function noDistribution(): OstinatoError {

@@ -7,7 +7,8 @@
 import { OstinatoError } from "../core/errors.js";
 import { type BoundaryReason, boundaryOf, laterTexts, type Preprocessing, type SessionRules, type Step } from "../data/index.js";
 import type { LoadedModel } from "./load.js";
-import { classValues, forecastValues } from "./prediction.js";
+import { classValues, forecastValues, givesDistribution } from "./prediction.js";
+import { pointsOf } from "./recursive-forecast.js";
 import { type StepModel, stepModelOf } from "./step-model.js";
 import type { Advance, StreamItem, StreamState } from "./stream.js";
 import { type Belonging, type StreamRow, StreamRowReader } from "./stream-row.js";
@@ -34,14 +35,17 @@ export class Advancer {
 
   constructor(loaded: LoadedModel) {
     const { header, preprocessing } = loaded;
-    const { horizon, targets, classes } = header.spec;
+    const { horizon, targets, classes, distribution } = header.spec;
     const scaler = preprocessing.targetScaler;
+    const raw = givesDistribution(loaded);
     this.#preprocessing = preprocessing;
     this.#rules = preprocessing.derived.sessions;
     this.rows = new StreamRowReader(preprocessing);
     this.steps = stepModelOf(loaded);
     this.#numbersOf = scaler
-      ? (output) => forecastValues(output, { horizon, targets: targets.length }, scaler)
+      ? (output) => {
+          return forecastValues(raw ? pointsOf(distribution, output) : output, { horizon, targets: targets.length }, scaler);
+        }
       : (output) => classValues(output, classes.length);
   }
 

@@ -73,7 +73,7 @@ export interface Calibration {
   source: string;
   /** Logits are divided by it. */
   temperature?: number;
-  /** Two classes: the second is decided from this probability on. */
+  /** Two classes: the second is decided above this probability. */
   threshold?: number;
   /** Forecasts: half the width of an interval around each point that holds this share, [horizon][targets], scaled. */
   conformal?: { coverage: number; halfWidth: number[][] };

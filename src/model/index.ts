@@ -1,6 +1,7 @@
 export type { TaskName } from "../core/task-name.js";
 export { type Architecture, buildNetwork, countParameters, describeArchitecture, recurrentSpec } from "./architecture.js";
 export { type BatchInvarianceOptions, checkBatchInvariance, type RowSampler } from "./batch-invariance.js";
+export { calibratedPredictor, decidedClass, type ForecastInterval, forecastInterval } from "./calibrated.js";
 export {
   type BaselineArchitecture,
   type Calibration,
@@ -23,6 +24,7 @@ export { NetworkSession } from "./network-session.js";
 export type { SessionOptions } from "./owner.js";
 export {
   describePrediction,
+  givesDistribution,
   type NumericPrediction,
   type Prediction,
   type PredictionFacts,

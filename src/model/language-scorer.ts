@@ -3,6 +3,7 @@ import { OstinatoError } from "../core/errors.js";
 import type { StepScorer } from "../decode/index.js";
 import { flattenState, stepperOf } from "../nn/index.js";
 import { inference } from "../tensor/index.js";
+import { tempered } from "./calibrated.js";
 import type { LoadedModel } from "./load.js";
 import { sequenceModel } from "./network.js";
 
@@ -84,7 +85,10 @@ export function languageScorer({ header, preprocessing, network: any }: LoadedMo
           throw new OstinatoError("OST_NAN", { what: "the network gave a value that is not finite", where: name });
         }
         next[i] = row.state;
-        logSoftmax(row.output, logProbabilities.subarray(i * vocabSize, (i + 1) * vocabSize));
+        logSoftmax(
+          tempered(row.output, header.calibration?.temperature),
+          logProbabilities.subarray(i * vocabSize, (i + 1) * vocabSize),
+        );
       });
       return { logProbabilities, states: next };
     },

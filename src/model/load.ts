@@ -8,6 +8,7 @@ import { Preprocessing } from "../data/index.js";
 import { defaultEngine, type Kernels, type WeightType } from "../kernels/index.js";
 import { useWeights } from "../nn/index.js";
 import { type Architecture, buildNetwork, countParameters, describeArchitecture } from "./architecture.js";
+import { calibratedPredictor } from "./calibrated.js";
 import { decodeModel, encodeModel, type ModelArrays, type ModelHeader } from "./file.js";
 import { isEncoderDecoder, type Network } from "./network.js";
 import { networkPredictor } from "./network-predictor.js";
@@ -54,7 +55,8 @@ export async function openModel(
   if (architecture.type === "baseline") {
     const { kind, options } = architecture;
     if (weights !== "float32") throw nothingToRound(kind, weights);
-    const predictor = restoreBaseline({ kind, spec, options }, arrays as Parameters<typeof restoreBaseline>[1]);
+    const restored = restoreBaseline({ kind, spec, options }, arrays as Parameters<typeof restoreBaseline>[1]);
+    const predictor = calibratedPredictor(restored, spec, header.calibration);
     return { header, preprocessing, network: null, predictor, weights, hash, bytes: bytes.length };
   }
   const network = build?.(architecture) ?? emptyNetwork(architecture, arrays, engine);
@@ -75,7 +77,11 @@ export async function openModel(
     preprocessing,
     network,
     weights,
-    predictor: networkPredictor(name || describeArchitecture(architecture), network, spec, { decoding: header.decoding }),
+    predictor: calibratedPredictor(
+      networkPredictor(name || describeArchitecture(architecture), network, spec, { decoding: header.decoding }),
+      spec,
+      header.calibration,
+    ),
     hash,
     bytes: bytes.length,
   };

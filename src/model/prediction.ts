@@ -1,17 +1,21 @@
 /** @file A prediction, as the numbers a model gives and by the names its task has for them. */
 import type { TaskName } from "../core/task-name.js";
+import { decidedClass, type ForecastInterval } from "./calibrated.js";
+import type { LoadedModel } from "./load.js";
 import { probabilities } from "./predictor.js";
 
 /** One prediction. A record gives none (a grid step is not complete), one, or several (a gap was resampled). */
 export interface Prediction {
   /** Time of the step it belongs to (epoch ms), or null where the data has no time. */
   time: number | null;
-  /** classify, tag: the likeliest class and its probability. */
+  /** classify, tag: the class that is decided, which is the likeliest unless a threshold was fitted, and its probability. */
   label?: string;
   confidence?: number;
   probabilities?: Record<string, number>;
   /** forecast: per target column the next `horizon` values, in original units. */
   forecast?: Record<string, number[]>;
+  /** forecast, where intervals were fitted: between which values the share `coverage` should lie, in the form of `forecast`. */
+  interval?: { coverage: number; lower: Record<string, number[]>; upper: Record<string, number[]> };
 }
 
 /** A prediction as numbers; `describePrediction` names them. */
@@ -29,6 +33,10 @@ export interface PredictionFacts {
   readonly classes: readonly string[];
   readonly targets: readonly string[];
   readonly horizon: number;
+  /** Two classes: the second is decided above this probability; absent: the likelier. */
+  readonly threshold?: number;
+  /** Absent: none were fitted. */
+  readonly interval?: ForecastInterval;
 }
 
 /** Numbers of one prediction. */
@@ -38,22 +46,38 @@ export function outputSizeOf({ classes, targets, horizon }: PredictionFacts): nu
 
 /** The numbers by their names. Of classes equally likely the first is the label. */
 export function describePrediction(
-  { classes, targets, horizon }: PredictionFacts,
+  { classes, targets, horizon, threshold, interval }: PredictionFacts,
   { time: at, values }: NumericPrediction,
 ): Prediction {
   const time = Number.isNaN(at) ? null : at;
   if (classes.length === 0) {
-    const forecast = targets.map((name, k) => [name, Array.from(values.subarray(k * horizon, (k + 1) * horizon))] as const);
-    return { time, forecast: Object.fromEntries(forecast) };
+    const byTarget = (pick: (value: number, k: number, p: number) => number) =>
+      Object.fromEntries(
+        targets.map((name, k) => [name, Array.from({ length: horizon }, (_, p) => pick(values[k * horizon + p], k, p))]),
+      );
+    const forecast = byTarget((value) => value);
+    if (!interval) return { time, forecast };
+    const { coverage, halfWidth } = interval;
+    const lower = byTarget((value, k, p) => value - halfWidth[k][p]);
+    const upper = byTarget((value, k, p) => value + halfWidth[k][p]);
+    return { time, forecast, interval: { coverage, lower, upper } };
   }
-  let best = 0;
-  for (let c = 1; c < classes.length; c++) if (values[c] > values[best]) best = c;
+  const decided = decidedClass(values, threshold);
   return {
     time,
-    label: classes[best],
-    confidence: values[best],
+    label: classes[decided],
+    confidence: values[decided],
     probabilities: Object.fromEntries(classes.map((name, c) => [name, values[c]])),
   };
+}
+
+/** Whether what a model predicts are raw outputs of its distribution, and not points. */
+export function givesDistribution({
+  header,
+  network,
+  predictor,
+}: Pick<LoadedModel, "header" | "network" | "predictor">): boolean {
+  return header.spec.distribution !== undefined && (predictor.distributional ?? network !== null);
 }
 
 /** The probabilities of a row of logits: softmax in float64. [classes] */

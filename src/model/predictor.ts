@@ -10,6 +10,8 @@ export interface Predictor {
    * padded steps means nothing.
    */
   predict(batch: Batch): Float32Array;
+  /** Whether `predict` gives the raw outputs of `spec.distribution`; absent: their number says so. */
+  readonly distributional?: boolean;
   /** "tags": labels that are decided together, such as the best path of a conditional random field, [B, T]. Absent: the likeliest each. */
   labels?(batch: Batch, prediction: Float32Array): Int32Array;
   /** "tokens": the sequence found for each row, without seeing its target. */

@@ -120,7 +120,7 @@ function pathOf(
 /** The point forecast of raw outputs [.., M], one value each: what a path in training reads. */
 export function pointsOf(distribution: Distribution | undefined, raw: ArrayLike<number>): Float32Array {
   const per = outputsPerValue(distribution);
-  if (!distribution || per === 1) return Float32Array.from(raw);
+  if (!distribution || (per === 1 && distribution.kind !== "bernoulli")) return Float32Array.from(raw);
   const values = new Float32Array(raw.length / per);
   const own = new Float64Array(per);
   for (let i = 0; i < values.length; i++) {

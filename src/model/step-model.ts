@@ -4,11 +4,12 @@
  * A carried network keeps its hidden state; anything else keeps the last steps and reads them afresh.
  */
 
-import type { Batch } from "../core/batch.js";
+import { type Batch, isPerStep } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
 import { normalizeWindow } from "../data/index.js";
 import { flattenState, type SequenceModel, type StepRow, stepperOf } from "../nn/index.js";
 import { inference } from "../tensor/index.js";
+import { tempered } from "./calibrated.js";
 import type { LoadedModel } from "./load.js";
 import { sequenceModel } from "./network.js";
 
@@ -37,7 +38,7 @@ export interface StepModel {
 export function stepModelOf(loaded: LoadedModel): StepModel {
   const { header, network } = loaded;
   if (header.streaming !== "carried" || !network) return new WindowedSteps(loaded);
-  return new CarriedSteps(header.name, sequenceModel(network));
+  return new CarriedSteps(header.name, sequenceModel(network), header.calibration?.temperature);
 }
 
 /** One step of the network per record, its hidden state carried. */
@@ -48,7 +49,11 @@ class CarriedSteps implements StepModel {
   /** Where the last layer's hidden vector lies in a state. */
   readonly #hidden: { from: number; to: number };
 
-  constructor(name: string, network: SequenceModel) {
+  constructor(
+    name: string,
+    network: SequenceModel,
+    readonly temperature: number | undefined,
+  ) {
     const spec = network.stateSpec;
     const names = Object.keys(spec);
     const hidden = names.filter((part) => part.startsWith("h")).at(-1) ?? names[0];
@@ -61,7 +66,13 @@ class CarriedSteps implements StepModel {
 
   advance(rows: readonly StepRow[]): (Stepped | OstinatoError)[] {
     const stepped = stepperOf(this.#network).stepMany(rows);
-    return stepped.map((row) => row ?? notFinite(this.#name));
+    const { temperature } = this;
+    return stepped.map((row) => {
+      if (row === null) return notFinite(this.#name);
+      return temperature === undefined || row instanceof OstinatoError
+        ? row
+        : { ...row, output: tempered(row.output, temperature) };
+    });
   }
 
   view(state: Float32Array): Float32Array {
@@ -80,10 +91,10 @@ class WindowedSteps implements StepModel {
   readonly #needed: number;
 
   constructor(loaded: LoadedModel) {
-    const { spec, windowLength, task } = loaded.header;
+    const { spec, windowLength } = loaded.header;
     this.#loaded = loaded;
     this.#features = spec.features.length;
-    this.#needed = task === "tag" ? 1 : Math.min(windowLength, Math.max(1, spec.length));
+    this.#needed = isPerStep(spec.targetKind) ? 1 : Math.min(windowLength, Math.max(1, spec.length));
     this.initial = new Float32Array(1 + windowLength * this.#features);
   }
 
@@ -136,7 +147,7 @@ class WindowedSteps implements StepModel {
       batch.normalization = { offset, scale };
     }
     const outputs = predictor.predict(batch);
-    const perStep = spec.targetKind === "tags" || spec.everyStep;
+    const perStep = isPerStep(spec.targetKind) || spec.everyStep;
     return perStep ? outputs.slice(outputs.length - outputs.length / count) : outputs;
   }
 }

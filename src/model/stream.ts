@@ -11,9 +11,10 @@ import type { TaskName } from "../core/task-name.js";
 import type { BoundaryReason, RawRecord, Row, SessionRules } from "../data/index.js";
 import { Advancer } from "./advancer.js";
 import type { RowSampler } from "./batch-invariance.js";
+import { type ForecastInterval, forecastInterval } from "./calibrated.js";
 import type { LoadedModel } from "./load.js";
 import { isCausal } from "./network.js";
-import { describePrediction, type NumericPrediction, outputSizeOf, type Prediction } from "./prediction.js";
+import { describePrediction, type NumericPrediction, outputSizeOf, type Prediction, type PredictionFacts } from "./prediction.js";
 import { RowSample } from "./row-sample.js";
 import { decodeSnapshot, encodeSnapshot } from "./snapshot.js";
 import { stateSchemaOf } from "./state-schema.js";
@@ -76,6 +77,9 @@ export interface StreamModel {
   readonly classes: readonly string[];
   readonly targets: readonly string[];
   readonly horizon: number;
+  /** What was fitted on held-back data, as {@link describePrediction} takes it. */
+  readonly threshold?: number;
+  readonly interval?: ForecastInterval;
   /** Names of the model's input features after preprocessing. */
   readonly features: readonly string[];
   /** The categories among `columns`: texts, which rows of numbers cannot hold. */
@@ -121,7 +125,7 @@ export const NO_BOUNDARIES: BoundaryRules = { timeGapMs: null, marker: null, cha
 
 /** One record through a model: `push` by way of `advance`. */
 export function pushRecord(
-  model: Pick<StreamModel, "readRecord" | "advance" | "task" | "classes" | "targets" | "horizon">,
+  model: Pick<StreamModel, "readRecord" | "advance"> & PredictionFacts,
   record: RawRecord,
   state: StreamState,
 ): PushResult {
@@ -155,6 +159,8 @@ export function toStream(loaded: LoadedModel): StreamModel & RowSampler {
   const advancer = new Advancer(loaded);
   const { rows, steps } = advancer;
   const sample = new RowSample(preprocessing);
+  const threshold = header.calibration?.threshold;
+  const interval = preprocessing.targetScaler ? forecastInterval(header, preprocessing.targetScaler) : undefined;
   const stream: StreamModel & RowSampler = {
     name: header.name,
     hash,
@@ -166,6 +172,8 @@ export function toStream(loaded: LoadedModel): StreamModel & RowSampler {
     classes: spec.classes,
     targets: spec.targets,
     horizon: spec.horizon,
+    ...(threshold !== undefined && { threshold }),
+    ...(interval && { interval }),
     features: spec.features,
     textColumns: roles.categories ?? [],
     outputSize: outputSizeOf({ ...spec, task: header.task }),

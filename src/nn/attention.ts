@@ -22,7 +22,8 @@ import { Module } from "./module.js";
 import { resolveLengths } from "./recurrent-op.js";
 
 /** "additive" (Bahdanau 2015), "dot" and "general" (Luong 2015). */
-export type AttentionKind = "additive" | "dot" | "general";
+export const ATTENTION_KINDS = ["additive", "dot", "general"] as const;
+export type AttentionKind = (typeof ATTENTION_KINDS)[number];
 
 export interface AttentionOptions {
   /** H, width of a query. */
@@ -61,10 +62,18 @@ export class Attention extends Module {
   /** "additive" only: [A]. */
   readonly vector: Parameter | null = null;
 
-  /** @throws OST_CONFIG for "dot" where query and memory differ in width. */
+  /** @throws OST_CONFIG for no kind of attention, and for "dot" where query and memory differ in width. */
   constructor(kind: AttentionKind, { querySize, memorySize, attentionSize = querySize, rng, engine }: AttentionOptions) {
     super();
     this.kind = kind;
+    if (!ATTENTION_KINDS.includes(kind)) {
+      throw new OstinatoError("OST_CONFIG", {
+        what: "no such attention",
+        expected: ATTENTION_KINDS.join(", "),
+        got: String(kind),
+        where: "attention",
+      });
+    }
     if (kind === "dot" && querySize !== memorySize) {
       throw new OstinatoError("OST_CONFIG", {
         what: "dot attention multiplies a query with a step of the source: both have one width",

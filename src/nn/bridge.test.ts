@@ -70,5 +70,6 @@ describe("a bridge", () => {
   it("refuses to copy what does not fit, and layers that the encoder does not have", () => {
     expect(() => new Bridge("copy", { encoder: two, decoder: one, rng: rng() })).toThrow(/OST_CONFIG.*"h_l0".*[\s\S]*linear/);
     expect(() => new Bridge("linear", { encoder: one, decoder: { h_l1: 2 }, rng: rng() })).toThrow(/OST_CONFIG[\s\S]*layers/);
+    expect(() => new Bridge("tanh" as never, { encoder: one, decoder: one, rng: rng() })).toThrow(/OST_CONFIG.*no such bridge/);
   });
 });

@@ -19,7 +19,8 @@ import { Module } from "./module.js";
 import type { Merge } from "./recurrent-variant.js";
 import { type State, type StateSpec, zeroState } from "./state.js";
 
-export type BridgeKind = "copy" | "linear" | "none";
+export const BRIDGE_KINDS = ["copy", "linear", "none"] as const;
+export type BridgeKind = (typeof BRIDGE_KINDS)[number];
 
 export interface BridgeOptions {
   /** Of the encoder: "h_l0", "c_l0", "h_l0_reverse", ... */
@@ -39,10 +40,18 @@ export class Bridge extends Module {
   /** By name of the decoder's state. */
   readonly #layers: ReadonlyMap<string, Linear>;
 
-  /** @throws OST_CONFIG where a state of the decoder has no counterpart, or "copy" meets other widths. */
+  /** @throws OST_CONFIG for no kind of bridge, and where a state of the decoder has no counterpart, or "copy" meets other widths. */
   constructor(kind: BridgeKind, { encoder, decoder, merge = "concat", rng, engine }: BridgeOptions) {
     super();
     this.kind = kind;
+    if (!BRIDGE_KINDS.includes(kind)) {
+      throw new OstinatoError("OST_CONFIG", {
+        what: "no such bridge",
+        expected: BRIDGE_KINDS.join(", "),
+        got: String(kind),
+        where: "bridge",
+      });
+    }
     this.#decoder = decoder;
     this.#merge = merge;
     const layers = new Map<string, Linear>();

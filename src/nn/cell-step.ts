@@ -1,14 +1,9 @@
 /**
- * @file The elementwise part of one step of each built-in cell, between its matrix products. Equations and sources: rnn.ts, lstm.ts, gru.ts.
+ * @file The elementwise part of one step of an LSTM and a GRU, between its matrix products. Equations and sources: lstm.ts, gru.ts.
  *
  * Legend: B batch, H hiddenSize. Pre-activations hold both biases.
  */
 import type { Tensor } from "../tensor/index.js";
-
-/** before [B, H] */
-export function rnnStep(before: Tensor, nonlinearity: "tanh" | "relu"): Tensor {
-  return nonlinearity === "relu" ? before.relu() : before.tanh();
-}
 
 /** gates [B, 4H], c [B, H] */
 export function lstmStep(gates: Tensor, c: Tensor): { hidden: Tensor; cell: Tensor } {

@@ -57,7 +57,11 @@ export function lockedDropout(x: Tensor, mask: DropoutMask): Tensor {
 export function rowDropout(table: Tensor, probability: number, rng: Rng): Tensor {
   wantShare(probability);
   if (probability === 0) return table;
-  return apply(masked, [table], { ...dropoutMask(table.shape[0], probability, rng), width: 1 });
+  const [rows, width] = table.shape;
+  const mask = dropoutMask(rows, probability, rng);
+  const kept = new Uint8Array(table.size);
+  for (let row = 0; row < rows; row++) kept.fill(mask.kept[row], row * width, (row + 1) * width);
+  return apply(masked, [table], { kept, factor: mask.factor, width: table.size });
 }
 
 /** The first axis of x has kept.length / width rows; each has a mask of `width` values, which repeats along the rest of the row. */

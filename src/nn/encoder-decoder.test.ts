@@ -1,11 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { seed } from "../core/rng.js";
-import { ReferenceKernels } from "../kernels/index.js";
+import { type Kernels, ReferenceKernels, WasmKernels } from "../kernels/index.js";
 import { crossEntropy } from "../losses/index.js";
 import { Adam, clipByGlobalNorm } from "../optim/index.js";
 import { inference, integers, scope, tensor } from "../tensor/index.js";
 import { checkGradient } from "../testing/index.js";
-import { type DecoderState, EncoderDecoder, type EncoderDecoderSpec, encoderDecoderSpec } from "./encoder-decoder.js";
+import { type DecoderState, EncoderDecoder } from "./encoder-decoder.js";
+import { type EncoderDecoderSpec, encoderDecoderSpec } from "./encoder-decoder-spec.js";
 
 const base = { cell: "lstm", inputSize: 2, hiddenSize: 3, targetSize: 4, targetEmbedding: 2 } as const;
 const embeddings = [{ column: 1, size: 5, width: 2 }];
@@ -173,6 +174,97 @@ describe("an encoder-decoder", () => {
   const model = new EncoderDecoder(encoderDecoderSpec({ ...base }), { rng: seed(2) });
   const encoded = () => model.encode(tensor(x, [B, 3, 2]), { lengths: integers(lengths) });
 
+  it.each([false, true])("computes its formulas, one row and one step at a time (input feeding %s)", (inputFeeding) => {
+    const engine = new ReferenceKernels("float64");
+    const own = new EncoderDecoder(encoderDecoderSpec({ ...base, inputFeeding }), { rng: seed(3), engine });
+    const named = own.namedParameters();
+    const matrix = (name: string) => {
+      const { shape, size } = named.get(name) as { shape: readonly number[]; size: number };
+      const flat = Array.from(named.get(name)?.toArray() ?? []);
+      return Array.from({ length: shape[0] }, (_, r) => flat.slice((r * size) / shape[0], ((r + 1) * size) / shape[0]));
+    };
+    const dot = (a: readonly number[], b: readonly number[]) => a.reduce((sum, value, i) => sum + value * b[i], 0);
+    const times = (name: string, v: readonly number[]) => matrix(name).map((row) => dot(row, v));
+    const sigmoid = (v: number) => 1 / (1 + Math.exp(-v));
+    const H = base.hiddenSize;
+    const cell = (layer: string, suffix: string, input: number[], { h, c }: { h: number[]; c: number[] }) => {
+      const parts = [times(`${layer}.weight_ih_l0${suffix}`, input), times(`${layer}.weight_hh_l0${suffix}`, h)];
+      const biases = [matrix(`${layer}.bias_ih_l0${suffix}`).flat(), matrix(`${layer}.bias_hh_l0${suffix}`).flat()];
+      const gate = (g: number, j: number) => [...parts, ...biases].reduce((sum, values) => sum + values[g * H + j], 0);
+      const next = c.map((before, j) => sigmoid(gate(1, j)) * before + sigmoid(gate(0, j)) * Math.tanh(gate(2, j)));
+      return { h: next.map((value, j) => sigmoid(gate(3, j)) * Math.tanh(value)), c: next };
+    };
+    const zero = () => ({ h: new Array(H).fill(0), c: new Array(H).fill(0) });
+    const source = [
+      [0.5, -1],
+      [0.1, 0.7],
+      [-0.9, 0.4],
+    ];
+    const tokens = [2, 0];
+    const walk = (suffix: string, order: number[]) => {
+      let state = zero();
+      const outputs: number[][] = [];
+      for (const t of order) {
+        state = cell("encoder", suffix, source[t], state);
+        outputs[t] = state.h;
+      }
+      return { outputs, state };
+    };
+    const [there, back] = [walk("", [0, 1, 2]), walk("_reverse", [2, 1, 0])];
+    const memory = there.outputs.map((h, t) => [...h, ...back.outputs[t]]);
+    const bridge = (name: "h" | "c") => {
+      const given = [...there.state[name], ...back.state[name]];
+      const bias = matrix(`bridge.${name}_l0.bias`).flat();
+      return times(`bridge.${name}_l0.weight`, given).map((value, i) => Math.tanh(value + bias[i]));
+    };
+    let state = { h: bridge("h"), c: bridge("c") };
+    let fed: number[] = new Array(H).fill(0);
+    const expected = [own.begin, ...tokens].map((token) => {
+      const embedded = matrix("target.weight")[token];
+      state = cell("decoder", "", inputFeeding ? [...embedded, ...fed] : embedded, state);
+      const asked = times("attention.query.weight", state.h);
+      const exps = memory.map((m) => Math.exp(dot(asked, m)));
+      const total = exps.reduce((a, b) => a + b, 0);
+      const context = memory[0].map((_, e) => exps.reduce((sum, value, s) => sum + (value / total) * memory[s][e], 0));
+      fed = times("combine.weight", [...context, ...state.h]).map(Math.tanh);
+      const bias = matrix("head.bias").flat();
+      return times("head.weight", fed).map((value, i) => value + bias[i]);
+    });
+    const logits = inference(() =>
+      own.teacherForced(own.encode(tensor(source.flat(), [1, 3, 2], { engine })), { tokens, lengths: [2] }).toArray(),
+    );
+    expected.flat().forEach((value, i) => {
+      expect(logits[i]).toBeCloseTo(value, 10);
+    });
+  });
+
+  const engines: [string, () => Kernels][] = [
+    ["float32 reference", () => new ReferenceKernels("float32")],
+    ["WebAssembly", () => WasmKernels.create()],
+  ];
+  it.each(engines)("scores step by step what it scores all at once on the %s engine too", (_, create) => {
+    const engine = create();
+    for (const choices of [{}, { inputFeeding: true }, { attention: "additive" as const }]) {
+      const own = new EncoderDecoder(encoderDecoderSpec({ ...base, hiddenSize: 19, ...choices }), { rng: seed(3), engine });
+      const sources = inference(() =>
+        own.encode(tensor(x, [B, 3, 2], { engine }), { lengths: integers(lengths, [B], { engine }) }),
+      );
+      const logits = inference(() => own.teacherForced(sources, target).logSoftmax().toArray());
+      let states = lengths.map((_, row) => own.scorer(sources, row).initial);
+      const scorer = own.scorer(sources, 0);
+      for (let t = 0; t < 4; t++) {
+        const tokens = lengths.map((_, b) => (t === 0 ? own.begin : Math.max(0, target.tokens[b * 3 + t - 1])));
+        const scores = scorer.advance(states, tokens);
+        states = scores.states;
+        for (let b = 0; b < B; b++) {
+          if (t > target.lengths[b]) continue;
+          const step = Array.from(scores.logProbabilities.slice(b * 5, (b + 1) * 5), Math.fround);
+          expect(step).toEqual(Array.from(logits.slice((b * 4 + t) * 5, (b * 4 + t + 1) * 5)));
+        }
+      }
+    }
+  });
+
   it("lists its targets with the end behind them", () => {
     expect([...model.targets(target)]).toEqual([3, 0, 1, 4, 2, 2, 4, -1, 1, 4, -1, -1, 4, -1, -1, -1]);
     expect([model.end, model.begin, model.outputSize]).toEqual([4, 5, 5]);
@@ -217,6 +309,7 @@ describe("an encoder-decoder", () => {
     expect(() => make({ attention: "none", inputFeeding: true })).toThrow(/OST_CONFIG.*input feeding/);
     expect(() => make({ tieTarget: true })).toThrow(/OST_CONFIG.*tied/);
     expect(() => make({ attention: "dot" })).toThrow(/OST_CONFIG.*dot/);
+    expect(() => make({ attention: "bilinear" as never })).toThrow(/OST_CONFIG.*no such attention/);
     expect(() => make({ targetSize: 0 })).toThrow(/OST_RANGE.*targetSize/);
     const run = (given: { tokens: number[]; lengths: number[] }) => () => model.teacherForced(encoded(), given);
     expect(run({ tokens: [4, 0, 0, 0], lengths: [1, 1, 1, 1] })).toThrow(/OST_TARGET.*row 0, token 0/);

@@ -1,5 +1,12 @@
-export { type AttendOptions, Attention, type AttentionKind, type AttentionMemory, type AttentionOptions } from "./attention.js";
-export { Bridge, type BridgeKind, type BridgeOptions } from "./bridge.js";
+export {
+  ATTENTION_KINDS,
+  type AttendOptions,
+  Attention,
+  type AttentionKind,
+  type AttentionMemory,
+  type AttentionOptions,
+} from "./attention.js";
+export { BRIDGE_KINDS, Bridge, type BridgeKind, type BridgeOptions } from "./bridge.js";
 export { Cell } from "./cell.js";
 export { type ChainConstraint, type ChainScores, ConditionalRandomField, type CrfOptions } from "./crf.js";
 export { dropout } from "./dropout.js";
@@ -11,11 +18,10 @@ export {
   type DecoderState,
   type Encoded,
   EncoderDecoder,
-  type EncoderDecoderSpec,
-  encoderDecoderSpec,
   type ScheduledSampling,
   type TeacherForcingOptions,
 } from "./encoder-decoder.js";
+export { type EncoderDecoderSpec, encoderDecoderSpec } from "./encoder-decoder-spec.js";
 export { GRU, GRUCell } from "./gru.js";
 export { glorotInit, orthogonalInit, uniformInit } from "./init.js";
 export { LayerNorm } from "./layer-norm.js";

@@ -9,7 +9,7 @@ export interface ForwardOptions {
   state?: State;
   /** int32 [batch], in steps, 0 <= lengths[b] <= time; default all `time`. */
   lengths?: Tensor;
-  /** Turns dropout on; absent means no dropout. */
+  /** Turns dropout on, and every other draw of training; absent means none. */
   rng?: Rng;
 }
 

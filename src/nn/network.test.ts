@@ -252,7 +252,10 @@ describe("as data", () => {
 });
 
 it("small weights step as the sequence goes, through norms, residuals and layers of several sizes", () => {
-  for (const one of [{ layerSizes: [9, 4] }, { numLayers: 2, layerNorm: true, residual: true, learnedState: true }]) {
+  for (const one of [
+    { layerSizes: [9, 4] },
+    { numLayers: 2, layerNorm: true, residual: true, learnedState: true, zoneout: 0.1 },
+  ]) {
     for (const weights of ["bfloat16", "int8"] as const) {
       const model = new RecurrentNetwork(spec(one), { rng: seed(1), engine: wasm });
       useWeights(model, weights);

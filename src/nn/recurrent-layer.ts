@@ -11,7 +11,7 @@ import { OstinatoError } from "../core/errors.js";
 import type { Rng } from "../core/rng.js";
 import { describeShape } from "../core/shape.js";
 import { type CellKind, type Kernels, type RecurrentForward, WEIGHT_TYPES, type WeightType } from "../kernels/index.js";
-import { applyAll, concatenate, type Parameter, parameter, type Tensor } from "../tensor/index.js";
+import { applyAll, concatenate, Parameter, parameter, type Tensor } from "../tensor/index.js";
 import { dropout, dropoutMask, lockedDropout } from "./dropout.js";
 import { glorotInit, orthogonalInit, uniformInit } from "./init.js";
 import { LayerNorm } from "./layer-norm.js";
@@ -19,7 +19,7 @@ import type { ForwardOptions, ForwardResult, SequenceModel } from "./model.js";
 import { Module } from "./module.js";
 import { PackedWeights, recurrent, resolveLengths } from "./recurrent-op.js";
 import type { Recompute } from "./recurrent-segment.js";
-import { type DirectionWeights, recurrentSteps } from "./recurrent-steps.js";
+import { type DirectionWeights, recurrentSteps, stepsAreFused } from "./recurrent-steps.js";
 import { type LayerSizes, type Merge, type RecurrentVariant, stackLayout, wantVariant } from "./recurrent-variant.js";
 import { type State, type StateSpec, wantState, zeroState } from "./state.js";
 
@@ -156,7 +156,12 @@ export abstract class RecurrentLayer extends Module implements SequenceModel {
   set recompute(value: Recompute | undefined) {
     if (value !== undefined && value !== "auto") wantCount("recompute", value);
     if (value !== undefined && this.trainsInSteps) {
-      throw stepsOnly("segments cannot be computed again", "recompute undefined", value);
+      throw new OstinatoError("OST_RANGE", {
+        what: "a layer that trains step by step (projection, zoneout, recurrent dropout) has no segments to compute again",
+        expected: "no recompute",
+        got: String(value),
+        where: "recompute",
+      });
     }
     this.#recompute = value;
   }
@@ -166,8 +171,7 @@ export abstract class RecurrentLayer extends Module implements SequenceModel {
    * round them (see `WeightType`). The parameters stay as they are, and a recorded call wants "float32", the default. Like `recompute` it
    * belongs to the run and not to the model.
    *
-   * @throws OST_RANGE for anything else, for int8 where more than 131,072 products would be summed, and for a layer that runs step by step
-   * (projection, zoneout).
+   * @throws OST_RANGE for anything else, for int8 where more than 131,072 products would be summed, and for a projection.
    */
   get weights(): WeightType {
     return this.#weights;
@@ -176,7 +180,7 @@ export abstract class RecurrentLayer extends Module implements SequenceModel {
   set weights(value: WeightType) {
     const widths = this.layout.flatMap(({ inputSize, hiddenSize }) => [inputSize, hiddenSize]);
     wantWeights(value, Math.max(...widths, this.outputSize));
-    if (value !== "float32" && this.runsInSteps) throw stepsOnly("its weights cannot be made small", "weights float32", value);
+    if (value !== "float32" && this.variant.projection !== undefined) throw notSmall(value);
     this.#weights = value;
   }
 
@@ -189,7 +193,7 @@ export abstract class RecurrentLayer extends Module implements SequenceModel {
     return this.layout[this.numLayers - 1].outputSize;
   }
 
-  /** Whether its layers run step by step, slower than fused ones: with a projection or zoneout. */
+  /** Whether its layers run step by step, slower than whole sequences: with a projection or zoneout. */
   get runsInSteps(): boolean {
     const { projection, zoneout, cellZoneout } = this.variant;
     return projection !== undefined || Boolean(zoneout) || Boolean(cellZoneout);
@@ -324,9 +328,13 @@ export abstract class RecurrentLayer extends Module implements SequenceModel {
     next: Record<string, Tensor>,
     rng: Rng | undefined,
   ): Tensor {
-    if (this.#weights !== "float32") throw stepsOnly("small weights have no steps", "weights float32", this.#weights);
-    const { recurrentDropout = 0, zoneout = 0, cellZoneout = zoneout } = this.variant;
+    const { recurrentDropout = 0, zoneout = 0, cellZoneout = zoneout, projection } = this.variant;
+    const masked = rng !== undefined && recurrentDropout > 0;
+    if (this.#weights !== "float32" && !stepsAreFused(this.cell, { projected: projection !== undefined, masked })) {
+      throw notSmall(this.#weights);
+    }
     const [h, c] = [state[`h${suffix}`], state[`c${suffix}`] ?? null];
+    const computed = weights.hh instanceof Parameter ? null : new PackedWeights(this.#weights, { once: true });
     const result = recurrentSteps(
       x,
       weights,
@@ -334,12 +342,14 @@ export abstract class RecurrentLayer extends Module implements SequenceModel {
       {
         cell: this.cell,
         reverse: suffix.endsWith("_reverse"),
+        packed: computed ?? this.#packedWeights(suffix),
         lengths,
-        recurrentMask: rng && recurrentDropout > 0 ? dropoutMask(h.size, recurrentDropout, rng) : null,
+        recurrentMask: masked ? dropoutMask(h.size, recurrentDropout, rng) : null,
         zoneout: { hidden: zoneout, cell: cellZoneout },
         rng,
       },
     );
+    computed?.release();
     next[`h${suffix}`] = result.h;
     if (result.c) next[`c${suffix}`] = result.c;
     return result.output;
@@ -384,12 +394,12 @@ function recurrentInit(rng: Rng, size: number, stateSize: number): Float64Array 
   return size === stateSize ? orthogonalInit(rng, size) : glorotInit(rng, size, stateSize);
 }
 
-function stepsOnly(what: string, expected: string, got: unknown): OstinatoError {
+function notSmall(weights: WeightType): OstinatoError {
   return new OstinatoError("OST_RANGE", {
-    what: `a layer with a projection, zoneout or recurrent dropout runs step by step: ${what}`,
-    expected,
-    got: String(got),
-    where: "layer",
+    what: "steps that are not fused, of a projection or of a GRU with recurrent dropout, have no small weights",
+    expected: "weights float32",
+    got: weights,
+    where: "weights",
   });
 }
 

@@ -164,7 +164,17 @@ export class PackedWeights {
   readonly #weights: (RawBuffer | null)[] = [];
   readonly #versions: number[] = [];
 
-  constructor(readonly type: WeightType = "float32") {}
+  /** @param options `once`: computed weights are taken to stay as they are; for the length of one call, then `release`. */
+  constructor(
+    readonly type: WeightType = "float32",
+    readonly options: { once?: boolean } = {},
+  ) {}
+
+  release(): void {
+    if (this.#storage) release(this.#storage);
+    this.#storage = null;
+    this.#weights.length = 0;
+  }
 
   refresh(
     engine: Kernels,
@@ -179,7 +189,7 @@ export class PackedWeights {
     }
     const now = [weightIh, weightHh, biasIh, biasHh];
     let fresh = true;
-    for (let i = 0; i < now.length; i++) fresh &&= this.#weights[i] === now[i] && this.#versions[i] === versionOf(now[i]);
+    for (let i = 0; i < now.length; i++) fresh &&= this.#weights[i] === now[i] && this.#versions[i] === this.#versionOf(now[i]);
     if (!fresh) {
       engine.recurrentPack({
         cell,
@@ -194,10 +204,16 @@ export class PackedWeights {
       });
       for (let i = 0; i < now.length; i++) {
         this.#weights[i] = now[i];
-        this.#versions[i] = versionOf(now[i]);
+        this.#versions[i] = this.#versionOf(now[i]);
       }
     }
     return this.#storage.pointer;
+  }
+
+  /** NaN, which equals nothing, for a weight that is no parameter: computed weights change without notice. */
+  #versionOf(weight: RawBuffer | null): number {
+    if (weight instanceof Parameter) return weight.version;
+    return weight === null || this.options.once ? 0 : Number.NaN;
   }
 }
 
@@ -211,12 +227,6 @@ function wantTrainable({ type }: PackedWeights): void {
     where: "recurrent",
     repair: 'call it in inference(() => ...), or set the weights to "float32" to train',
   });
-}
-
-/** NaN, which equals nothing, for a weight that is no parameter: computed weights change without notice. */
-function versionOf(weight: RawBuffer | null): number {
-  if (weight === null) return 0;
-  return weight instanceof Parameter ? weight.version : Number.NaN;
 }
 
 /** The given lengths after checking, or all `time`. @throws OST_LENGTH, OST_SHAPE, OST_ENGINE */

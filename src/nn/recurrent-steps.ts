@@ -2,19 +2,21 @@
  * @file A recurrence step by step through autograd, with what the fused operation has not: a projection of h, a mask on the h that the gates
  * see, and zoneout.
  *
- * The input's product is taken for all steps at once; each step adds the product of h, and both are the same sums in any batch and any cut of
- * the sequence.
+ * Wherever a plain step is part of it, that step is the fused operation on a sequence of one. It is not where h is projected, nor in a GRU with
+ * a mask, whose gates see another h than its interpolation: there the input's product is taken for all steps at once, and each adds the
+ * product of h. Either way all sums are the same in any batch and any cut of the sequence.
  */
 import type { Rng } from "../core/rng.js";
 import type { CellKind } from "../kernels/index.js";
-import { apply, concatenate, Parameter, type Tensor, zeros } from "../tensor/index.js";
+import { apply, applyAll, concatenate, integers, Parameter, type Tensor, zeros } from "../tensor/index.js";
 import { linear } from "../tensor/ops/matmul.js";
 import { selectRows } from "../tensor/ops/reshape.js";
 import { PackedMatrix, packOnce } from "../tensor/packed-matrix.js";
 import { release, type Storage } from "../tensor/storage.js";
-import { gruStep, lstmStep, rnnStep } from "./cell-step.js";
+import { gruStep, lstmStep } from "./cell-step.js";
 import { type DropoutMask, lockedDropout } from "./dropout.js";
 import { clearPadding } from "./padding.js";
+import { type PackedWeights, recurrent } from "./recurrent-op.js";
 import { zoneout } from "./zoneout.js";
 
 /** The weights of one direction of one layer; gates in PyTorch's order. R is H, or what `hr` projects to. */
@@ -33,6 +35,8 @@ export interface RecurrentStepsOptions {
   cell: CellKind;
   /** As `RecurrentForward.reverse`. */
   reverse: boolean;
+  /** Of these weights; not used where steps are not fused. */
+  packed: PackedWeights;
   /** int32 [batch] */
   lengths: Tensor;
   /** Of batch * R values, on h where the gates read it. */
@@ -48,6 +52,14 @@ interface Carried {
   c: Tensor | null;
 }
 
+/** The plain step at time t. */
+type Step = (t: number, carried: Carried, seen: Tensor, active: Uint8Array) => Carried;
+
+/** Whether the plain step within such a step is the fused operation. */
+export function stepsAreFused(cell: CellKind, { projected, masked }: { projected: boolean; masked: boolean }): boolean {
+  return !projected && !(masked && cell.startsWith("gru"));
+}
+
 /**
  * @param x [batch, time, I]
  * @returns output [batch, time, R], zero at padding; h [batch, R] and c [batch, H] behind each row's last step
@@ -56,56 +68,65 @@ export function recurrentSteps(
   x: Tensor,
   weights: DirectionWeights,
   state: Carried,
-  { cell, reverse, lengths, recurrentMask, zoneout: shares, rng }: RecurrentStepsOptions,
+  { cell, reverse, packed, lengths, recurrentMask, zoneout: shares, rng }: RecurrentStepsOptions,
 ): { output: Tensor } & Carried {
   const [batch, time] = x.shape;
+  const { engine } = x;
   const valid = lengths.ints().slice();
   const width = state.h.shape[1];
-  const nothing = zeros([batch, width], { engine: x.engine });
-  const products = new Products(weights, cell);
-  const fromInput = products.ofInput(clearPadding(x, lengths));
+  const fused = stepsAreFused(cell, { projected: weights.hr !== null, masked: recurrentMask !== null });
+  const products = fused ? null : new Products(clearPadding(x, lengths), weights, cell);
+  const step: Step = products?.step ?? fusedStep(x, weights, cell, packed);
+  const nothing = zeros([batch, width], { engine });
   const outputs: Tensor[] = new Array(time);
   let carried = state;
-  for (let step = 0; step < time; step++) {
-    const t = reverse ? time - 1 - step : step;
-    const seen = recurrentMask ? lockedDropout(carried.h, recurrentMask) : carried.h;
-    const at = fromInput.slice(1, t, t + 1).reshape([batch, fromInput.shape[2]]);
-    const made = products.step(at, seen, carried);
+  for (let i = 0; i < time; i++) {
+    const t = reverse ? time - 1 - i : i;
+    const active = Uint8Array.from(valid, (length) => (t < length ? 1 : 0));
+    const made = step(t, carried, recurrentMask ? lockedDropout(carried.h, recurrentMask) : carried.h, active);
     const next = {
       h: zoneout(made.h, carried.h, shares.hidden, rng),
       c: made.c && carried.c && zoneout(made.c, carried.c, shares.cell, rng),
     };
     let output = next.h;
-    if (valid.every((length) => t < length)) {
-      carried = next;
-    } else {
-      const mask = Uint8Array.from(valid, (length) => (t < length ? 1 : 0));
-      const select = (taken: Tensor, other: Tensor) => apply(selectRows, [taken, other], { mask });
+    if (active.includes(0)) {
+      const select = (taken: Tensor, other: Tensor) => apply(selectRows, [taken, other], { mask: active });
       output = select(next.h, nothing);
       carried = { h: select(next.h, carried.h), c: next.c && carried.c && select(next.c, carried.c) };
+    } else {
+      carried = next;
     }
     outputs[t] = output.reshape([batch, 1, width]);
   }
-  products.release();
-  const output = time > 0 ? concatenate(outputs, 1) : zeros([batch, 0, width], { engine: x.engine });
+  products?.release();
+  const output = time > 0 ? concatenate(outputs, 1) : zeros([batch, 0, width], { engine });
   return { output, ...carried };
+}
+
+function fusedStep(x: Tensor, { ih, hh, bias }: DirectionWeights, cell: CellKind, packed: PackedWeights): Step {
+  const weights = bias ? [ih, hh, bias.ih, bias.hh] : [ih, hh];
+  return (t, { c }, seen, active) => {
+    const lengths = integers(active, [active.length], { engine: x.engine });
+    const inputs = [x.slice(1, t, t + 1), ...weights, seen, ...(c ? [c] : [])];
+    const [, h, cells = null] = applyAll(recurrent, inputs, { cell, bias: bias !== null, reverse: false, lengths, packed });
+    return { h, c: cells };
+  };
 }
 
 const packedOf = new WeakMap<Parameter, PackedMatrix>();
 
-/** The matrix products of one direction, from weights packed once for all steps. */
+/** Steps of an LSTM or a GRU from matrix products, with weights packed once for all of them. */
 class Products {
   readonly #taken: Storage[] = [];
-  readonly ofInput: (x: Tensor) => Tensor;
+  /** [B, T, G*H], with its bias */
+  readonly #fromInput: Tensor;
   readonly #ofHidden: (h: Tensor) => Tensor;
   /** Of the candidate alone: GRU with the reset gate before the product. */
   readonly #ofReset: ((h: Tensor) => Tensor) | null = null;
-  readonly #project: ((h: Tensor) => Tensor) | null;
-  readonly #cell: CellKind;
+  readonly #project: (h: Tensor) => Tensor;
 
-  constructor({ ih, hh, bias, hr }: DirectionWeights, cell: CellKind) {
-    this.#cell = cell;
-    this.ofInput = this.#product(ih, bias?.ih);
+  constructor(x: Tensor, { ih, hh, bias, hr }: DirectionWeights, cell: CellKind) {
+    this.#fromInput = this.#product(ih, bias?.ih)(x);
     if (cell === "gruResetBefore") {
       const [gates, all] = [(hh.shape[0] / 3) * 2, hh.shape[0]];
       this.#ofHidden = this.#product(hh.slice(0, 0, gates), bias?.hh.slice(0, 0, gates));
@@ -113,24 +134,22 @@ class Products {
     } else {
       this.#ofHidden = this.#product(hh, bias?.hh);
     }
-    this.#project = hr && this.#product(hr);
+    this.#project = hr ? this.#product(hr) : (h) => h;
   }
 
-  /** @param at the input's product at this step @param seen what the gates see of h */
-  step(at: Tensor, seen: Tensor, { h, c }: Carried): Carried {
+  readonly step: Step = (t, { h, c }, seen) => {
+    const [batch, , rows] = this.#fromInput.shape;
+    const at = this.#fromInput.slice(1, t, t + 1).reshape([batch, rows]);
     const fromHidden = this.#ofHidden(seen);
     if (c) {
       const { hidden, cell } = lstmStep(at.add(fromHidden), c);
-      return { h: this.#project ? this.#project(hidden) : hidden, c: cell };
+      return { h: this.#project(hidden), c: cell };
     }
-    if (this.#cell === "gru" || this.#cell === "gruResetBefore") {
-      const H = h.shape[1];
-      const candidate = (r: Tensor) =>
-        this.#ofReset ? this.#ofReset(r.multiply(seen)) : r.multiply(fromHidden.slice(1, 2 * H, 3 * H));
-      return { h: gruStep(at, fromHidden, h, candidate), c: null };
-    }
-    return { h: rnnStep(at.add(fromHidden), this.#cell === "rnnRelu" ? "relu" : "tanh"), c: null };
-  }
+    const H = h.shape[1];
+    const candidate = (r: Tensor) =>
+      this.#ofReset ? this.#ofReset(r.multiply(seen)) : r.multiply(fromHidden.slice(1, 2 * H, 3 * H));
+    return { h: gruStep(at, fromHidden, h, candidate), c: null };
+  };
 
   /** Gives back what was packed for this call alone. */
   release(): void {

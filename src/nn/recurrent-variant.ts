@@ -20,7 +20,7 @@ export interface RecurrentVariant {
   layerSizes?: readonly number[];
   /**
    * LSTM only: h_t = W_hr (o_t * tanh(c_t)), so many values and fewer than the hidden units (Sak, Senior & Beaufays 2014). Runs step by step,
-   * slower than the fused layers.
+   * several times slower than a layer without.
    */
   projection?: number;
   /** Of two directions, in every layer; default "concat". */

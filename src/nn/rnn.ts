@@ -7,7 +7,6 @@
  * step and is the oracle for it. Source: Elman 1990, Cognitive Science 14(2).
  */
 import type { Tensor } from "../tensor/index.js";
-import { rnnStep } from "./cell-step.js";
 import { RecurrentCell, type RecurrentCellOptions } from "./recurrent-cell.js";
 import { RecurrentLayer, type RecurrentOptions } from "./recurrent-layer.js";
 import type { State } from "./state.js";
@@ -35,7 +34,7 @@ export class RNNCell extends RecurrentCell {
 
   override step(x: Tensor, { h }: State): { output: Tensor; state: State } {
     const before = x.linear(this.weight_ih, this.bias_ih).add(h.linear(this.weight_hh, this.bias_hh));
-    const next = rnnStep(before, this.nonlinearity);
+    const next = this.nonlinearity === "relu" ? before.relu() : before.tanh();
     return { output: next, state: { h: next } };
   }
 }

@@ -125,7 +125,7 @@ class RecurrentStepper implements Stepper {
   readonly #programs = new Map<number, StepProgram>();
   /** What the programs were recorded for, layer by layer. */
   readonly #recorded: ReturnType<RecurrentLayer["stepArgs"]>[] = [];
-  #packedHeads: readonly Pointer[] = [];
+  readonly #packedHeads: Pointer[] = [];
 
   constructor(layer: RecurrentLayer, heads: readonly Linear[], embedding: EmbeddedColumns | null = null) {
     this.#engine = layer.engine;
@@ -271,11 +271,12 @@ class RecurrentStepper implements Stepper {
       this.#recorded[k] = now;
       moved = true;
     }
-    const packedHeads = this.#heads.map(({ packed }) => packed);
-    if (moved || packedHeads.some((packed, k) => packed !== this.#packedHeads[k])) {
-      this.#packedHeads = packedHeads;
-      this.#forgetPrograms();
+    for (let k = 0; k < this.#heads.length; k++) {
+      const { packed } = this.#heads[k];
+      moved ||= packed !== this.#packedHeads[k];
+      this.#packedHeads[k] = packed;
     }
+    if (moved) this.#forgetPrograms();
     if (rows > this.#capacity) this.#reserve(rows);
     let step = this.#programs.get(rows);
     if (step === undefined) {

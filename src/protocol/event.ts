@@ -22,6 +22,15 @@ export interface WirePrediction {
   probabilities?: Record<string, number>;
   /** Per target column the next `horizon` values, in original units. */
   forecast?: Record<string, number[]>;
+  /** Where intervals were fitted: between which values the share `coverage` should lie, in the form of `forecast`. */
+  interval?: { coverage: number; lower: Record<string, number[]>; upper: Record<string, number[]> };
+}
+
+/** Intervals around forecasts that hold the share `coverage` on held-back data. */
+export interface ForecastInterval {
+  coverage: number;
+  /** Half of their width in original units, [targets][horizon]. */
+  halfWidth: readonly (readonly number[])[];
 }
 
 /** The answer to a request of one step or several. */
@@ -90,6 +99,10 @@ export interface ModelFacts {
   classes: readonly string[];
   targets: readonly string[];
   horizon: number;
+  /** Two classes: the second is the label above this probability; absent: the likelier is. */
+  threshold?: number;
+  /** Absent: none were fitted. */
+  interval?: ForecastInterval;
   features: readonly string[];
   /** Columns of texts: they can be sent in records only, not as rows of numbers. */
   textColumns: readonly string[];

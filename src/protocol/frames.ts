@@ -10,7 +10,7 @@
  */
 import type { TaskName } from "../core/task-name.js";
 import type { ErrorFacts } from "./codes.js";
-import type { WireRecord } from "./event.js";
+import type { ForecastInterval, WireRecord } from "./event.js";
 
 export const SUBPROTOCOL = "ostinato.v1";
 /** A browser cannot set headers: its credential is a second entry of the subprotocols, this and the credential in base64url. */
@@ -103,6 +103,9 @@ export interface NamingFacts {
   classes: readonly string[];
   targets: readonly string[];
   horizon: number;
+  /** As of {@link ModelFacts}. */
+  threshold?: number;
+  interval?: ForecastInterval;
   outputSize: number;
 }
 

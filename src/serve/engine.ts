@@ -1,6 +1,7 @@
 /** @file The seam between those who ask and the one who computes: in this thread (`SessionEngine`), or in a worker (`WorkerEngine`). */
 
 import type { TaskName } from "../core/task-name.js";
+import type { ForecastInterval } from "../model/calibrated.js";
 import type { BoundaryRules, StreamModel } from "../model/stream.js";
 import type { StepCounts } from "../monitor/index.js";
 import type { Operation, Outcome, Predictions, StepInput } from "./operation.js";
@@ -30,6 +31,10 @@ export interface ModelVersion {
   classes: readonly string[];
   targets: readonly string[];
   horizon: number;
+  /** Two classes: the second is decided above this probability; absent: the likelier. */
+  threshold?: number;
+  /** Intervals around forecasts; absent: none were fitted. */
+  interval?: ForecastInterval;
   features: readonly string[];
   outputSize: number;
   stateSchema: string;

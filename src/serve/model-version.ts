@@ -48,6 +48,8 @@ export function modelVersionOf(
     classes: [...model.classes],
     targets: [...model.targets],
     horizon: model.horizon,
+    ...(model.threshold !== undefined && { threshold: model.threshold }),
+    ...(model.interval && { interval: model.interval }),
     features: [...model.features],
     outputSize: model.outputSize,
     stateSchema: model.stateSchema,

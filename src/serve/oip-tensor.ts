@@ -9,6 +9,7 @@
  * [1, predictions] (FP64, ms since 1970). A request of n steps has n predictions, unless the model's grid or window says otherwise.
  */
 import { OstinatoError } from "../core/errors.js";
+import { decidedClass } from "../model/calibrated.js";
 import type { RawRecord } from "../model/stream.js";
 import type { ModelVersion } from "./engine.js";
 import type { Predictions, StepInput } from "./operation.js";
@@ -395,7 +396,10 @@ export function writeOutput(model: ModelVersion, predictions: Predictions, wante
   return names.map((name) => {
     if (name === "output") return { name, datatype: "FP32", shape: [1, count, size], values: new Float32Array(values) };
     if (name === "time") return { name, datatype: "FP64", shape: [1, count], values: time };
-    const labels = Array.from({ length: count }, (_, i) => model.classes[likeliest(values, i * size, size)] ?? "");
+    const labels = Array.from(
+      { length: count },
+      (_, i) => model.classes[decidedClass(values.subarray(i * size, (i + 1) * size), model.threshold)] ?? "",
+    );
     return { name, datatype: "BYTES", shape: [1, count], values: labels };
   });
 }
@@ -413,13 +417,6 @@ export function checkOutputs(model: ModelVersion, wanted: readonly string[]): vo
       where: "outputs",
     });
   }
-}
-
-/** Index of the largest of `size` values; the first of equals. */
-function likeliest(values: Float64Array, from: number, size: number): number {
-  let best = 0;
-  for (let k = 1; k < size; k++) if (values[from + k] > values[from + best]) best = k;
-  return best;
 }
 
 const LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;

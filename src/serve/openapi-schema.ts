@@ -107,6 +107,10 @@ const native: Record<string, JsonSchema> = {
     "confidence?": about(number, "The label's probability."),
     "probabilities?": map(number),
     "forecast?": about(map(list(number)), "Per target its next `horizon` values, in original units."),
+    "interval?": about(
+      fields({ coverage: number, lower: map(list(number)), upper: map(list(number)) }),
+      "Where intervals were fitted: between which values the share `coverage` should lie, in the form of `forecast`.",
+    ),
   }),
   Model: fields({
     name: text,
@@ -120,6 +124,11 @@ const native: Record<string, JsonSchema> = {
     classes: list(text),
     targets: list(text),
     horizon: count,
+    "threshold?": about(number, "Two classes: the second is the label above this probability; absent: the likelier is."),
+    "interval?": about(
+      fields({ coverage: number, halfWidth: list(list(number)) }),
+      "Intervals around forecasts: half of their width by target and step, in original units; absent: none were fitted.",
+    ),
     features: list(text),
     textColumns: about(list(text), "They can be sent in records only, not as rows of numbers."),
     outputSize: count,

@@ -618,8 +618,10 @@ function standing({ version, incarnation, seq, steps, resets, createdAt, status,
   return { version, incarnation, seq, steps, resets, createdAt, status, durability };
 }
 
-function naming({ version, task, columns, time, textColumns, classes, targets, horizon, outputSize }: ModelVersion): NamingFacts {
-  return { version, task, columns, time, textColumns, classes, targets, horizon, outputSize };
+function naming(model: ModelVersion): NamingFacts {
+  const { version, task, columns, time, textColumns, classes, targets, horizon, threshold, interval, outputSize } = model;
+  const calibration = { ...(threshold !== undefined && { threshold }), ...(interval && { interval }) };
+  return { version, task, columns, time, textColumns, classes, targets, horizon, ...calibration, outputSize };
 }
 
 function noStream(number: number): OstinatoError {

@@ -1,11 +1,12 @@
 /** @file Losses against the classes of a batch, one per sequence or one per step. */
 import type { Batch } from "../core/batch.js";
 import { costLoss, crossEntropy, focalLoss } from "../losses/index.js";
-import { forwardBatch, sequenceModel } from "../model/index.js";
+import { sequenceModel } from "../model/index.js";
 import { RecurrentNetwork, type SequenceModel } from "../nn/index.js";
 import { integers, type Tensor, tensor } from "../tensor/index.js";
 import type { Objective } from "../train/index.js";
 import type { LossOptions, ObjectiveContext, Task, TaskConfig } from "./task.js";
+import { truncatedForward } from "./truncated-forward.js";
 
 /** What all tasks share whose targets are classes that lie ready in the batch. */
 export function classTask({
@@ -37,7 +38,7 @@ export function classTask({
     ahead: 1,
     objective(batch, { network, spec, rng, state, options }: ObjectiveContext): Objective {
       const model = sequenceModel(network);
-      const { prediction, state: next } = forwardBatch(model, spec, batch, { rng, state });
+      const { prediction, state: next } = truncatedForward(model, spec, batch, { rng, state });
       return { loss: lossOf(prediction, batch, model, options), state: mode === "streaming" ? next : undefined };
     },
     lossWeight({ classes = new Int32Array(0) }, { classWeights }) {

@@ -19,6 +19,7 @@ import {
   type SplitSummary,
   type Table,
 } from "../data/index.js";
+import { gradientReach } from "../diagnose/index.js";
 import { decisionNeeds, type Report, type Score } from "../evaluate/index.js";
 import { defaultEngine, describeEngine, type Kernels } from "../kernels/index.js";
 import {
@@ -209,7 +210,7 @@ export async function runExperiment(
     classes: spec.classes.length,
     split,
     padding: paddingOf(config, prepared),
-    notes: [...splitNotes(config, prepared), ...emptyNotes(prepared)],
+    notes: [...splitNotes(config, prepared), ...emptyNotes(prepared), ...reachNotes(config)],
   });
   const baselines = checkSettings(config, { prepared, spec });
 
@@ -260,7 +261,7 @@ export async function runExperiment(
   const confidences = new Map(entrants.map((entrant) => [entrant.name, new ConfidenceCount(spec)]));
   const judged = await judgeEntrants(config, { prepared, spec }, entrants, {
     signal,
-    notes: leftOut,
+    notes: [...leftOut, ...reachNotes(config)],
     onValidation: (entrant, batch, prediction) => confidences.get(entrant.name)?.add(batch, prediction),
   });
   if (!judged) return null;
@@ -318,6 +319,13 @@ export async function runExperiment(
 function paddingOf(config: ExperimentConfig, prepared: PreparedData): PaddingReport | null {
   const report = trainingPadding(config, prepared);
   return report && report.shuffled.padded > 0 ? report : null;
+}
+
+/** How far back a gradient can reach where backpropagation is cut. */
+function reachNotes({ mode, window, train: { truncation } }: ExperimentConfig): string[] {
+  if (mode !== "streaming") return [];
+  const k1 = truncation?.k1 ?? (window.length as number);
+  return [gradientReach({ k1, k2: truncation?.k2 ?? k1 }).text];
 }
 
 /** What a grid left nothing of. */

@@ -19,15 +19,28 @@ import {
   stretches,
   worthPrefetching,
 } from "../data/index.js";
-import { estimateMemory, type MemoryEstimate } from "../diagnose/memory-estimate.js";
+import { type MemoryPlan, planMemory } from "../diagnose/memory-plan.js";
 import { decisionNeeds } from "../evaluate/index.js";
 import type { Kernels } from "../kernels/index.js";
-import { type Architecture, buildNetwork, type Network, sequenceModel } from "../model/index.js";
-import { RecurrentNetwork, resetRows, type State, type StateDictEntry } from "../nn/index.js";
-import { Adam, AdamW, constant, type Optimizer, plateau, type Schedule, SGD, stepDecay, warmupCosine } from "../optim/index.js";
+import { type Architecture, buildNetwork, type Network } from "../model/index.js";
+import { RecurrentNetwork, type State, type StateDictEntry } from "../nn/index.js";
+import {
+  Adam,
+  AdamW,
+  constant,
+  type Optimizer,
+  plateau,
+  RMSprop,
+  type Schedule,
+  SGD,
+  stepDecay,
+  warmupCosine,
+} from "../optim/index.js";
 import { inference } from "../tensor/index.js";
-import { type CheckpointStore, type TrainOptions, type TrainResult, train } from "../train/index.js";
+import { type CheckpointStore, type GradientWorkers, type TrainOptions, type TrainResult, train } from "../train/index.js";
+import { batchObjective, carriedInto } from "./batch-objective.js";
 import type { ExperimentConfig } from "./config.js";
+import type { ReplicaDescription } from "./replica.js";
 import { type LossOptions, type Task, taskOf, WHOLE_LANES, wholeLanes } from "./task.js";
 
 export interface FitOptions
@@ -36,6 +49,8 @@ export interface FitOptions
   engine?: Kernels;
   /** Weights to begin with, of a network of the same architecture; default drawn from the seed. */
   from?: ReadonlyMap<string, StateDictEntry>;
+  /** Starts the threads of `train.workers`; `gradientThreads` in Node. */
+  gradientWorkers?: (network: Network, options: { count: number; description: ReplicaDescription }) => GradientWorkers<Batch>;
   /** Makes batches ahead, as `train.prefetch` says; `workerPrefetcher` in Node. Absent: they are made in this thread. */
   prefetcher?: Prefetcher;
 }
@@ -51,7 +66,7 @@ export async function fitNetwork(
   prepared: PreparedData,
   spec: ExampleSpec,
   architecture: Architecture,
-  { engine, prefetcher, from, ...run }: FitOptions = {},
+  { engine, prefetcher, gradientWorkers, from, ...run }: FitOptions = {},
 ): Promise<FittedNetwork> {
   const { train: settings, mode } = config;
   const task = taskOf(config);
@@ -68,9 +83,13 @@ export async function fitNetwork(
     mode === "streaming"
       ? wholeLanes(prepared, "validation", Math.max(1, task.horizon.judged), { chunk: EVALUATED_STEPS / WHOLE_LANES })
       : evaluationBatches(config, prepared, "validation", { thinned: THINNED_VALIDATION });
-  const schedule = makeSchedule(settings, () => makeBatches(recipe, seedRng(0)).skip(Number.POSITIVE_INFINITY));
+  const batchesOfEpoch = () => makeBatches(recipe, seedRng(0)).skip(Number.POSITIVE_INFINITY);
+  const schedule = makeSchedule(settings, () => Math.ceil(batchesOfEpoch() / settings.accumulate));
   const ahead = prefetches(settings.prefetch, recipe, prefetcher);
   let prefetched: Prefetched | undefined;
+  const setup = { config, spec, options };
+  const workers =
+    settings.workers > 1 ? startWorkers(settings.workers, { ...setup, architecture }, network, gradientWorkers) : undefined;
   const fit = train<Batch>(network, {
     ...run,
     memory: network instanceof RecurrentNetwork ? memoryOfStep(config, recipe, spec, network) : undefined,
@@ -80,8 +99,10 @@ export async function fitNetwork(
       prefetched ??= (prefetcher as Prefetcher)(recipe);
       return prefetched.batches(rng);
     },
-    objective: (batch, { rng, state, step }) =>
-      task.objective(batch, { network, spec, options, rng, state: carriedInto(batch, network, state), step }),
+    objective: batchObjective(network, setup),
+    workers,
+    accumulate: settings.accumulate,
+    averaging: settings.averaging ?? undefined,
     validate: () => inference(() => meanLoss(network, spec, validationBatches(), { task, options })),
     epochs: settings.epochs,
     maxSteps: settings.maxSteps,
@@ -90,7 +111,11 @@ export async function fitNetwork(
     earlyStopping: settings.earlyStopping ?? undefined,
     seed: settings.seed,
   });
-  return { network, result: await fit.finally(() => prefetched?.close()) };
+  const ended = fit.finally(() => {
+    prefetched?.close();
+    workers?.close();
+  });
+  return { network, result: await ended };
 }
 
 /** The loss over all targets of some batches; what lanes carry goes on from batch to batch. NaN where no target is. */
@@ -120,9 +145,21 @@ export function meanLoss(
   return weight > 0 ? total / weight : Number.NaN;
 }
 
-/** What is carried from the batch before, with a fresh state in the rows that begin a series. */
-function carriedInto(batch: Batch, network: Network, state: State | undefined): State | undefined {
-  return state && batch.reset ? resetRows(state, sequenceModel(network).initialState(batch.batchSize), batch.reset) : state;
+/** @throws OST_RANGE where nothing can start threads. */
+function startWorkers(
+  count: number,
+  description: ReplicaDescription,
+  network: Network,
+  start: FitOptions["gradientWorkers"],
+): GradientWorkers<Batch> {
+  if (start) return start(network, { count, description });
+  throw new OstinatoError("OST_RANGE", {
+    what: "nothing is given that could start threads to train with",
+    expected: "gradientWorkers",
+    got: `train.workers: ${count}, and none`,
+    where: "fitNetwork",
+    repair: "pass gradientWorkers: gradientThreads of ostinato/node, or set train.workers: 1",
+  });
 }
 
 /** The costs of the configuration's decision, [true class][predicted class], row by row. */
@@ -157,7 +194,14 @@ export function trainingRecipe(config: ExperimentConfig, prepared: PreparedData)
     return {
       kind: "lanes",
       data: prepared,
-      options: { batchSize: rows, chunk, part: "train", horizon: Math.max(1, task.horizon.train), maxLength },
+      options: {
+        batchSize: rows,
+        chunk,
+        lead: (settings.truncation?.k2 ?? chunk) - chunk,
+        part: "train",
+        horizon: Math.max(1, task.horizon.train),
+        maxLength,
+      },
     };
   }
   const plain = task.examples(prepared, "train");
@@ -197,16 +241,16 @@ function memoryOfStep(
   recipe: BatchRecipe,
   { targetKind, everyStep }: ExampleSpec,
   network: RecurrentNetwork,
-): MemoryEstimate {
-  const longest = recipe.kind === "lanes" ? recipe.options.chunk : longestOf(recipe.rows);
+): MemoryPlan {
+  const longest = recipe.kind === "lanes" ? recipe.options.chunk + (recipe.options.lead ?? 0) : longestOf(recipe.rows);
   const { batchSize } = recipe.options;
   const { maxTokens } = settings;
-  return estimateMemory(network, {
+  return planMemory(network, {
     batch: maxTokens === undefined ? batchSize : Math.max(1, Math.min(batchSize, Math.floor(maxTokens / Math.max(1, longest)))),
     time: Math.max(longest, window.length ?? 0),
     reads: isPerStep(targetKind) || everyStep ? "output" : "last",
     loss: targetKind === "values" ? "pointwise" : "crossEntropy",
-    moments: settings.optimizer === "sgd" ? Math.sign(settings.momentum) : 2,
+    moments: { sgd: Math.sign(settings.momentum), rmsprop: 1, adam: 2, adamw: 2 }[settings.optimizer],
   });
 }
 
@@ -266,6 +310,7 @@ function makeOptimizer(
 ): Optimizer {
   const parameters = network.parameters();
   if (optimizer === "sgd") return new SGD(parameters, { learningRate, momentum, weightDecay });
+  if (optimizer === "rmsprop") return new RMSprop(parameters, { learningRate, weightDecay });
   return optimizer === "adam"
     ? new Adam(parameters, { learningRate, weightDecay })
     : new AdamW(parameters, { learningRate, weightDecay });

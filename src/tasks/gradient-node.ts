@@ -22,8 +22,8 @@ import {
 export interface GradientThreadsOptions {
   /** Threads, a whole number >= 1. The result of a run depends on it, and on nothing else of them. */
   count: number;
-  /** A module that exports `buildReplica`, as `BuildReplica` of gradient-share.ts says. */
-  module: URL;
+  /** A module that exports `buildReplica`, as `BuildReplica` of gradient-share.ts says; default that of experiments. */
+  module?: URL;
   /** What `buildReplica` is given, copied to every thread. */
   description: unknown;
   /** The threads' program; default the one beside this file. */
@@ -60,7 +60,12 @@ class GradientThreads implements GradientWorkers<Batch> {
 
   constructor(
     network: Pick<SequenceModel, "namedParameters" | "engine">,
-    { count, module, description, program = moduleBeside(import.meta.url, "gradient-worker") }: GradientThreadsOptions,
+    {
+      count,
+      module = moduleBeside(import.meta.url, "replica"),
+      description,
+      program = moduleBeside(import.meta.url, "gradient-worker"),
+    }: GradientThreadsOptions,
   ) {
     const { name, isa, memory } = network.engine;
     const { floatType, bytesPerFloat } = memory;

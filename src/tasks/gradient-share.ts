@@ -9,12 +9,11 @@ import type { Batch } from "../core/batch.js";
 import { type Rng, type RngState, seed as seedRng } from "../core/rng.js";
 import type { CarriedError } from "../data/prefetch.js";
 import { type FloatType, type Kernels, NativeKernels, ReferenceKernels, WasmKernels } from "../kernels/index.js";
-import type { SequenceModel } from "../nn/index.js";
-import type { Objective, ObjectiveContext, PlainState } from "../train/index.js";
+import type { Objective, ObjectiveContext, PlainState, Trainable } from "../train/index.js";
 
 /** A network like the one that trains, and its loss, in a thread of its own. */
 export interface Replica {
-  network: SequenceModel;
+  network: Trainable;
   /** As of `train`; `weight` must be what the loss is a mean over, so that shares of a batch join to its loss. */
   objective(batch: Batch, context: ObjectiveContext): Objective;
 }

@@ -6,7 +6,7 @@ import type { Batch, ExampleSpec, Part } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
 import { seed as seedRng } from "../core/rng.js";
 import { type PreparedData, type PreparedSeries, partCode, runsOf, stretches } from "../data/index.js";
-import { type Contender, evaluate, judgeStepwise, maseScale, type Report } from "../evaluate/index.js";
+import { type Contender, type EvaluateOptions, evaluate, judgeStepwise, maseScale, type Report } from "../evaluate/index.js";
 import type { Predictor } from "../model/index.js";
 import type { ExperimentConfig } from "./config.js";
 import { evaluationBatches } from "./fit-network.js";
@@ -59,8 +59,8 @@ export async function judgeEntrants(
     const { name, kind, cheaper, predictor } = entrant;
     await turn();
     if (signal?.aborted) return null;
-    const score = (part: Part, predict = (batch: Batch): Float32Array => predictor.predict(batch)) =>
-      evaluate(predict, evaluationBatches(config, prepared, part), spec, scoring);
+    const score = (part: Part, predict: Predictor["predict"]) =>
+      evaluate(askedBy(predictor, predict), evaluationBatches(config, prepared, part), spec, scoring);
     const watched = (batch: Batch) => {
       const prediction = predictor.predict(batch);
       onValidation(entrant, batch, prediction);
@@ -102,6 +102,18 @@ export async function judgeEntrants(
     step = steps.next();
   }
   return { report: step.value, model, rivals };
+}
+
+/** The predictor with another `predict`. */
+function askedBy(predictor: Predictor, predict: Predictor["predict"]): Predictor {
+  const { name, distributional } = predictor;
+  return {
+    name,
+    predict,
+    ...(distributional !== undefined && { distributional }),
+    ...(predictor.labels && { labels: (batch, prediction) => (predictor as Required<Predictor>).labels(batch, prediction) }),
+    ...(predictor.decode && { decode: (batch) => (predictor as Required<Predictor>).decode(batch) }),
+  };
 }
 
 /** Lets signals and timers have their turn between two long synchronous stretches. */
@@ -156,11 +168,17 @@ export function splitNotes({ data }: ExperimentConfig, { series }: PreparedData)
   ];
 }
 
+/** What one code of a tokenizer is called. */
+const UNIT_NAMES: Record<string, string | undefined> = { characters: "character", words: "word" };
+
 /** Errors in original units, MASE where the training part gives it a scale, and what the decision needs. */
-export function scoringOptions(config: ExperimentConfig, prepared: PreparedData) {
-  const { decision } = config;
-  const scaler = prepared.preprocessing.targetScaler;
-  if (!scaler) return { decision };
+export function scoringOptions(config: ExperimentConfig, prepared: PreparedData): EvaluateOptions {
+  const { decision, data } = config;
+  const { preprocessing } = prepared;
+  const scaler = preprocessing.targetScaler;
+  const unitName = UNIT_NAMES[preprocessing.targetCodebook?.kind ?? ""];
+  const naming = unitName && { unitName, joiner: unitName === "character" ? "" : " " };
+  if (!scaler) return { decision, ...naming, ...(data.tagScheme && { tagScheme: data.tagScheme }) };
   const maseScales = orNothing(() => trainingScales(config, prepared));
   return { decision, original: (value: number, k: number) => scaler.invert(value, k), ...(maseScales && { maseScales }) };
 }

@@ -29,7 +29,7 @@ export function transcribe(config: TaskConfig): Task {
     objective(batch, { network, spec, rng }) {
       const { prediction } = forwardBatch(sequenceModel(network), spec, batch, { rng });
       const { lengths, tokens = new Int32Array(0), tokenLengths = new Int32Array(0) } = batch;
-      return { loss: ctcLoss(prediction, { lengths, tokens, tokenLengths }) };
+      return { loss: ctcLoss(prediction, { lengths, tokens, tokenLengths }, { reduction: "perToken" }) };
     },
     lossWeight: ({ batchSize }) => batchSize,
   };

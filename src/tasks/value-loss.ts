@@ -3,10 +3,11 @@ import type { Batch, Part } from "../core/batch.js";
 import { type Distribution, outputsPerValue } from "../core/predictive-distribution.js";
 import { type Examples, type PreparedData, sequences, windows } from "../data/index.js";
 import { distributionLoss, huber, mae, mse } from "../losses/index.js";
-import { forwardBatch, sequenceModel } from "../model/index.js";
+import { sequenceModel } from "../model/index.js";
 import { type Tensor, tensor } from "../tensor/index.js";
 import { countTargets } from "./target-count.js";
 import type { ExampleOptions, Task, TaskConfig } from "./task.js";
+import { truncatedForward } from "./truncated-forward.js";
 
 const LOSSES = { mse, mae, huber };
 
@@ -28,7 +29,7 @@ export function valueTask(
     horizon: { train: horizon, judged: horizon },
     ahead,
     objective(batch, { network, spec, rng, state }) {
-      const { prediction, state: next } = forwardBatch(sequenceModel(network), spec, batch, { rng, state });
+      const { prediction, state: next } = truncatedForward(sequenceModel(network), spec, batch, { rng, state });
       return {
         loss: valueLoss(
           config,

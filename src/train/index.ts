@@ -11,6 +11,7 @@ export { type SamplingOptions, scheduledSampling } from "./scheduled-sampling.js
 export {
   type ObjectiveContext,
   type RunLogEntry,
+  type Trainable,
   type TrainOptions,
   type TrainProgress,
   type TrainResult,

@@ -95,7 +95,7 @@ withFile("forecast-etth1/ETTh1.csv", (raw) => {
     24,
   );
 
-  it("beats the published recurrent row, and takes seconds", () => {
+  it("is forecast by an autoregression as well as by ridge, and in seconds", () => {
     const figures: Record<string, number> = {};
     const began = performance.now();
     const wanted = ["seasonalNaive(24)", "ets", "theta", "ar"];
@@ -111,8 +111,10 @@ withFile("forecast-etth1/ETTh1.csv", (raw) => {
     const shown = JSON.stringify({ ...figures, seconds });
     expect(Object.keys(figures), shown).toEqual(wanted);
     expect(figures["seasonalNaive(24)"], shown).toBeCloseTo(0.424, 2);
-    for (const name of ["ets", "theta", "ar"]) expect(figures[name], shown).toBeLessThan(0.65);
-    expect(Math.min(figures["ets"], figures["theta"], figures["ar"]), shown).toBeLessThan(0.424);
+    // The last value repeated has 1.222, the best published recurrent network 0.577.
+    expect(figures["ets"], shown).toBeLessThan(0.7);
+    expect(figures["theta"], shown).toBeLessThan(0.6);
+    expect(figures["ar"], shown).toBeLessThan(0.33);
     expect(seconds, shown).toBeLessThan(120);
   });
 });

@@ -50,6 +50,25 @@ const ALL: [CheckName, Check][] = [
   ["shuffled-labels", checkPermuted],
 ];
 
+/** What asks for a label or a value of each row, and so for none where the rows themselves or the text of a series are predicted. */
+const ABOUT_LABELS: readonly CheckName[] = [
+  "target-proxy",
+  "alignment",
+  "position-label",
+  "unreachable-class",
+  "shuffled-labels",
+];
+
+/** Why a check says nothing of a subject; null where it does. */
+function notFor(name: CheckName, { subject }: AuditContext): string | null {
+  const labelled = subject.series.some(({ labels, target }) => labels || target);
+  if (labelled || !(ABOUT_LABELS.includes(name) || (name === "effective-windows" && subject.targetKind !== "tokens")))
+    return null;
+  return subject.targetKind === "tokens"
+    ? "the text of a whole series is predicted, which has no label or value per row to compare"
+    : "what is predicted is the next row of an input, which has no label or value of its own to compare";
+}
+
 /**
  * Looks for what makes a result too good to be true, and proves it.
  *
@@ -68,7 +87,9 @@ export function audit(given: AuditSubject, options: AuditOptions = {}): AuditRep
   }
   checks.forEach(([name, check], i) => {
     options.onProgress?.(name, i + 1, checks.length + 1);
-    if (guard.deterministic || !COMPARING.includes(name)) findings.push(...guarded(name, () => check(context)));
+    const skipped = notFor(name, context);
+    if (skipped !== null) findings.push(finding(name, "skipped", `${name} does not apply`, { detail: skipped }));
+    else if (guard.deterministic || !COMPARING.includes(name)) findings.push(...guarded(name, () => check(context)));
     else findings.push(finding(name, "skipped", `${subject.pipeline.name} is not deterministic`));
   });
   options.onProgress?.("done", checks.length + 1, checks.length + 1);

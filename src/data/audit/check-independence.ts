@@ -9,7 +9,7 @@
  * Stride. Changes of label (or of a target with at most three values) in training rows that no training window predicts: a warning from 5 % and at
  * least five, a fault from half of them.
  */
-import { PARTS, type Part } from "../../core/batch.js";
+import { isPerStep, PARTS, type Part } from "../../core/batch.js";
 import { partCode, runsOf } from "../split.js";
 import type { AuditContext } from "./context.js";
 import { short } from "./figure.js";
@@ -66,7 +66,7 @@ function listed(parts: readonly Part[]): string {
 function independent(audit: AuditContext, part: Part): { count: number; time: number } {
   const { subject } = audit;
   const code = partCode(part);
-  if (subject.targetKind === "class") {
+  if (subject.targetKind === "class" || subject.targetKind === "tokens") {
     const count = subject.parts.filter((codes) => codes.includes(code)).length;
     return { count, time: 1 };
   }
@@ -116,7 +116,7 @@ function autocorrelationTime(values: readonly number[]): number {
 
 export function checkStride(audit: AuditContext): Finding[] {
   const { subject } = audit;
-  if (subject.targetKind === "class") return [];
+  if (subject.targetKind === "class" || subject.targetKind === "tokens") return [];
   const covered = audit.scan.targets.train;
   const kindOf = valueKinds(audit);
   let rows = 0;
@@ -151,7 +151,7 @@ export function checkStride(audit: AuditContext): Finding[] {
         detail: `training windows of ${subject.length} rows every ${subject.stride} leave ${short((100 * missedRows) / rows)} % of the rows unlearned`,
         evidence,
         example,
-        repair: `let the windows follow each other without holes: --set window.stride=${Math.max(1, subject.targetKind === "tags" ? subject.length : subject.horizon)}`,
+        repair: `let the windows follow each other without holes: --set window.stride=${Math.max(1, isPerStep(subject.targetKind) ? subject.length : subject.horizon)}`,
       }),
     ];
   }

@@ -95,8 +95,9 @@ function straddling(audit: AuditContext): Finding[] {
   const { subject } = audit;
   const { splitBy, series, parts, targetKind } = subject;
   const group = splitBy.startsWith("group:") ? splitBy.slice(6) : null;
-  const byUnit = splitBy === "entity" || group !== null || (targetKind === "class" && splitBy !== "time");
-  if (!byUnit && targetKind !== "class") return [];
+  const whole = targetKind === "class" || targetKind === "tokens";
+  const byUnit = splitBy === "entity" || splitBy.startsWith("modulo:") || group !== null || (whole && splitBy !== "time");
+  if (!byUnit && !whole) return [];
   const noun = group ?? "entity";
   const first = new Map<string, { part: number; s: number; i: number }>();
   const guilty = new Map<string, string>();

@@ -3,14 +3,13 @@
  *
  * What cannot be prepared is audited as far as it came: the error becomes a finding (`faults`).
  */
-import { PARTS, type Part } from "../../core/batch.js";
+import { isPerStep, PARTS, type Part } from "../../core/batch.js";
 import { OstinatoError } from "../../core/errors.js";
 import { deriveColumns } from "../derive.js";
 import type { Examples } from "../examples.js";
-import { type DataOptions, derivedOf, type PreparedData, prepare, rolesOf } from "../prepare.js";
-import { gridOf, Preprocessing } from "../preprocessing.js";
+import { type DataOptions, derivedOf, type PreparedData, prepare, rolesOf, splitGrids } from "../prepare.js";
+import { gridOf, Preprocessing, targetCellsOf } from "../preprocessing.js";
 import { type Series, toSeries } from "../series.js";
-import { splitSeries } from "../split.js";
 import { rowName, type Table } from "../table.js";
 import { describeWindow, sequences, trailingWindows, windows } from "../window.js";
 import type { AuditSubject, Pipeline, PipelineOutput, WindowRows } from "./subject.js";
@@ -20,14 +19,14 @@ export interface SubjectWindow {
   length?: number;
   /** Steps predicted; forecasts only. Default 1. */
   horizon?: number;
-  /** Steps from one training window to the next. Default 1, for tags the length. */
+  /** Steps from one training window to the next. Default 1, for tags and next codes the length. */
   stride?: number;
 }
 
 /** What a configuration makes of a table, ready to be audited. Throws nothing that a table or a configuration can cause: see `faults`. */
 export function subjectOf(source: Table, options: DataOptions, window: SubjectWindow = {}): AuditSubject {
   const { targetKind, split } = options;
-  const { length = 0, horizon = 1, stride = targetKind === "tags" ? Math.max(1, length) : 1 } = window;
+  const { length = 0, horizon = 1, stride = isPerStep(targetKind) ? Math.max(1, length) : 1 } = window;
   const roles = rolesOf(options);
   const { split: _, ...kept } = roles;
   const subject: AuditSubject = {
@@ -50,12 +49,15 @@ export function subjectOf(source: Table, options: DataOptions, window: SubjectWi
   try {
     const table = deriveColumns(source, { time: roles.time, entity: options.entity ?? null }, derivedOf(options));
     subject.table = table;
-    const raw = toSeries(table, roles, { target: targetKind === "values" ? "values" : "label" });
+    const raw = toSeries(table, roles, { target: targetCellsOf({ ...options, roles }) });
     subject.series = raw;
     subject.parts = raw.map(({ rows }) => new Uint8Array(rows));
     subject.series = raw.map((one) => gridOf(one, { ...options, roles: kept }, (i) => rowName(table, one.row[i])));
     subject.parts = subject.series.map(({ rows }) => new Uint8Array(rows));
-    subject.parts = splitSeries(subject.series, split).part;
+    const codebook = targetKind === "next" ? (options.categories?.[roles.target[0]] ?? null) : null;
+    const cutSeries = splitGrids(subject.series, { split, roles, codebook });
+    subject.series = cutSeries.series;
+    subject.parts = cutSeries.part;
     const prepared = prepare(source, options);
     const sources = subject.series.map((one) => prepared.preprocessing.encode(one).source);
     subject.steps = sources.map((source, s) => source?.length ?? subject.series[s].rows);
@@ -84,6 +86,7 @@ interface Cut {
 
 function examplesOf(prepared: PreparedData, part: Part, { length, horizon, stride, served }: Cut): Examples {
   const { targetKind } = prepared.preprocessing;
+  if (targetKind === "values" && length === 0) return sequences(prepared, { part, horizon });
   if (targetKind === "values") return windows(prepared, { length, horizon, stride: part === "train" ? stride : 1, part });
   if (length === 0) return sequences(prepared, { part });
   if (targetKind === "class") return windows(prepared, { length, stride: part === "train" ? stride : 1, part });
@@ -105,8 +108,10 @@ function* windowRows(prepared: PreparedData, sources: readonly (Int32Array | nul
       const input = rows(start, end);
       const target =
         targetKind === "values"
-          ? rows(end, end + cut.horizon)
-          : targetKind === "class"
+          ? cut.length === 0
+            ? input
+            : rows(end, end + cut.horizon)
+          : targetKind === "class" || targetKind === "tokens"
             ? ([input[1], input[1]] as const)
             : examples.lastStep
               ? rows(end - 1, end)

@@ -83,6 +83,26 @@ describe("ndjson", () => {
   });
 });
 
+describe("lists in ndjson", () => {
+  it("are one cell, whose members stand apart by spaces, also where they begin late or look like numbers", async () => {
+    const path = await file(
+      "sets.ndjson",
+      '{"n":[60,64],"v":1}\n{"n":[],"v":2}\n{"n":["a","7"],"v":3}\n{"n":[12345678901234567890]}\n',
+    );
+    expect(await cells(path)).toEqual({ n: ["60 64", "", "a 7", "12345678901234567890"], v: [1, 2, 3, NaN] });
+    const late = await file("late.ndjson", `${'{"n":5}\n'.repeat(9)}{"n":[5,6]}\n`);
+    for (const chunkRows of [1, 4, 100]) {
+      expect(columnOf(await tableOf(late, { chunkRows }), "n").texts).toEqual([...Array(9).fill("5"), "5 6"]);
+    }
+  });
+
+  it("of anything but numbers and texts without blanks are refused", async () => {
+    for (const list of ["[[1]]", "[null]", '["a b"]', '[""]', "[true]", '[{"a":1}]']) {
+      expect(await refusal(await file("bad.ndjson", `{"n":${list}}\n`))).toMatch(/OST_VALUE.*line 1.*flat.*"n"/s);
+    }
+  });
+});
+
 describe("text", () => {
   const content = "First, a line.\r\nNA\r\n\r\nThe second paragraph.\r\n\r\n\r\n";
 
@@ -105,6 +125,46 @@ describe("text", () => {
 
   it('takes "NA" and "null" for the words they are', async () => {
     expect(textsOf(await readTable(join(folder, "a.txt")), "text", "text")[1]).toBe("NA");
+  });
+});
+
+describe("text by a pattern of lines", () => {
+  const line = "IN: {command} OUT: {actions}";
+
+  it("has a column per field in place of the text, as words", async () => {
+    const path = await file("scan.txt.gz", gzipSync("IN: jump twice OUT: I_JUMP I_JUMP\n\nIN: null OUT: 7\nIN:  OUT: \n"));
+    expect(await cells(path, { line })).toEqual({
+      line: [1, 3, 4],
+      command: ["jump twice", "null", ""],
+      actions: ["I_JUMP I_JUMP", "7", ""],
+    });
+    expect(textsOf(await readTable(path, { read: { line } }), "command", "source")[1]).toBe("null");
+    const both = await cells({ train: path, test: path }, { line: "{all}" });
+    expect(both.line).toEqual(["train-1", "train-3", "train-4", "test-1", "test-3", "test-4"]);
+  });
+
+  it("gives back what it was written from, whatever the fields hold", async () => {
+    const field = fc
+      .string({ unit: fc.constantFrom("a", "I", "O", ":", " ", "é", "{") })
+      .filter((text) => !text.includes(" OUT: "));
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.tuple(field, field), { minLength: 1, maxLength: 5 }), async (pairs) => {
+        const path = await file("any.txt", pairs.map(([a, b]) => `IN: ${a} OUT: ${b}`).join("\n"));
+        expect(await cells(path, { line })).toMatchObject({ command: pairs.map(([a]) => a), actions: pairs.map(([, b]) => b) });
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it("names a line that does not fit, or leaves it out and counts it", async () => {
+    const path = await file("odd.txt", "IN: a OUT: b\nIN: a\nIN: c OUT: d\n");
+    expect(await refusal(path, { line })).toMatch(/OST_FORMAT.*odd\.txt line 2.*IN: \{command\}.*got "IN: a"/s);
+    const table = await readTable(path, { read: { line, bad: "skip" } });
+    expect([table.rows, table.skipped?.rows]).toEqual([2, 1]);
+    for (const wrong of ["no field", "{a}{b}", "{a} {a}", "{}"]) {
+      expect(await refusal(path, { line: wrong })).toMatch(/OST_CONFIG.*data\.read\.line/);
+    }
+    expect(await refusal(path, { line, unit: "document" })).toMatch(/OST_CONFIG.*unit/s);
   });
 });
 

@@ -2,6 +2,7 @@ import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { OstinatoError } from "../../core/errors.js";
 import { Characters, splitCharacters } from "./characters.js";
+import { Symbols } from "./symbols.js";
 import { splitWords, Words } from "./words.js";
 
 const anyText = fc.oneof(
@@ -26,6 +27,7 @@ describe.each([
     (texts: string[], m = {}) => Words.fit(texts, { lowerCase: true, markers: m, minCount: 2 }),
     Words.fromJSON,
   ],
+  ["symbols", (texts: string[], m = {}) => Symbols.fit(texts, { markers: m, minCount: 2 }), Symbols.fromJSON],
 ] as const)("%s", (_, make, fromJSON) => {
   it("never throw, stay within their codes, and survive JSON", () => {
     fc.assert(

@@ -23,6 +23,15 @@ describe("vocabulary", () => {
     expect(["x", "y", "z", "", "never", UNKNOWN].map((text) => vocabulary.encode(text))).toEqual([[1], [0], [0], [0], [0], [0]]);
   });
 
+  it("takes capitals and small letters for the same where it is told to", () => {
+    const vocabulary = Vocabulary.fit(["The", "the", "THE", "", "<UNKNOWN>"], { lowerCase: true });
+    expect([vocabulary.size, vocabulary.nameOf(1), vocabulary.counts]).toEqual([2, "the", [2, 3]]);
+    const thawed = Vocabulary.fromJSON(JSON.parse(JSON.stringify(vocabulary)));
+    for (const some of [vocabulary, thawed])
+      expect([some.codeOf("tHe"), some.has("THE"), some.encode("a")]).toEqual([1, true, [0]]);
+    expect(() => Vocabulary.fromJSON({ texts: ["a"], counts: [0, 1], lowerCase: 1 })).toThrow(OstinatoError);
+  });
+
   it("knows nothing when it was fitted on nothing", () => {
     expect(Vocabulary.fit([]).size).toBe(1);
     expect(Vocabulary.fit([]).encode("a")).toEqual([0]);

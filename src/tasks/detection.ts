@@ -1,0 +1,276 @@
+/**
+ * @file From predictions to alerts: how surprising each row of a part is, and the threshold above which it is an alert.
+ *
+ * A surprise belongs to the row that came, not to the step that predicted it, and depends on rows up to that one (reconstruction: on its
+ * window). What surprises are measured by, and the threshold, come from the validation part alone.
+ */
+import type { Batch, ExampleSpec, Part } from "../core/batch.js";
+import { OstinatoError } from "../core/errors.js";
+import { ANOMALOUS, type PreparedData, partCode, runsOf, UNKNOWN_ANOMALY } from "../data/index.js";
+import { chooseThreshold, type DetectedStretch, scoreDetection, type Score, type ThresholdRule } from "../evaluate/index.js";
+import { alertsOf, type Detection, eventRank, LEAST_DEVIATION, scoreOf, valueError } from "../model/index.js";
+import type { ExperimentConfig } from "./config.js";
+
+/** How surprising the rows of a part are, by series; a row without a prediction or a value has none. */
+export interface Surprises {
+  /** Numbers of one surprise: 1 for events, else one per target. */
+  readonly width: number;
+  /** By the index of a series: of its rows, in any order. */
+  readonly rows: ReadonlyMap<number, { position: number[]; values: number[] }>;
+}
+
+type Configured = Pick<ExperimentConfig, "detect" | "evaluation">;
+
+/**
+ * The surprises of all rows that batches predict. A row that several windows predict counts by the first of them.
+ *
+ * @param predict as {@link Predictor.predict}
+ * @throws OST_NAN if a prediction that is scored is not finite.
+ */
+export function surprisesOf(
+  predict: (batch: Batch) => Float32Array,
+  source: Iterable<Batch>,
+  { targetKind, classes, targets, ahead = 1 }: ExampleSpec,
+): Surprises {
+  const width = targetKind === "next" ? 1 : targets.length;
+  const rows = new Map<number, { position: number[]; values: number[]; seen: Set<number> }>();
+  for (const batch of source) {
+    const prediction = predict(batch);
+    const steps = batch.batchSize * batch.time;
+    const each = prediction.length / Math.max(1, steps);
+    for (let b = 0; b < batch.batchSize; b++) {
+      for (let t = 0; t < batch.lengths[b]; t++) {
+        const at = b * batch.time + t;
+        const surprise =
+          targetKind === "next"
+            ? rankAt(prediction, at, batch, classes.length)
+            : errorsAt(prediction.subarray(at * each, (at + 1) * each), at, batch, width);
+        if (!surprise) continue;
+        let own = rows.get(batch.series[b]);
+        if (!own) {
+          own = { position: [], values: [], seen: new Set() };
+          rows.set(batch.series[b], own);
+        }
+        const position = batch.start[b] + t + ahead;
+        if (own.seen.has(position)) continue;
+        own.seen.add(position);
+        own.position.push(position);
+        own.values.push(...surprise);
+      }
+    }
+  }
+  return { width, rows };
+}
+
+function rankAt(prediction: Float32Array, at: number, { classes }: Batch, count: number): [number] | null {
+  const code = classes?.[at] ?? -1;
+  if (code < 0) return null;
+  if (Number.isNaN(prediction[at * count + code])) throw notFinite();
+  return [eventRank(prediction, at * count, count, code)];
+}
+
+function errorsAt(raw: Float32Array, at: number, { values }: Batch, width: number): Float64Array | null {
+  const per = raw.length / width;
+  const errors = new Float64Array(width).fill(Number.NaN);
+  let there = false;
+  for (let k = 0; k < width; k++) {
+    const value = values?.[at * width + k] ?? Number.NaN;
+    if (Number.isNaN(value)) continue;
+    errors[k] = valueError(raw.subarray(k * per, (k + 1) * per), value);
+    if (!Number.isFinite(errors[k])) throw notFinite();
+    there = true;
+  }
+  return there ? errors : null;
+}
+
+function notFinite(): OstinatoError {
+  return new OstinatoError("OST_NAN", {
+    what: "a prediction is not finite, so nothing says how surprising what came is",
+    where: "detect",
+    repair: "check the range of the values, or lower train.learningRate",
+  });
+}
+
+/** A stretch of the part with its scores: one entry per row, null where a row has none. */
+interface ScoredStretch {
+  series: number;
+  from: number;
+  scores: (number | null)[];
+}
+
+/** The stretches of a part in the order of the rows, the alarm of each begun afresh. */
+function scoredStretches(
+  { series }: PreparedData,
+  part: Part,
+  { width, rows }: Surprises,
+  detection: Pick<Detection, "by" | "mean" | "std">,
+): ScoredStretch[] {
+  const code = partCode(part);
+  return series.flatMap(({ part: codes, copy }, s) => {
+    if (copy) return [];
+    const own = rows.get(s);
+    const scores = new Array<number | null>(codes.length).fill(null);
+    own?.position.forEach((position, i) => {
+      scores[position] = scoreOf(own.values.slice(i * width, (i + 1) * width), detection);
+    });
+    return runsOf(codes, code).map(([from, to]) => ({ series: s, from, scores: scores.slice(from, to) }));
+  });
+}
+
+/**
+ * Everything that turns a predictor's surprises into alerts, from the validation part.
+ *
+ * @throws OST_TARGET if validation holds no score, or no labelled anomaly where the rule needs them.
+ */
+export function fitDetection(config: Configured, prepared: PreparedData, validation: Surprises): Detection {
+  const settings = settingsOf(config);
+  const { by, unit, rank, shortest, short, threshold: wanted, hold } = settings;
+  const measure = { by, ...(by === "nextEvent" ? { mean: [], std: [] } : momentsOf(validation)) };
+  const common = { ...measure, unit, steps: hold.steps, quiet: hold.quiet, shortest: unit === "series" ? shortest : 1, short };
+  if (by === "nextEvent" && rank !== undefined) {
+    return { ...common, threshold: rank, off: rank * hold.off, rule: "as configured", n: 0 };
+  }
+  const scores: number[] = [];
+  const labels: number[] = [];
+  const stretches = scoredStretches(prepared, "validation", validation, measure);
+  for (const stretch of stretches) {
+    const truth = truthOf(prepared, stretch);
+    if (unit === "series") {
+      if (stretch.scores.length < common.shortest) continue;
+      scores.push(highest(stretch.scores));
+      labels.push(seriesTruth(truth));
+      continue;
+    }
+    stretch.scores.forEach((score, i) => {
+      if (score === null) return;
+      scores.push(score);
+      labels.push(truth[i]);
+    });
+  }
+  const rule = ruleOf(wanted);
+  const known = rule.by === "f1" ? labels.flatMap((label, i) => (label === UNKNOWN_ANOMALY ? [] : [i])) : [];
+  const { threshold } =
+    rule.by === "f1"
+      ? chooseThreshold(
+          known.map((i) => scores[i]),
+          known.map((i) => labels[i] === ANOMALOUS),
+          rule,
+        )
+      : chooseThreshold(scores, undefined, rule);
+  const n = rule.by === "f1" ? known.length : scores.length;
+  return { ...common, threshold, off: Math.min(threshold, threshold * hold.off), rule: describeRule(rule, unit), n };
+}
+
+function settingsOf({ detect }: Configured): NonNullable<ExperimentConfig["detect"]> {
+  if (detect) return detect;
+  throw new OstinatoError("OST_CONFIG", {
+    what: "it is not said how anomalies are found",
+    expected: "detect",
+    got: "nothing",
+    where: "detect",
+    repair: "for example detect: { by: residual }",
+  });
+}
+
+function ruleOf(wanted: NonNullable<ExperimentConfig["detect"]>["threshold"]): ThresholdRule {
+  if ("per1000" in wanted) return { by: "alertBudget", per1000: wanted.per1000 };
+  return "quantile" in wanted ? { by: "quantile", quantile: wanted.quantile } : { by: "f1" };
+}
+
+function describeRule(rule: ThresholdRule, unit: Detection["unit"]): string {
+  if (rule.by === "alertBudget") return `at most ${rule.per1000} of 1,000 validation ${unit === "series" ? "series" : "steps"} above it`;
+  return rule.by === "quantile" ? `the ${rule.quantile} quantile of the validation scores` : "the best F1 on the validation part";
+}
+
+/** Mean and deviation of the errors of each target; a target without any has 0 and 1. */
+function momentsOf({ width, rows }: Surprises): { mean: number[]; std: number[] } {
+  const count = new Float64Array(width);
+  const mean = new Float64Array(width);
+  const squares = new Float64Array(width);
+  for (const { values } of rows.values()) {
+    values.forEach((value, i) => {
+      if (Number.isNaN(value)) return;
+      const k = i % width;
+      const distance = value - mean[k];
+      mean[k] += distance / ++count[k];
+      squares[k] += distance * (value - mean[k]);
+    });
+  }
+  return {
+    mean: [...mean],
+    std: Array.from(squares, (sum, k) => (count[k] > 0 ? Math.max(LEAST_DEVIATION, Math.sqrt(sum / count[k])) : 1)),
+  };
+}
+
+/** What is known of the rows of a stretch. */
+function truthOf({ series }: PreparedData, { series: s, from, scores }: ScoredStretch): Uint8Array {
+  const { anomaly } = series[s];
+  return anomaly ? anomaly.slice(from, from + scores.length) : new Uint8Array(scores.length).fill(UNKNOWN_ANOMALY);
+}
+
+/** A series is anomalous if a row of it is known to be, and normal if all known ones are. */
+function seriesTruth(truth: Uint8Array): number {
+  if (truth.includes(ANOMALOUS)) return ANOMALOUS;
+  return truth.find((code) => code !== UNKNOWN_ANOMALY) ?? UNKNOWN_ANOMALY;
+}
+
+/** Of a series without any score 0, below every rank and squared error. */
+function highest(scores: readonly (number | null)[]): number {
+  return scores.reduce<number>((most, score) => Math.max(most, score ?? 0), 0);
+}
+
+/** Judges the alerts on a part. Rows without a score are not judged. @throws OST_TARGET if there was nothing to judge. */
+export function scoreAlerts(prepared: PreparedData, part: Part, surprises: Surprises, detection: Detection): Score {
+  const { unit, shortest, short, threshold, rule, n } = detection;
+  let shortSeries = 0;
+  const judged = scoredStretches(prepared, part, surprises, detection).map((stretch): DetectedStretch => {
+    const alerts = alertsOf(stretch.scores, detection);
+    const truth = truthOf(prepared, stretch);
+    const { series, from, scores } = stretch;
+    if (unit === "series") {
+      const isShort = scores.length < shortest;
+      if (isShort) shortSeries++;
+      const alert = isShort ? (short === "anomalous" ? 1 : 0) : Math.max(0, ...alerts);
+      return { series, position: [from], score: [highest(scores)], alert: [alert], truth: [seriesTruth(truth)] };
+    }
+    const scored = scores.flatMap((score, i) => (score === null ? [] : [i]));
+    return {
+      series,
+      position: scored.map((i) => from + i),
+      score: scored.map((i) => scores[i] as number),
+      alert: scored.map((i) => alerts[i]),
+      truth: scored.map((i) => truth[i]),
+    };
+  });
+  return scoreDetection(judged, {
+    unit,
+    threshold: { value: threshold, rule, n },
+    ...(unit === "series" && shortest > 1 && { short: { below: shortest, countsAs: short, series: shortSeries } }),
+  });
+}
+
+/** What a report must say of the alerts of the model that is judged. */
+export function detectionNotes(name: string, detection: Detection, rivals: number): string[] {
+  const { by, unit, threshold, rule, n, shortest, short, steps, quiet, off } = detection;
+  const score = by === "nextEvent" ? "the rank of the event that came" : "the squared standardised error of the row that came";
+  const measured = by === "reconstruction" ? "the squared standardised error of a row as it was rebuilt" : score;
+  const value = Number.isInteger(threshold) ? String(threshold) : threshold.toPrecision(4);
+  const chosen = n > 0 ? `chosen on ${n} validation scores (${rule})` : rule;
+  const held = [
+    ...(off < threshold ? [`an alert ends at or below ${off.toPrecision(4)}`] : []),
+    ...(steps > 1 ? [`it takes ${steps} steps on end to begin`] : []),
+    ...(quiet > 0 ? [`${quiet} steps after one are quiet`] : []),
+  ];
+  return [
+    `${name}: alert where ${measured} is above ${value}, ${chosen}${held.length > 0 ? `; ${held.join(", ")}` : ""}.` +
+      (rivals > 0 && n > 0 ? " Each rival has a threshold of its own, chosen in the same way." : ""),
+    ...(unit === "series"
+      ? [
+          `A series is anomalous if any of its steps is${
+            shortest > 1 ? `; one of fewer than ${shortest} steps counts as ${short}, whatever its steps are` : ""
+          }.`,
+        ]
+      : []),
+    ...(by === "reconstruction" ? ["Windows lie side by side, and each row is rebuilt once, from all of its window."] : []),
+  ];
+}
