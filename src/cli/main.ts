@@ -187,6 +187,91 @@ function makeProgram(done: (outcome: Outcome) => void): Command {
     .action(lazily(async () => (await import("./generate.js")).generateCommand));
 
   command(
+    "score <model>",
+    "tell how probable a model finds given sequences, step by step and in total",
+    'ostinato score runs/plays-1/model.safetensors --text "To be, or not to be"',
+  )
+    .option("--text <texts...>", "language: texts, each a sequence of its own")
+    .option("--lines <file>", "language: the lines of a text file, each a sequence of its own")
+    .option("--data <file>", "a data file, read as that of training: the true label, token or value of every step")
+    .option("--out <file>", "every sequence with its steps: .ndjson")
+    .option("--force", "overwrite the file")
+    .option("--quiet", "say nothing but errors")
+    .action(lazily(async () => (await import("./score.js")).scoreCommand));
+
+  command(
+    "calibrate <model>",
+    "fit temperature, threshold or intervals on held-back data, and write a new model file",
+    "ostinato calibrate runs/load-1/model.safetensors --conformal 0.9 --out runs/load-1/calibrated.safetensors",
+  )
+    .requiredOption("--out <file>", "the new model file; nothing is overwritten")
+    .option("--data <file>", "fit on all of this file; default the validation part of the model's own data")
+    .option("--temperature", "classes: divide the logits, so that confidences are as often right as they say")
+    .option("--threshold <class>", "two classes: decide this one above a probability that is chosen")
+    .option("--by <rule>", "how the threshold is chosen: f1, precision=0.9 or per1000=5 (alerts); default f1")
+    .option(
+      "--conformal <coverage>",
+      "forecasts: intervals that hold this share of the values",
+      number("--conformal", { above: 0, most: 1 }),
+    )
+    .option("--quiet", "say nothing but errors")
+    .option(...THREADS_OPTION)
+    .action(lazily(async () => (await import("./calibrate.js")).calibrateCommand));
+
+  command(
+    "translate <model> [text...]",
+    "write what a model makes of texts: of the arguments, of the lines on stdin, or of a data file",
+    'ostinato translate runs/scan-1/model.safetensors "jump twice" --beam 4',
+  )
+    .option("--data <file>", "the sources, read as those of training")
+    .option("--out <file>", "write here instead of stdout: .txt or .ndjson")
+    .option("--force", "overwrite the file")
+    .option(...BEAM_OPTION)
+    .option(
+      "--length-penalty <a>",
+      "prefers longer ones as it grows; default the model's",
+      number("--length-penalty", { least: 0 }),
+    )
+    .option(
+      "--coverage-penalty <b>",
+      "prefers those that look at all of the source; default the model's",
+      number("--coverage-penalty", { least: 0 }),
+    )
+    .option(
+      "--block-ngram <n>",
+      "no sequence of n tokens is written twice; default the model's",
+      number("--block-ngram", { least: 1, whole: true }),
+    )
+    .option(
+      "--max-length <n>",
+      "tokens at most; default the model's",
+      number("--max-length", { least: 0, most: 1_000_000, whole: true }),
+    )
+    .option(
+      "--n-best <k>",
+      "the k best of each, with their log-probabilities",
+      number("--n-best", { least: 1, most: 1024, whole: true }),
+    )
+    .option("--quiet", "say nothing but errors")
+    .action(lazily(async () => (await import("./translate.js")).translateCommand));
+
+  command(
+    "transcribe <model> <files...>",
+    "write what is heard in sound files, through the model's own audio features",
+    "ostinato transcribe runs/digits-1/model.safetensors 7_jackson_0.wav --beam 16",
+  )
+    .option(...BEAM_OPTION)
+    .option("--language <model>", "a model or n-gram of task: language over the same tokens that has a say")
+    .option("--weight <w>", "how much it has to say; default 0.5", number("--weight", { least: 0 }))
+    .option(
+      "--insertion-bonus <b>",
+      "nats added per token, since a language model dislikes long texts",
+      number("--insertion-bonus", {}),
+    )
+    .option("--quiet", "say nothing but errors")
+    .action(lazily(async () => (await import("./transcribe.js")).transcribeCommand));
+
+  command(
     "stream <model>",
     "read NDJSON records on stdin and write predictions on stdout",
     "tail -f readings.ndjson | ostinato stream runs/load-1/model.safetensors > predictions.ndjson",
@@ -337,6 +422,12 @@ const WEIGHTS_OPTION = [
   "--weights <type>",
   "weights of recurrent layers: float32, bfloat16 or int8; default float32",
   weightType,
+] as const;
+
+const BEAM_OPTION = [
+  "--beam <width>",
+  "search with so many hypotheses side by side; default the model's own way",
+  number("--beam", { least: 1, most: 1024, whole: true }),
 ] as const;
 
 const THREADS_OPTION = [

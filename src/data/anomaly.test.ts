@@ -86,7 +86,7 @@ describe("a frozen preprocessing", () => {
         const { preprocessing } = prepare(tableOf(list), OPTIONS);
         const frozen = Preprocessing.fromJSON(JSON.parse(JSON.stringify(preprocessing)));
         const table = tableOf(list, from);
-        const made = prepare(table, { ...OPTIONS, scale: "minMax", features: ["heat"], targetKind: "tags" }, { frozen });
+        const made = prepare(table, { ...OPTIONS, scale: "minMax", features: ["heat"], targetKind: "tags", frozen });
         expect(made.preprocessing).toBe(frozen);
         expect(frozen.toJSON()).toEqual(preprocessing.toJSON());
         expect(made.series[0].x).toEqual(applyPreprocessing(table, frozen).series[0].x);
@@ -108,7 +108,7 @@ describe("a frozen preprocessing", () => {
       split: { by: "time", train: 0.5, validation: 0.25, test: 0.25 },
     };
     const { preprocessing: frozen } = prepare(text("abcabcabcabc"), options);
-    const made = prepare(text("cbacbaxyzxyz"), { ...options, categories: {} }, { frozen });
+    const made = prepare(text("cbacbaxyzxyz"), { ...options, categories: {}, frozen });
     expect([...made.series[0].part].join("")).toBe("111111222333");
     expect([...made.series[0].x].slice(6)).toEqual([0, 0, 0, 0, 0, 0]);
     expect(made.preprocessing.classes).toEqual(["<unknown>", "a", "b", "c"]);
@@ -116,7 +116,7 @@ describe("a frozen preprocessing", () => {
     const rows = (label: string) =>
       tableFromRecords([..."abcabcab"].map((one, i) => ({ text: one, tag: i === 1 ? label : "ab"[i % 2] })));
     const known = prepare(rows("a"), { ...tags, categories: { text: { kind: "vocabulary", as: "oneHot" } } });
-    expect(() => prepare(rows("new"), tags, { frozen: known.preprocessing })).toThrow(
+    expect(() => prepare(rows("new"), { ...tags, frozen: known.preprocessing })).toThrow(
       /OST_TARGET.*row 2.*"new".*does not occur/s,
     );
   });

@@ -2,7 +2,6 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Part } from "../core/batch.js";
 import { batches, collate } from "./batch.js";
-import { prepareOnDisk } from "./disk/prepare-on-disk.js";
 import { lanes } from "./lane.js";
 import { MemberSet } from "./member-set.js";
 import { applyPreprocessing, type DataOptions, prepare } from "./prepare.js";
@@ -154,7 +153,7 @@ describe("frames of a set as the target", () => {
     );
   });
 
-  it("say so in words, and refuse what does not fit", async () => {
+  it("say so in words, and refuse what does not fit", () => {
     const prepared = songOf([["60 64", "60"], ["60"], ["64"]]);
     expect(() => sequences(prepared, { part: "train" })).toThrow(/OST_RANGE.*horizon/s);
     expect(() => sequences(prepared, { part: "validation", horizon: 1 })).toThrow(/OST_WINDOW.*two steps/s);
@@ -167,15 +166,6 @@ describe("frames of a set as the target", () => {
     expect(() => songOf(rows, { categories: { notes: { kind: "set", as: "embedding" } } })).toThrow(/OST_CONFIG.*as: oneHot/s);
     expect(() => songOf(rows, { counts: ["notes"] })).toThrow(/OST_COLUMN.*data.counts/s);
     expect(() => songOf(rows, { categories: { notes: { kind: "vocabulary", as: "oneHot" } } })).toThrow(/OST_TARGET.*kind: set/s);
-    await expect(
-      prepareOnDisk(
-        () => {
-          throw new Error("read");
-        },
-        OPTIONS,
-        { folder: "nowhere", fingerprint: "" },
-      ),
-    ).rejects.toThrow(/OST_CONFIG.*of kind set/s);
   });
 });
 

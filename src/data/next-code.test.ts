@@ -172,7 +172,7 @@ describe("the next code", () => {
       throw new Error("read");
     };
     await expect(prepareOnDisk(reading, options, { folder: "nowhere", fingerprint: "" })).rejects.toThrow(
-      /OST_CONFIG.*what comes next/s,
+      /OST_CONFIG.*with a tokenizer/s,
     );
   });
 });

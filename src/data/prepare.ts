@@ -7,7 +7,7 @@ import { aheadName, type DerivedColumns, deriveColumns, SESSION, type SessionOpt
 import { boundaryColumns, checkedRules } from "./events/index.js";
 import { type HiddenGroups, hiddenCopies } from "./hide.js";
 import { refused } from "./impute.js";
-import { gridOf, Preprocessing, type PreprocessingOptions, targetCellsOf } from "./preprocessing.js";
+import { checkTarget, gridOf, Preprocessing, type PreprocessingOptions, targetCellsOf } from "./preprocessing.js";
 import { partsOfRows, type RawProfile, RawProfiler } from "./raw-profile.js";
 import { type Roles, type Series, toSeries } from "./series.js";
 import type { Slices } from "./slices.js";
@@ -92,10 +92,10 @@ export interface PreparedData<S extends PreparedSeries = PreparedSeries> {
   notes?: string[];
 }
 
-export interface PrepareOptions {
+export interface PrepareOptions extends DataOptions {
   /**
-   * A preprocessing that is taken as it is: nothing is fitted, and of the options only the split, `labelKnown` and `hide` count. For training on with a
-   * model that exists.
+   * A preprocessing that is taken as it is: nothing is fitted, and of the other options only the split and `hide` count. For training on with a model
+   * that exists.
    */
   frozen?: Preprocessing;
 }
@@ -111,8 +111,8 @@ export interface EmptySeries {
  *
  * @throws OST_COLUMN OST_VALUE OST_ORDER OST_SPLIT OST_MISSING OST_TARGET OST_CAUSAL OST_RANGE, each naming the row or the option.
  */
-export function prepare(source: Table, options: DataOptions, { frozen }: PrepareOptions = {}): PreparedData<MemorySeries> {
-  const { split } = options;
+export function prepare(source: Table, options: PrepareOptions): PreparedData<MemorySeries> {
+  const { split, frozen } = options;
   const targetKind = frozen?.targetKind ?? options.targetKind;
   const roles = frozen ? { ...frozen.roles, split: splitColumn(split) } : rolesOf(options);
   const derived = frozen?.derived ?? derivedOf(options);
@@ -124,6 +124,7 @@ export function prepare(source: Table, options: DataOptions, { frozen }: Prepare
       repair: "bring the data onto the grid first, with data.sql",
     });
   }
+  if (!frozen) checkTarget({ ...options, roles });
   const entity = frozen ? (derived.sessions ? null : roles.entity) : (options.entity ?? null);
   const table = deriveColumns(source, { time: roles.time, entity }, derived);
   const target = frozen?.targetCells ?? targetCellsOf({ ...options, roles });

@@ -491,13 +491,17 @@ export class Preprocessing {
     return (codebook as Codebook & Pick<Tokenizer, "decode">).decode(known);
   }
 
+  /** The code of row i of a series with codes in the target column ("next"). */
+  targetCode({ rows, codes }: Series, i: number): number {
+    const { at } = this.#target as TargetColumn;
+    return (codes as Float64Array)[(i * (codes as Float64Array).length) / Math.max(1, rows) + at];
+  }
+
   /** Of a series with codes the code of the row after each row, -1 where none of its part follows. [rows] */
-  nextCodes({ rows, codes }: Series, part: Uint8Array): Int32Array {
+  nextCodes(series: Series, part: Uint8Array): Int32Array {
+    const { rows } = series;
     const next = new Int32Array(rows).fill(-1);
-    if (!this.#target || !codes) return next;
-    const { at } = this.#target;
-    const width = codes.length / Math.max(1, rows);
-    for (let t = 0; t + 1 < rows; t++) if (part[t + 1] === part[t]) next[t] = codes[(t + 1) * width + at];
+    for (let t = 0; t + 1 < rows; t++) if (part[t + 1] === part[t]) next[t] = this.targetCode(series, t + 1);
     return next;
   }
 
@@ -979,13 +983,12 @@ function checkSpelling(
 }
 
 /** @throws OST_TARGET unless the target is what its kind needs. @throws OST_CONFIG if the codes of a text are not said, or said of none. */
-function checkTarget({
+export function checkTarget({
   roles: { target, categories: columns = [] },
   targetKind,
-  categories,
+  categories = {},
   targetTokens,
-}: Pick<PreprocessingOptions, "targetTokens"> &
-  TargetOf & { categories: NonNullable<PreprocessingOptions["categories"]> }): void {
+}: Pick<PreprocessingOptions, "targetTokens" | "categories"> & TargetOf): void {
   const tokens = targetKind === "tokens";
   if (tokens !== (targetTokens !== undefined && targetTokens !== null)) {
     throw new OstinatoError("OST_CONFIG", {

@@ -1,6 +1,5 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { prepareOnDisk } from "./disk/prepare-on-disk.js";
 import { type DataOptions, prepare } from "./prepare.js";
 import { Preprocessing } from "./preprocessing.js";
 import { shapeOf } from "./spelling.js";
@@ -84,7 +83,7 @@ describe("spelling", () => {
     expect(preprocessing.codes).toMatchObject([{ column: 0, size: 2 }]);
   });
 
-  it("refuses columns without one word per row, wrong lengths, disk, and malformed model files", async () => {
+  it("refuses columns without one word per row, wrong lengths, and malformed model files", () => {
     const list = ["a", "b", "c", "d", "e", "f"];
     const spelling = { prefixes: [1] };
     expect(() => taggedOf(list, { spelling: { frm: spelling } })).toThrow(/OST_CONFIG.*did you mean "form"/s);
@@ -94,12 +93,6 @@ describe("spelling", () => {
     for (const wrong of [{ prefixes: [0] }, { suffixes: [17] }, { prefixes: [2, 2] }, {}]) {
       expect(() => taggedOf(list, { spelling: { form: wrong } })).toThrow(/OST_RANGE.*data.spelling.form/s);
     }
-    const reading = () => {
-      throw new Error("read");
-    };
-    await expect(prepareOnDisk(reading, OPTIONS, { folder: "nowhere", fingerprint: "" })).rejects.toThrow(
-      /OST_CONFIG.*data.spelling/s,
-    );
     const json = JSON.parse(JSON.stringify(taggedOf(list).preprocessing));
     const [own, first, ...rest] = json.categories;
     for (const categories of [

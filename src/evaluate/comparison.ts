@@ -5,7 +5,8 @@ import { BLEU_WIDTH, bleuOf } from "./metrics/bleu.js";
 import { CHRF_WIDTH, chrfOf } from "./metrics/chrf.js";
 import { marginMetrics } from "./metrics/confusion.js";
 import { errorRate } from "./metrics/edit-distance.js";
-import type { ClassificationUnits, ForecastUnits, MetricName, Score, SequenceUnits, Units } from "./score.js";
+import type { ClassificationUnits, DetectionUnits, ForecastUnits, MetricName, Score, SequenceUnits, Units } from "./score.js";
+import { DETECTION_WIDTH, detectionRate, outcomeOf } from "./score-detection.js";
 
 /** Metrics that are functions of sums over units, and so can be resampled. */
 export type ComparableMetric = Exclude<MetricName, "smape" | "mase">;
@@ -37,6 +38,11 @@ export function compareScores(a: Score, b: Score, metric: ComparableMetric, opti
     const [ua, ub] = [inOrder(a.units), inOrder(b.units)];
     requireSame(a.units, b.units, ua, ub);
     return bootstrap(sequencePair(a.units, b.units, ua, ub, metric), options);
+  }
+  if (a.kind === "detection" && b.kind === "detection") {
+    const [ua, ub] = [inOrder(a.units), inOrder(b.units)];
+    requireSame(a.units, b.units, ua, ub);
+    return bootstrap(detectionPair(a.units, b.units, ua, ub, metric), options);
   }
   throw new OstinatoError("OST_SHAPE", {
     what: `a ${a.kind} cannot be compared with a ${b.kind}`,
@@ -144,6 +150,29 @@ function countPair(
     },
   };
   return pair;
+}
+
+function detectionPair(a: DetectionUnits, b: DetectionUnits, ua: number[], ub: number[], metric: ComparableMetric): PairedUnits {
+  if (metric !== "f1" && metric !== "precision" && metric !== "recall" && metric !== "falsePositiveRate") {
+    throw unknownMetric(metric, "f1, precision, recall or falsePositiveRate");
+  }
+  const order = [ua, ub];
+  const sides = [a, b];
+  const outcome = (side: 0 | 1, unit: number) => {
+    const at = order[side][unit];
+    return outcomeOf(sides[side].truth[at], sides[side].alert[at]);
+  };
+  const right = (side: 0 | 1, unit: number) => ([0, 3].includes(outcome(side, unit)) ? 1 : 0);
+  return {
+    ...places(a, ua),
+    width: DETECTION_WIDTH,
+    add(side, unit, into, at) {
+      into[at + outcome(side, unit)]++;
+    },
+    // A resample without any anomaly, or without an alert, has found nothing.
+    statistic: (sums, at) => detectionRate(metric, sums, at) ?? 0,
+    difference: (unit) => right(0, unit) - right(1, unit),
+  };
 }
 
 function sequencePair(a: SequenceUnits, b: SequenceUnits, ua: number[], ub: number[], metric: ComparableMetric): PairedUnits {

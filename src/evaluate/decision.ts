@@ -52,19 +52,26 @@ export type DecisionResult =
  *
  * @throws OST_CONFIG if the decision names a class the data does not have, or does not fit the kind of targets.
  */
-export function decisionNeeds(decision: Decision | undefined, spec: ExampleSpec): ScoreClassificationOptions {
+export function decisionNeeds(
+  decision: Decision | undefined,
+  spec: ExampleSpec,
+  kind: Score["kind"] = scoreKind(spec),
+): ScoreClassificationOptions {
   if (!decision) return {};
   if ("metric" in decision) {
-    requireKnown(decision.metric, METRICS_OF[scoreKind(spec)], "decision.metric");
+    requireKnown(decision.metric, METRICS_OF[kind], "decision.metric");
     return {};
   }
-  if (scoreKind(spec) !== "classification") {
+  if (kind !== "classification") {
     throw new OstinatoError("OST_CONFIG", {
       what: "costs and alert budgets decide between classes",
-      expected: spec.targetKind === "values" ? "decision.metric for numeric targets" : "decision.metric for target sequences",
+      expected: EXPECTED[kind],
       got: Object.keys(decision).join(", "),
       where: "decision",
-      repair: `write decision: { metric: ${spec.targetKind === "values" ? "mae" : "exactMatch"} }`,
+      repair:
+        kind === "detection" && "alertBudget" in decision
+          ? `write detect: { threshold: { per1000: ${decision.alertBudget.per1000} } }`
+          : `write decision: { metric: ${METRIC_OF[kind]} }`,
     });
   }
   if ("costs" in decision) return { costs: costMatrix(decision.costs, spec.classes) };
@@ -195,6 +202,13 @@ export function compareDecision(
     options,
   );
 }
+
+const EXPECTED = {
+  forecast: "decision.metric for numeric targets",
+  sequence: "decision.metric for target sequences",
+  detection: "decision.metric for alerts",
+};
+const METRIC_OF = { forecast: "mae", sequence: "exactMatch", detection: "f1" };
 
 /** The kind of score that examples get. */
 function scoreKind({ targetKind }: ExampleSpec): Score["kind"] {

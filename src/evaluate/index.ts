@@ -63,6 +63,9 @@ export {
   type ClassificationBucket,
   type ClassificationMetrics,
   type ClassificationScore,
+  type DetectionFacts,
+  type DetectionMetrics,
+  type DetectionScore,
   type DistributionMetrics,
   type ForecastBreakdown,
   type ForecastErrors,
@@ -79,6 +82,7 @@ export {
   type SequenceScore,
 } from "./score.js";
 export { type ClassificationScorer, type ScoreClassificationOptions, scoreClassification } from "./score-classification.js";
+export { type DetectedStretch, scoreDetection } from "./score-detection.js";
 export { type ScoreForecastOptions, type Scorer, scoreForecast } from "./score-forecast.js";
 export { errorRateLabel, type ScoreSequencesOptions, type SequenceScorer, scoreSequences } from "./score-sequences.js";
 export { type Rival, type Verdict, type VerdictMetric, verdict } from "./verdict.js";

@@ -126,7 +126,8 @@ export function* judgeStepwise(
 
 /**
  * Sets at each step by their log-probability, other distributions by CRPS, points by mean squared error; codes that follow each other by log-loss,
- * spans by their F1, classes by accuracy; target sequences by exact match.
+ * spans by their F1, classes by accuracy; target sequences by exact match, alerts
+ * by F1.
  */
 export function defaultMetric(score: Score): MetricName {
   const has = (metric: MetricName) => metricValue(score, metric) !== undefined;
@@ -137,6 +138,8 @@ export function defaultMetric(score: Score): MetricName {
       return has("spanF1") ? "spanF1" : has("perplexity") ? "logLoss" : "accuracy";
     case "sequence":
       return "exactMatch";
+    case "detection":
+      return "f1";
   }
 }
 
@@ -172,8 +175,14 @@ function overBudget(result: DecisionResult): Pick<Rival, "overBudget"> {
   return { overBudget: `raises ${result.alertsPer1000.toFixed(1)} alerts per 1,000 against ${result.per1000}` };
 }
 
+/** Figures that are shown and that nothing is decided by. */
+const INFORMATION = {
+  coverage90: { label: "coverage 90 %", higherIsBetter: true },
+  alertsPer1000: { label: "alerts per 1,000", higherIsBetter: false },
+};
+
 /** The figures that a report shows of a score. */
-function columnKeys({ kind, metrics }: Score): readonly (MetricName | "coverage90")[] {
+function columnKeys({ kind, metrics }: Score): readonly (MetricName | keyof typeof INFORMATION)[] {
   switch (kind) {
     case "forecast":
       if (metrics.frameF1 !== undefined) return ["nll", "frameAccuracy", "frameF1"];
@@ -183,6 +192,8 @@ function columnKeys({ kind, metrics }: Score): readonly (MetricName | "coverage9
       return metrics.spanF1 !== undefined ? ["spanF1", "accuracy", "logLoss"] : ["accuracy", "macroF1", "logLoss"];
     case "sequence":
       return ["exactMatch", "tokenErrorRate", "bleu", ...(metrics.chrf === undefined ? [] : ["chrf" as const])];
+    case "detection":
+      return ["f1", "precision", "recall", "alertsPer1000"];
   }
 }
 
@@ -195,7 +206,7 @@ function reportColumns(all: Contender[], rule: Decision): ReportColumn[] {
   });
   const columns = columnKeys(test)
     .filter((key) => all.some((one) => metricValue(one.test, key) !== undefined))
-    .map((key) => (key === "coverage90" ? { key, label: "coverage 90 %", higherIsBetter: true } : column(key)));
+    .map((key) => (key in INFORMATION ? { key, ...INFORMATION[key as keyof typeof INFORMATION] } : column(key as MetricName)));
   if ("metric" in rule) {
     const { metric } = rule;
     return columns.some(({ key }) => key === metric) ? columns : [...columns, column(metric)];

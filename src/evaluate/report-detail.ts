@@ -1,12 +1,21 @@
 /** @file The figures of one predictor that a page shows beside the table: by class, span, length, step of the horizon, target, position. */
+import { escapeHtml } from "../core/html.js";
 import type { LengthBucket } from "./metrics/length-bucket.js";
 import { figure, htmlTable, thousands } from "./report-table.js";
-import type { ClassificationMetrics, ForecastErrors, ForecastMetrics, Score, SequenceMetrics } from "./score.js";
+import type {
+  ClassificationMetrics,
+  DetectionMetrics,
+  ForecastErrors,
+  ForecastMetrics,
+  Score,
+  SequenceMetrics,
+} from "./score.js";
 import { errorRateLabel } from "./score-sequences.js";
 
 /** Pieces of a page. */
 export function reportDetail(metrics: Score["metrics"]): string[] {
   if ("firstDivergence" in metrics) return ofSequences(metrics);
+  if ("labelled" in metrics) return ofAlerts(metrics);
   return "confusion" in metrics ? ofClasses(metrics) : ofForecasts(metrics);
 }
 
@@ -133,6 +142,28 @@ function ofForecasts(metrics: ForecastMetrics): string[] {
     );
   }
   return page;
+}
+
+function ofAlerts({ events, averagePrecision, rocAuc }: DetectionMetrics): string[] {
+  if (!events) return [];
+  const { found, falseAlarms, falseAlarmsPer1000, meanDelay, recall, precision } = events;
+  return [
+    "<h2>By events: runs of anomalous steps, and runs of alerts</h2>",
+    htmlTable(
+      ["events", "found", "recall", "alarms", "false", "precision", "false per 1,000", "mean delay", "AP", "ROC-AUC"],
+      [
+        [
+          ...[events.events, found].map(thousands),
+          figure(recall),
+          ...[events.alarms, falseAlarms].map(thousands),
+          ...[precision, falseAlarmsPer1000, meanDelay, averagePrecision, rocAuc].map(figure),
+        ],
+      ],
+    ),
+    ...(events.pointAdjusted
+      ? [`<p>Point-adjusted F1 ${figure(events.pointAdjusted.f1)}. ${escapeHtml(events.pointAdjusted.warning)}</p>`]
+      : []),
+  ];
 }
 
 function ofSequences(metrics: SequenceMetrics): string[] {

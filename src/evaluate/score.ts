@@ -1,6 +1,7 @@
 /** @file What scoring gives: metrics to report, and the errors of single units (a window, a sequence, a step) to compare with another's. */
 import type { ReliabilityBin } from "./metrics/calibration.js";
 import type { ClassMetrics, ConfusionMetrics } from "./metrics/confusion.js";
+import type { EventMetrics } from "./metrics/event.js";
 import type { FirstDivergence } from "./metrics/first-divergence.js";
 import type { LengthBucket } from "./metrics/length-bucket.js";
 import type { IntervalMetrics } from "./metrics/prediction-interval.js";
@@ -37,6 +38,10 @@ export const METRICS = {
   nll: { label: "NLL", higherIsBetter: false },
   frameAccuracy: { label: "frame accuracy", higherIsBetter: true, share: true },
   frameF1: { label: "frame F1", higherIsBetter: true, share: true },
+  f1: { label: "F1", higherIsBetter: true, share: true },
+  precision: { label: "precision", higherIsBetter: true, share: true },
+  recall: { label: "recall", higherIsBetter: true, share: true },
+  falsePositiveRate: { label: "false positive rate", higherIsBetter: false, share: true },
 } as const satisfies Record<string, MetricFacts>;
 
 export type MetricName = keyof typeof METRICS;
@@ -59,6 +64,7 @@ export type ClassificationMetricName =
   | "logLoss"
   | "perplexity"
   | "bitsPerToken";
+export type DetectionMetricName = "f1" | "precision" | "recall" | "falsePositiveRate";
 export type SequenceMetricName = "tokenErrorRate" | "exactMatch" | "bleu" | "chrf" | "nll" | "perplexity";
 
 /** The metrics that scores of a kind can have. */
@@ -66,10 +72,12 @@ export const METRICS_OF = {
   forecast: ["mse", "mae", "rmse", "smape", "mase", "crps", "pinballLoss", "nll", "frameAccuracy", "frameF1"],
   classification: ["accuracy", "balancedAccuracy", "macroF1", "spanF1", "logLoss", "perplexity", "bitsPerToken"],
   sequence: ["tokenErrorRate", "exactMatch", "bleu", "chrf", "nll", "perplexity"],
+  detection: ["f1", "precision", "recall", "falsePositiveRate"],
 } as const satisfies {
   forecast: readonly ForecastMetricName[];
   classification: readonly ClassificationMetricName[];
   sequence: readonly SequenceMetricName[];
+  detection: readonly DetectionMetricName[];
 };
 
 /** A metric's facts, optional ones included. */
@@ -194,6 +202,43 @@ export interface SequenceMetrics {
   bySourceLength: SequenceBucket[];
 }
 
+/** How alerts came about. */
+export interface DetectionFacts {
+  /** Whether steps are judged, or whole series. */
+  unit: "step" | "series";
+  /** Alert above this; the rule it was chosen by, in words, and the validation scores it was chosen on. */
+  threshold: { value: number; rule: string; n: number };
+  /** Series of fewer steps count as this, whatever their scores; how many there were. */
+  short?: { below: number; countsAs: "anomalous" | "normal"; series: number };
+}
+
+/** Alerts against what is known to be anomalous. A rate that is not defined is absent, and all are where nothing is known. */
+export interface DetectionMetrics extends DetectionFacts {
+  /** Units that are judged. */
+  n: number;
+  /** Whether the truth of any unit is known. */
+  labelled: boolean;
+  /** Units, also those of unknown truth, and those of them that are alerted. */
+  total: number;
+  alerts: number;
+  alertsPer1000: number;
+  truePositives?: number;
+  falsePositives?: number;
+  falseNegatives?: number;
+  trueNegatives?: number;
+  f1?: number;
+  precision?: number;
+  recall?: number;
+  falsePositiveRate?: number;
+  /** Of the scores, whatever the threshold. */
+  rocAuc?: number;
+  averagePrecision?: number;
+  /** By runs of anomalous steps, where steps are judged. */
+  events?: EventMetrics;
+  falseAlarmsPer1000?: number;
+  eventRecall?: number;
+}
+
 /** Where a unit comes from: its series and its first step there. */
 export interface Units {
   series: number[];
@@ -228,6 +273,14 @@ export interface ClassificationUnits extends Units {
   spans?: number[];
 }
 
+/** One entry per unit that is judged. */
+export interface DetectionUnits extends Units {
+  /** 1 anomalous, 0 normal, -1 where nothing is known at all. */
+  truth: number[];
+  /** 1 where there is an alert. */
+  alert: number[];
+}
+
 /** One entry per example. */
 export interface SequenceUnits extends Units {
   edits: number[];
@@ -260,8 +313,14 @@ export interface SequenceScore {
   units: SequenceUnits;
 }
 
+export interface DetectionScore {
+  kind: "detection";
+  metrics: DetectionMetrics;
+  units: DetectionUnits;
+}
+
 /** `metrics` is plain JSON for the report; `units` stays in memory for comparisons. */
-export type Score = ForecastScore | ClassificationScore | SequenceScore;
+export type Score = ForecastScore | ClassificationScore | SequenceScore | DetectionScore;
 
 /** The value of a metric, undefined where the score has none. */
 export function metricValue({ metrics }: Score, metric: string): number | undefined {

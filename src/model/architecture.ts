@@ -77,14 +77,16 @@ export function countParameters(architecture: Architecture): number {
   if (architecture.type === "windowMLP") {
     return tables + hiddenSize * (architecture.window * inputSize + 1) + outputSize * (hiddenSize + 1);
   }
-  const { cell, projection, layerNorm, learnedState, tieWeights, crf } = architecture;
+  const { cell, projection, layerNorm, learnedState, tieWeights, crf, highway } = architecture;
   const directions = architecture.bidirectional ? 2 : 1;
   const gates = GATES[cell];
   const layers = stackLayout({ ...architecture, inputSize });
   const width = layers[layers.length - 1].outputSize;
   const vector = tieWeights ? (embeddings[0]?.width ?? width) : width;
+  const linear = highway ? highway.horizon * (highway.lags + 1) : 0;
   const chain = crf ? outputSize * (outputSize + 2) : 0;
-  let count = tables + outputSize + chain + (tieWeights ? 0 : outputSize * width) + (vector === width ? 0 : vector * width);
+  let count =
+    tables + outputSize + chain + linear + (tieWeights ? 0 : outputSize * width) + (vector === width ? 0 : vector * width);
   for (const layer of layers) {
     let own = gates * layer.hiddenSize * (layer.inputSize + layer.stateSize + 2);
     if (projection !== undefined) own += layer.stateSize * layer.hiddenSize;
@@ -160,6 +162,7 @@ export function describeArchitecture(architecture: Architecture): string {
     layerNorm && "layer norm",
     (zoneout || cellZoneout) && "zoneout",
     architecture.crf && "CRF",
+    architecture.highway && `highway ${architecture.highway.lags}`,
   ];
   const embedded = front && tieWeights ? " on tied embeddings" : front;
   return words.filter(Boolean).join(" ") + embedded;

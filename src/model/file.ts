@@ -248,7 +248,19 @@ function checkArchitecture(at: Fields): void {
   at.oneOf("resetAfter", [true, false]);
   at.oneOf("nonlinearity", ["tanh", "relu"]);
   if (at.has("crf")) at.oneOf("crf", [true, false]);
+  if (at.has("highway")) checkHighway(at.object("highway"), { inputSize, outputSize });
   checkVariant(at, { cell, numLayers, hiddenSize, outputSize });
+}
+
+function checkHighway(at: Fields, { inputSize, outputSize }: { inputSize: number; outputSize: number }): void {
+  at.count("lags", 1, 1_000_000);
+  const horizon = at.count("horizon", 1, MAX_WIDTH);
+  const perValue = at.count("perValue", 1, 64);
+  at.count("added", 1, perValue);
+  const columns = at.list("columns");
+  const fits = columns.every((column) => Number.isInteger(column) && (column as number) >= 0 && (column as number) < inputSize);
+  if (!fits || horizon * perValue * columns.length !== outputSize)
+    throw at.fault(".columns", "the input column of each target", columns);
 }
 
 /** What all recurrent layers have. */

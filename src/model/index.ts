@@ -3,6 +3,19 @@ export { type Architecture, buildNetwork, countParameters, describeArchitecture,
 export { type BatchInvarianceOptions, checkBatchInvariance, type RowSampler } from "./batch-invariance.js";
 export { calibratedPredictor, decidedClass, type ForecastInterval, forecastInterval } from "./calibrated.js";
 export {
+  ALARM_SIZE,
+  advanceAlarm,
+  alertsOf,
+  DETECTIONS,
+  type Detection,
+  type DetectionKind,
+  eventRank,
+  LEAST_DEVIATION,
+  scoreOf,
+  valueError,
+} from "./detection.js";
+export { DetectorSteps, observationReader, type ReadObservation } from "./detector.js";
+export {
   type BaselineArchitecture,
   type Calibration,
   type Decoding,
@@ -16,6 +29,7 @@ export {
   type WindowNormalization,
 } from "./file.js";
 export { forwardBatch, readsEveryStep } from "./forward-batch.js";
+export { languageFusion } from "./language-fusion.js";
 export { type LanguageScorer, languageScorer } from "./language-scorer.js";
 export { type LoadedModel, type OpenModelOptions, openModel, saveNetwork } from "./load.js";
 export { encoderDecoder, isEncoderDecoder, type Network, sequenceModel } from "./network.js";

@@ -23,6 +23,7 @@ export {
 } from "./encoder-decoder.js";
 export { type EncoderDecoderSpec, encoderDecoderSpec } from "./encoder-decoder-spec.js";
 export { GRU, GRUCell } from "./gru.js";
+export { Highway, type HighwaySpec } from "./highway.js";
 export { glorotInit, orthogonalInit, uniformInit } from "./init.js";
 export { LayerNorm } from "./layer-norm.js";
 export { Linear } from "./linear.js";

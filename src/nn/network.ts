@@ -9,6 +9,7 @@ import { ConditionalRandomField } from "./crf.js";
 import { type DropoutMask, dropout, dropoutMask, lockedDropout } from "./dropout.js";
 import { type EmbeddedColumns, embeddingFront } from "./embedded-columns.js";
 import { GRU } from "./gru.js";
+import { Highway, type HighwaySpec } from "./highway.js";
 import { Linear } from "./linear.js";
 import { LSTM } from "./lstm.js";
 import type { ForwardOptions, ForwardResult, SequenceModel } from "./model.js";
@@ -52,6 +53,8 @@ export interface RecurrentNetworkSpec extends RecurrentVariant {
   tieWeights?: boolean;
   /** Labels of a sequence are decided together: a conditional random field whose emissions the outputs are. Default false. */
   crf?: boolean;
+  /** A linear path from the latest inputs to `last`, past the recurrent layer; default none. */
+  highway?: HighwaySpec;
 }
 
 export class RecurrentNetwork extends Module implements SequenceModel {
@@ -63,6 +66,8 @@ export class RecurrentNetwork extends Module implements SequenceModel {
   readonly head: Linear;
   /** Over the outputs, which are its emissions; null where each output stands for itself. */
   readonly crf: ConditionalRandomField | null;
+  /** Past the recurrent layer, to `last`; null where there is none. */
+  readonly highway: Highway | null;
   /** Before the head; between layers it is the layer's own. */
   readonly dropout: number;
   /** Share of codes whose vectors are zero in a training call. */
@@ -100,6 +105,7 @@ export class RecurrentNetwork extends Module implements SequenceModel {
     this.headProjection = headSize === width ? null : new Linear(width, headSize, { rng, bias: false, engine });
     this.head = new Linear(headSize, outputSize, { rng, engine, weight: tied });
     this.crf = spec.crf ? new ConditionalRandomField(outputSize, { rng, engine }) : null;
+    this.highway = spec.highway ? new Highway(spec.highway, { engine }) : null;
     this.dropout = spec.dropout;
     this.embeddingDropout = embeddingDropout;
   }
@@ -144,9 +150,13 @@ export class RecurrentNetwork extends Module implements SequenceModel {
       return lockedDropout(kept, mask);
     };
     const decide = (hidden: Tensor) => this.heads.reduce((value, head) => head.forward(value), dropped(hidden));
+    const { highway } = this;
+    const past = highway
+      ? (value: Tensor) => highway.forward(value, x, resolveLengths(x, options.lengths))
+      : (value: Tensor) => value;
     return lazyResult(
       () => decide(output),
-      () => decide(last),
+      () => past(decide(last)),
       state,
     );
   }

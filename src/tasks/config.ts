@@ -32,19 +32,27 @@ const model = z.strictObject({
     .optional()
     .describe("units of each layer, in place of hiddenSize and numLayers"),
   dropout: dropoutShare.default(0).describe("between layers and before the head"),
-  embeddingDropout: dropoutShare.optional().describe("of whole input vectors"),
+  embeddingDropout: dropoutShare.optional().describe("of codes, whose vectors are zero then wherever they stand"),
+  inputDropout: dropoutShare.optional().describe("one mask per sequence, of what the first layer reads"),
   lockedDropout: dropoutShare
     .optional()
     .describe("one mask per sequence, between layers and before the head (Gal & Ghahramani 2016)"),
   recurrentDropout: dropoutShare.optional().describe("one mask per sequence, of the state that goes from step to step"),
   weightDropout: dropoutShare.optional().describe("of the recurrent weights (Merity et al. 2018)"),
   zoneout: dropoutShare.optional().describe("share of units that keep their state in a step (Krueger et al. 2017)"),
-  layerNorm: z.boolean().optional().describe("normalises what each layer reads (Ba et al. 2016)"),
-  residual: z.boolean().optional().describe("adds what a layer reads to what it gives, where the widths agree"),
+  cellZoneout: dropoutShare.optional().describe("lstm: the same for the cells"),
+  layerNorm: z.boolean().optional().describe("normalises what each layer gives (Ba et al. 2016)"),
+  residual: z
+    .boolean()
+    .optional()
+    .describe("from the second layer on: adds what a layer reads to what it gives, where the widths agree"),
   projection: count.max(65536).optional().describe("lstm: width of the projected state (Sak et al. 2014)"),
   learnedState: z.boolean().optional().describe("the initial state is learned; default zeros"),
   merge: z.enum(["concat", "sum", "mean"]).optional().describe("how two directions are joined; default concat"),
   tieWeights: z.boolean().optional().describe("language: the output layer is the embedding (Press & Wolf 2017)"),
+  highway: count
+    .optional()
+    .describe("forecast: latest steps that also reach the forecast directly, weighted linearly (Lai et al. 2018)"),
   crf: z.boolean().default(false).describe("tag: labels of a sequence are decided together (Lafferty et al. 2001)"),
   attention: z
     .enum(["additive", "dot", "general", "none"])
@@ -293,6 +301,7 @@ function check(config: ExperimentConfig, where: string): void {
   checkLoss(config, refuse);
   checkForecast(config, refuse);
   if (network.crf && task !== "tag") throw refuse("model.crf", "task: tag", `task: ${task}`, "set model.crf: false");
+  if (network.highway !== undefined) checkHighway(config, refuse);
   if (network.crf && mode === "streaming") {
     throw refuse(
       "model.crf",
@@ -311,6 +320,19 @@ function check(config: ExperimentConfig, where: string): void {
       String(network.numLayers),
       "leave model.numLayers out",
     );
+  }
+}
+
+function checkHighway({ task, mode, model, window, forecast }: ExperimentConfig, refuse: Refuse): void {
+  if (task !== "forecast" || mode === "streaming" || forecast.strategy === "recursive") {
+    throw refuse("model.highway", "a direct forecast from windows", `task: ${task}, mode: ${mode}`, "leave model.highway out");
+  }
+  if (forecast.distribution === "negativeBinomial") {
+    throw refuse("model.highway", "a distribution with a location", "negativeBinomial", "leave model.highway out");
+  }
+  const { highway = 0 } = model;
+  if (highway > (window.length ?? 0)) {
+    throw refuse("model.highway", `at most window.length, ${window.length}`, String(highway), "lower it, or read longer windows");
   }
 }
 

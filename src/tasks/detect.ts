@@ -6,11 +6,13 @@
  *     residual         how far the next row is from its forecast (Malhotra et al. 2015)
  *     reconstruction   how badly a window is rebuilt from its summary (Malhotra et al. 2016, EncDec-AD)
  */
+import type { Part } from "../core/batch.js";
+import { type Examples, type PreparedData, sequences, trailingWindows } from "../data/index.js";
 import { reconstructionSpec } from "../nn/index.js";
 import { classTask } from "./class-loss.js";
 import { recurrentArchitecture } from "./recurrent-architecture.js";
 import { stepExamples } from "./step-examples.js";
-import type { Task, TaskConfig } from "./task.js";
+import type { ExampleOptions, Task, TaskConfig } from "./task.js";
 import { frameExamples, valueTask } from "./value-loss.js";
 
 export function detect(config: TaskConfig): Task {
@@ -26,19 +28,27 @@ export function detect(config: TaskConfig): Task {
       ...common,
       targetKind: "next",
       streams: true,
-      examples: stepExamples(config, { together: true }),
+      examples: stepExamples(config, { together: false }),
       architecture: (spec) => recurrentArchitecture(config, spec),
       ...classTask(config),
     };
   }
-  const ahead = by === "residual" ? 1 : 0;
+  if (by === "residual") {
+    return {
+      ...common,
+      targetKind: "values",
+      streams: true,
+      examples: residualExamples(config),
+      architecture: (spec) => recurrentArchitecture(config, spec),
+      ...valueTask(config, { everyStep: true, horizon: 1, ahead: 1 }),
+    };
+  }
   return {
     ...common,
     targetKind: "values",
-    streams: by === "residual",
-    examples: frameExamples(config, { ahead }),
+    streams: false,
+    examples: frameExamples(config, { ahead: 0 }),
     architecture(spec) {
-      if (by === "residual") return recurrentArchitecture(config, spec);
       const { cell, hiddenSize, numLayers, dropout, init, forgetBias } = config.model;
       return reconstructionSpec({
         ...{ cell, hiddenSize, numLayers, dropout, init, forgetBias: cell === "lstm" ? forgetBias : null },
@@ -47,6 +57,20 @@ export function detect(config: TaskConfig): Task {
         outputSize: spec.targets.length,
       });
     },
-    ...valueTask(config, { everyStep: true, horizon: 1, ahead }),
+    ...valueTask(config, { everyStep: true, horizon: 1, ahead: 0 }),
+  };
+}
+
+/**
+ * Windows whose every step learns to predict the next row; to be judged, every row from the window that ends before it, as a windowed stream
+ * predicts it.
+ */
+function residualExamples(config: TaskConfig) {
+  const learned = frameExamples(config, { ahead: 1 });
+  return <P extends Part>(prepared: PreparedData, part: P, options: ExampleOptions = {}): Examples<P> => {
+    const { length = config.window.length, served = false } = options;
+    if (length === undefined) return sequences(prepared, { part, horizon: 1 });
+    if (part === "train" || !served) return learned(prepared, part, options);
+    return trailingWindows(prepared, { length, part, shortest: length, horizon: 1 });
   };
 }

@@ -33,6 +33,7 @@ import {
   type ModelHeader,
   type Network,
   networkPredictor,
+  observationReader,
   saveNetwork,
   type TaskName,
 } from "../model/index.js";
@@ -40,6 +41,7 @@ import { referenceProfile } from "../monitor/index.js";
 import type { TrainProgress, TrainResult } from "../train/index.js";
 import { ConfidenceCount } from "./confidence-count.js";
 import type { ExperimentConfig } from "./config.js";
+import { detectBaselines } from "./detect-baselines.js";
 import { evaluationBatches, type FitOptions, fitNetwork, trainingPadding } from "./fit-network.js";
 import { type Entrant, type ExperimentData, judgeEntrants, splitNotes, trainingScales, turn } from "./judgement.js";
 import { rivalArchitectures } from "./rival.js";
@@ -159,11 +161,12 @@ export function prepareExperiment(
  */
 function checkSettings(config: ExperimentConfig, { prepared, spec }: ExperimentData): Baseline[] {
   const { decision, evaluation } = config;
-  decisionNeeds(decision, spec);
+  decisionNeeds(decision, spec, config.task === "detect" ? "detection" : undefined);
   if (decision && "metric" in decision && decision.metric === "mase") trainingScales(config, prepared);
   for (const part of PARTS) checkTargets(config, prepared, part);
   const { period, lags, window } = evaluation;
-  return defaultBaselines(spec, { period, lags, window });
+  const options = { period, lags, window };
+  return config.task === "detect" ? detectBaselines(spec, options) : defaultBaselines(spec, options);
 }
 
 /** @throws OST_TARGET if no example of the part has a target. @throws OST_WINDOW if it has no example. */
@@ -265,17 +268,23 @@ export async function runExperiment(
     onValidation: (entrant, batch, prediction) => confidences.get(entrant.name)?.add(batch, prediction),
   });
   if (!judged) return null;
-  const { report, model, rivals } = judged;
+  const { report, model, rivals, detections } = judged;
   const name = config.name ?? model.name;
   const profileOf = (entrant: SavedEntrant): Pick<ModelHeader, "profile"> => {
     if (!prepared.profile) return {};
     return { profile: referenceProfile(prepared.profile, { confidence: confidences.get(entrant.name)?.counts }) };
   };
+  const detectionOf = (entrant: string): Pick<ModelHeader, "detection"> => {
+    const detection = detections.get(entrant);
+    return detection ? { detection } : {};
+  };
+  const held = config.task === "detect" ? observationReader(spec, preprocessing) : null;
+  const streams = task.streams && typeof held !== "string";
   const header: ModelHeader = {
     name,
     task: config.task,
     mode: config.mode,
-    streaming: config.mode === "offline" || !task.streams ? null : isCarried(config) ? "carried" : "windowed",
+    streaming: config.mode === "offline" || !streams ? null : isCarried(config) ? "carried" : "windowed",
     windowLength: isCarried(config) ? 0 : windowLength(config, prepared),
     architecture: main,
     spec,
@@ -295,12 +304,12 @@ export async function runExperiment(
   };
   const [first, ...others] = entrants;
   const rivalHeader = (entrant: SavedEntrant): ModelHeader => {
-    const own = { ...header, name: entrant.name, ...profileOf(entrant) };
+    const own = { ...header, name: entrant.name, ...profileOf(entrant), ...detectionOf(entrant.name) };
     if (!entrant.baseline) return own;
     // A forecast begins when a whole window was read, so that stream and file agree on the first row.
     const whole = windowLength(config, prepared);
     const keeps = config.task === "forecast" ? whole : Math.min(entrant.baseline.history, whole);
-    return { ...own, streaming: header.streaming && "windowed", windowLength: Math.max(1, keeps) };
+    return { ...own, spec: entrant.baseline.toJSON().spec, streaming: header.streaming && "windowed", windowLength: Math.max(1, keeps) };
   };
   return {
     name,
@@ -311,7 +320,7 @@ export async function runExperiment(
     baselines: Object.fromEntries(rivals.map((rival) => [rival.name, rival.test.metrics])),
     report,
     split,
-    file: first.save({ ...header, ...profileOf(first) }),
+    file: first.save({ ...header, ...profileOf(first), ...detectionOf(first.name) }),
     rivalFiles: new Map(others.map((entrant) => [entrant.name, entrant.save(rivalHeader(entrant))])),
   };
 }

@@ -7,8 +7,9 @@ import { OstinatoError } from "../core/errors.js";
 import { seed as seedRng } from "../core/rng.js";
 import { type PreparedData, type PreparedSeries, partCode, runsOf, stretches } from "../data/index.js";
 import { type Contender, type EvaluateOptions, evaluate, judgeStepwise, maseScale, type Report } from "../evaluate/index.js";
-import type { Predictor } from "../model/index.js";
+import type { Detection, Predictor } from "../model/index.js";
 import type { ExperimentConfig } from "./config.js";
+import { detectionNotes, fitDetection, scoreAlerts, surprisesOf } from "./detection.js";
 import { evaluationBatches } from "./fit-network.js";
 import { lengthReport } from "./length-report.js";
 import { hasNarrowRival, noNarrowRival } from "./rival.js";
@@ -27,12 +28,16 @@ export interface Entrant {
   predictor: Predictor;
   /** Whether it is cheaper to run than the first. */
   cheaper: boolean;
+  /** Detect: how its predictions become alerts; absent: fitted on the validation part. */
+  detection?: Detection;
 }
 
 export interface Judgement {
   report: Report;
   model: Contender;
   rivals: Contender[];
+  /** Detect: how the predictions of each became alerts, by name. */
+  detections: ReadonlyMap<string, Detection>;
 }
 
 export interface JudgementOptions {
@@ -55,12 +60,19 @@ export async function judgeEntrants(
 ): Promise<Judgement | null> {
   const scoring = scoringOptions(config, prepared);
   const contenders: Contender[] = [];
+  const detections = new Map<string, Detection>();
   for (const entrant of entrants) {
     const { name, kind, cheaper, predictor } = entrant;
     await turn();
     if (signal?.aborted) return null;
-    const score = (part: Part, predict: Predictor["predict"]) =>
-      evaluate(askedBy(predictor, predict), evaluationBatches(config, prepared, part), spec, scoring);
+    const score = (part: Part, predict: Predictor["predict"]) => {
+      const source = evaluationBatches(config, prepared, part);
+      if (config.task !== "detect") return evaluate(askedBy(predictor, predict), source, spec, scoring);
+      const surprises = surprisesOf(predict, source, spec);
+      const detection = detections.get(name) ?? entrant.detection ?? fitDetection(config, prepared, part, surprises);
+      detections.set(name, detection);
+      return scoreAlerts(prepared, part, surprises, detection);
+    };
     const watched = (batch: Batch) => {
       const prediction = predictor.predict(batch);
       onValidation(entrant, batch, prediction);
@@ -90,10 +102,11 @@ export async function judgeEntrants(
     separation: separationOf(prepared),
     notes: [
       ...notes,
+      ...detectionNotes(model.name, detections),
       ...splitNotes(config, prepared),
       ...(config.evaluation.rivals && !hasNarrowRival(config.model) ? [noNarrowRival(config)] : []),
     ],
-    lengthShift: lengthReport(config, prepared, spec, entrants[0].predictor) ?? undefined,
+    lengthShift: config.task === "detect" ? undefined : (lengthReport(config, prepared, spec, entrants[0].predictor) ?? undefined),
   });
   let step = steps.next();
   while (!step.done) {
@@ -101,7 +114,7 @@ export async function judgeEntrants(
     if (signal?.aborted) return null;
     step = steps.next();
   }
-  return { report: step.value, model, rivals };
+  return { report: step.value, model, rivals, detections };
 }
 
 /** The predictor with another `predict`. */

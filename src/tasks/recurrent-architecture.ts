@@ -2,6 +2,7 @@
 import type { ExampleSpec } from "../core/batch.js";
 import { outputsPerValue } from "../core/predictive-distribution.js";
 import { type Architecture, recurrentSpec } from "../model/index.js";
+import type { HighwaySpec } from "../nn/index.js";
 import type { TaskConfig } from "./task.js";
 
 /** @param options `outputSize`: default one output per class, or those of every value. */
@@ -10,14 +11,20 @@ export function recurrentArchitecture(
   spec: ExampleSpec,
   { outputSize = outputsOf(spec) }: { outputSize?: number } = {},
 ): Architecture {
-  const { attention: _a, inputFeeding: _f, bridge: _b, targetEmbedding: _t, crf, ...own } = model;
+  const { attention: _a, inputFeeding: _f, bridge: _b, targetEmbedding: _t, crf, highway, ...own } = model;
   return recurrentSpec({
     ...own,
     inputSize: spec.features.length,
     outputSize,
     ...(spec.codes && { embeddings: spec.codes }),
     ...(crf && { crf: true }),
+    ...(highway !== undefined && { highway: highwaySpec(highway, spec) }),
   });
+}
+
+function highwaySpec(lags: number, { horizon, targetFeature, distribution }: ExampleSpec): HighwaySpec {
+  const perValue = outputsPerValue(distribution);
+  return { lags, horizon, columns: targetFeature, perValue, added: distribution?.kind === "quantiles" ? perValue : 1 };
 }
 
 function outputsOf({ targetKind, horizon, targets, classes, distribution }: ExampleSpec): number {

@@ -176,3 +176,76 @@ describe("the page", () => {
     expect(renderAuditHtml(audit(subject), subject)).toContain("there is no column for the feature");
   });
 });
+
+describe("an audit of what has no labels", () => {
+  const doubtful = ["warning", "leak", "fault"];
+  const events = Array.from({ length: 200 }, (_, i) => ({
+    event: "abcd"[(i * 7 + (i >> 3)) % 4],
+    notes: `${60 + (i % 5)} ${67 + (i % 3)}`,
+  }));
+  const next = { targetKind: "next", categories: { event: { kind: "vocabulary", as: "embedding" } }, target: "event" } as const;
+  const pairs = Array.from({ length: 60 }, (_, i) => ({
+    source: Array.from({ length: 4 }, (_, k) => `w${(i * 11 + k * k * 3) % 17}`).join(" "),
+    goal: `g${(i * 11) % 17} h${i % 5}`,
+    line: `l${i}`,
+  }));
+  const subjects: Record<string, ReturnType<typeof subjectOf>> = {
+    "the next event": subjectOf(tableFromRecords(events), { ...next, split: SPLIT }, { length: 8 }),
+    "the next event of whole sequences": subjectOf(tableFromRecords(events), { ...next, split: SPLIT }),
+    "the next character of a document": subjectOf(
+      tableFromRecords([{ event: events.map(({ event }) => event).join("") }]),
+      { ...next, categories: { event: { kind: "characters", as: "embedding" } }, split: SPLIT },
+      { length: 8 },
+    ),
+    "the next frame": subjectOf(tableFromRecords(events, { text: ["notes"] }), {
+      targetKind: "values",
+      categories: { notes: { kind: "set", as: "oneHot", range: [60, 70] } },
+      target: "notes",
+      split: SPLIT,
+    }),
+    "the text of a series": subjectOf(tableFromRecords(pairs), {
+      targetKind: "tokens",
+      entity: "line",
+      categories: { source: { kind: "words", as: "embedding" } },
+      target: "goal",
+      targetTokens: { kind: "vocabulary" },
+      split: { by: "modulo:line", divisor: 5, test: [1], validation: [2] },
+    }),
+  };
+  for (const [name, subject] of Object.entries(subjects)) {
+    it(`looks at ${name}, and says which checks do not apply`, () => {
+      const { findings, facts, verdict } = audit(subject, { quick: nearestMean });
+      expect(findings.filter(({ status }) => doubtful.includes(status)).map(({ check, title }) => [check, title])).toEqual([]);
+      expect(verdict).toBe("clean");
+      expect(Math.min(facts.parts.train.windows, facts.parts.test.windows)).toBeGreaterThan(0);
+      const skipped = findings.filter(({ title }) => title.endsWith("does not apply"));
+      expect(skipped.map(({ check }) => check)).toEqual(
+        expect.arrayContaining(["target-proxy", "shuffled-labels", "unreachable-class"]),
+      );
+      expect(skipped.every(({ status, detail }) => status === "skipped" && detail.length > 0)).toBe(true);
+      expect(findings.find(({ check }) => check === "fit-scope")?.status).toBe("pass");
+    });
+  }
+
+  it("still finds a future in the inputs of what comes next, and a target that was cut", () => {
+    const subject = subjectOf(tableFromRecords(events), { ...next, split: SPLIT }, { length: 8 });
+    const { pipeline } = subject;
+    subject.pipeline = {
+      ...pipeline,
+      fit: (series, parts) => {
+        const made = pipeline.fit(series, parts);
+        return (one) => {
+          const { names, values } = made(one);
+          const next = Array.from({ length: one.rows }, (_, i) => values[(i + 1) * names.length] ?? 0);
+          return {
+            names: [...names, "peek"],
+            values: next.flatMap((value, i) => [...Array.from(names, (_, c) => values[i * names.length + c]), value]),
+          };
+        };
+      },
+    };
+    expect(audit(subject).findings.find(({ status }) => status === "leak")).toMatchObject({ check: "causality" });
+    const wrong = subjectOf(tableFromRecords(events), { ...next, target: "evnt", split: SPLIT }, { length: 8 });
+    expect(audit(wrong).findings[0]).toMatchObject({ status: "fault", evidence: { code: "OST_TARGET" } });
+  });
+});

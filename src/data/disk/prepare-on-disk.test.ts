@@ -80,6 +80,24 @@ const CASES: Record<string, DataOptions> = {
     timeDelta: { bins: 4 },
     position: true,
   },
+  "the next state, beside a set, with the spelling of a site": {
+    ...FORECAST,
+    targetKind: "next",
+    target: "state",
+    categories: {
+      state: { kind: "vocabulary", as: "embedding" },
+      site: { kind: "vocabulary", as: "oneHot" },
+      machine: { kind: "set", as: "oneHot" },
+    },
+    spelling: { site: { suffixes: [1], shape: true } },
+    split: { by: "time", train: 0.6, validation: 0.2, test: 0.2, gap: 1 },
+  },
+  "members of a set as values, parts by remainder": {
+    ...FORECAST,
+    target: "state",
+    categories: { state: { kind: "set", as: "oneHot", members: ["idle", "busy", "down"] } },
+    split: { by: "modulo:machine", divisor: 5, test: [1], validation: [2] },
+  },
   "tags, parts by group": {
     ...FORECAST,
     targetKind: "tags",
@@ -119,6 +137,23 @@ describe("preparing on disk", () => {
       );
     });
   }
+
+  it("what comes next is found across the border of two blocks of rows", async () => {
+    const path = join(folder(), "events.csv");
+    const rng = seed(5);
+    const rows = 70_000;
+    writeFileSync(path, `event\n${Array.from({ length: rows }, () => ["a", "b", "c"][rng.integer(3)]).join("\n")}\n`);
+    const options: DataOptions = {
+      targetKind: "next",
+      categories: { event: { kind: "vocabulary", as: "embedding" } },
+      target: "event",
+      split: { by: "time", train: 0.6, validation: 0.2, test: 0.2 },
+    };
+    const wanted = prepare(await readTable(path), options).series[0].classes as Int32Array;
+    const disk = await prepareOnDisk(() => readChunks(path), options, { folder: folder(), fingerprint: "a" });
+    expect(disk.series[0].classes?.subarray(0, rows)).toEqual(wanted);
+    expect(wanted.subarray(65_530, 65_540).includes(-1)).toBe(false);
+  });
 
   it("batches from disk are those from memory", async () => {
     const path = join(folder(), "data.csv");

@@ -22,12 +22,13 @@ import {
   nothingOnGrid,
   type PreparedData,
   type PreparedSeries,
+  type PrepareOptions,
   rolesOf,
   scaledTargets,
 } from "../prepare.js";
-import { forwardStretches, gridOf, Preprocessing } from "../preprocessing.js";
+import { checkTarget, forwardStretches, gridOf, Preprocessing, targetCellsOf } from "../preprocessing.js";
 import { partsOfRows, type RawProfile, RawProfiler } from "../raw-profile.js";
-import { outOfOrder, type Roles, type Series, type SeriesBlocks, sliceSeries, toSeries } from "../series.js";
+import { outOfOrder, type Roles, type Series, type SeriesBlocks, sliceSeries, type TargetCells, toSeries } from "../series.js";
 import { partCode, runsOf, type SplitSummary, splitSeries } from "../split.js";
 import { fileOfChunk, rowName, type Table, type TableChunk, tableFromChunk } from "../table.js";
 import { type ColumnType, ColumnWriter, closeColumns, digestOf, StoredColumn, type StoredColumnPlace } from "./column-file.js";
@@ -68,7 +69,7 @@ const LARGEST_SERIES_BYTES = 256 * 1024 * 1024;
  */
 export async function prepareOnDisk(
   chunks: () => AsyncIterable<TableChunk>,
-  options: DataOptions,
+  options: PrepareOptions,
   { folder, fingerprint, bufferBytes = 64 * 1024 * 1024, onProgress = () => {} }: DiskOptions,
 ): Promise<PreparedData> {
   checkPossible(options);
@@ -182,23 +183,20 @@ function checkPossible({
   missing,
   resample,
   targetKind,
-  target,
   anomaly,
-  spelling,
-}: DataOptions): void {
+  frozen,
+}: PrepareOptions): void {
   const policy = typeof missing === "object" ? missing.policy : missing;
   const tokenized = Object.values(categories).some(({ kind }) => isTokenizer(kind));
-  const sets = Object.keys(categories).filter((name) => categories[name].kind === "set");
   const needs: [boolean, string][] = [
     [hide.length > 0, "data.hide"],
     [(known?.columns.length ?? 0) > 0, "data.known"],
     [sessions !== null && sessions !== undefined, "data.sessions"],
     [fixed.length > 0, "data.static"],
     [tokenized, "data.categories with a tokenizer"],
-    [targetKind === "next" || targetKind === "tokens", `a target of ${targetKind === "next" ? "what comes next" : "texts"}`],
-    [[target ?? []].flat().some((name) => sets.includes(name)), "a target of kind set"],
+    [targetKind === "tokens", "a target of texts"],
     [anomaly !== null && anomaly !== undefined, "data.anomaly"],
-    [Object.keys(spelling ?? {}).length > 0, "data.spelling"],
+    [frozen !== undefined, "training on with a model"],
     [policy === "interpolate", "data.missing: interpolate"],
     [Object.keys(categories).length > 0 && resample !== null && resample !== undefined, "data.categories with data.resample"],
   ];
@@ -227,7 +225,9 @@ async function collect(
   const { targetKind, missing = "refuse" } = options;
   const roles = rolesOf(options);
   const refuses = (typeof missing === "object" ? missing.policy : missing) === "refuse";
-  const spool = new Spool(path, shapeOf(roles, targetKind), bufferBytes);
+  checkTarget({ ...options, roles });
+  const cells = targetCellsOf({ ...options, roles });
+  const spool = new Spool(path, shapeOf(roles, cells), bufferBytes);
   const labelOf = new Map<string, { label: string; place: string }>();
   const files: Table["files"] = [];
   const skipped: NonNullable<Table["skipped"]> = { rows: 0, first: [] };
@@ -243,7 +243,7 @@ async function collect(
     }
     if (chunk.rows === 0) continue;
     const named = { source: chunk.source, files };
-    for (const piece of toSeries(table, roles, { target: targetKind === "values" ? "values" : "label" })) {
+    for (const piece of toSeries(table, roles, { target: cells })) {
       const moved = { ...piece, row: piece.row.map((row) => row + rows) };
       checkGoesOn(moved, spool, named);
       if (refuses) checkComplete(moved, roles, named);
@@ -257,14 +257,13 @@ async function collect(
   return { files, raw: spool.done(), rows, skipped };
 }
 
-function shapeOf({ time, features, categories = [], target, split }: Roles, targetKind: DataOptions["targetKind"]) {
-  const values = targetKind === "values";
+function shapeOf({ time, features, categories = [], target, split }: Roles, cells: TargetCells) {
   return {
     features: features.length,
-    targets: values ? target.length : 0,
+    targets: cells === "values" ? target.length : 0,
     categories: categories.length,
     timed: time !== null,
-    labelled: !values,
+    labelled: cells === "label",
     split: split !== null,
   };
 }
@@ -317,7 +316,7 @@ function resampled(
   table: Named,
 ): SpooledSeries[] {
   const { split: _, ...roles } = rolesOf(options);
-  const spool = new Spool(path, shapeOf(rolesOf(options), options.targetKind), bufferBytes);
+  const spool = new Spool(path, shapeOf(rolesOf(options), targetCellsOf({ ...options, roles })), bufferBytes);
   let rows = 0;
   for (const one of raw) {
     const bytes = one.rows * (roles.features.length + roles.target.length + 2) * 8;
@@ -432,6 +431,8 @@ class PreparedWriter {
     const begins = new Set(stretches.map(([from]) => from));
     const run = preprocessing.run();
     let at = 0;
+    /** The step before a block: what comes next of it is in the block. */
+    let before: { part: number } | null = null;
     this.profiler?.begin();
     for (const raw of series.blocks()) {
       this.profiler?.add(raw, part.subarray(at, at + raw.rows));
@@ -444,13 +445,22 @@ class PreparedWriter {
         if (begins.has(at + from)) run.restart();
         this.#x.append(run.push(sliceSeries(block, from, to), { part: codes.subarray(from, to), where: (i) => where(from + i) }));
       }
-      this.#values?.append(scaledTargets(block.target as Float64Array, preprocessing, where));
-      this.#classes?.append(classesOf(block.labels as string[], codes, preprocessing, where));
+      this.#values?.append(
+        preprocessing.targetIsInput
+          ? preprocessing.memberValues(block, where)
+          : scaledTargets(block.target as Float64Array, preprocessing, where),
+      );
+      if (preprocessing.targetKind === "next") {
+        if (before) this.#classes?.append(Int32Array.of(before.part === codes[0] ? preprocessing.targetCode(block, 0) : -1));
+        this.#classes?.append(preprocessing.nextCodes(block, codes).subarray(0, block.rows - 1));
+        before = { part: codes[block.rows - 1] };
+      } else this.#classes?.append(classesOf(block.labels as string[], codes, preprocessing, where));
       if (block.time) this.#time?.append(block.time);
       this.#row.append(block.row);
       at += block.rows;
       onRows(block.rows);
     }
+    if (before) this.#classes?.append(Int32Array.of(-1));
     const [x, values, classes, time, row] = starts;
     return {
       entity: series.entity,
