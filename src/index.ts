@@ -3,6 +3,7 @@
 export * from "./baselines/index.js";
 export * from "./core/index.js";
 export * from "./data/index.js";
+export * from "./decode/index.js";
 export * from "./diagnose/index.js";
 export * from "./evaluate/index.js";
 export { defaultEngine, type Kernels, ReferenceKernels, WasmKernels } from "./kernels/index.js";

@@ -24,7 +24,7 @@ export interface EvaluateCommandOptions extends TerminalOptions {
   weights?: WeightType;
 }
 
-interface ScoredData extends ExperimentData {
+export interface ScoredData extends ExperimentData {
   config: ExperimentConfig;
   /** What was scored, in words. */
   origin: string;
@@ -121,7 +121,7 @@ function signed(value: number, decimals: number): string {
 }
 
 /** The test part of the data the model was trained with. */
-async function ownData(loaded: LoadedModel, path: string): Promise<ScoredData> {
+export async function ownData(loaded: LoadedModel, path: string): Promise<ScoredData> {
   const config = await locateData(trainedConfig(loaded, path), path);
   if (!config) {
     throw new OstinatoError("OST_FILE", {

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { basename, dirname, extname, relative, resolve } from "node:path";
 import { parse, stringify } from "yaml";
 import { type ErrorCode, OstinatoError } from "../core/errors.js";
+import { TASK_NAMES } from "../core/task-name.js";
 import { type Column, parseTime, type Table } from "../data/index.js";
 import { readTable } from "../data/read/index.js";
 import type { TaskName } from "../model/index.js";
@@ -245,12 +246,13 @@ function checkTask(task: string | undefined, { labels }: DataSketch): TaskName {
   const label = labels.at(-1);
   if (task === undefined) return label ? (label.constant ? "classify" : "tag") : "forecast";
   if (task === "forecast" || task === "classify" || task === "tag") return task;
+  const known = (TASK_NAMES as readonly string[]).includes(task);
   throw new OstinatoError("OST_USAGE", {
-    what: "no such task",
+    what: known ? "init writes no configuration for this task" : "no such task",
     expected: "forecast, classify or tag",
     got: task,
     where: "init",
-    repair: "ostinato init forecast --data FILE",
+    repair: known ? "begin with the configuration for it in docs/guide/tasks.md" : "ostinato init forecast --data FILE",
   });
 }
 

@@ -266,7 +266,7 @@ function makeProgram(done: (outcome: Outcome) => void): Command {
     .option(
       "--insertion-bonus <b>",
       "nats added per token, since a language model dislikes long texts",
-      number("--insertion-bonus", {}),
+      number("--insertion-bonus", { least: -1000, most: 1000 }),
     )
     .option("--quiet", "say nothing but errors")
     .action(lazily(async () => (await import("./transcribe.js")).transcribeCommand));

@@ -1,33 +1,19 @@
 /**
  * @file `ostinato predict`: every prediction a model has for a file, through its frozen preprocessing; the target columns may be absent.
  *
- * A row of the output is what a stream says when it has read that row of the input. Only a model that looks ahead, which no stream can
- * run, reads its windows side by side.
+ * A row of the output is what a stream says when it has read that row of the input, or what was found for a whole series.
  */
-import { once } from "node:events";
-import { createWriteStream, existsSync, realpathSync } from "node:fs";
-import { rename, rm } from "node:fs/promises";
-import { extname } from "node:path";
-import type { Batch } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
-import {
-  aheadName,
-  applyPreprocessing,
-  batches,
-  elementAt,
-  lanes,
-  type PreparedData,
-  type Slices,
-  sequences,
-  trailingWindows,
-  windows,
-} from "../data/index.js";
+import { type Distribution, outputsPerValue, predictiveDistribution } from "../core/predictive-distribution.js";
+import { aheadName, applyPreprocessing, batches, type PreparedData, rowName, type Slices, sequences } from "../data/index.js";
 import type { WeightType } from "../kernels/index.js";
-import { type LoadedModel, probabilities } from "../model/index.js";
+import { decidedClass, givesDistribution, type LoadedModel, probabilities } from "../model/index.js";
 import { loadModel } from "../model/load-file.js";
 import { readModelInput } from "./data-file.js";
+import { csvLine, wantLineFile, writeLines } from "./line-file.js";
 import { predictorName, trainedConfig } from "./model-file.js";
-import { fileError, wantWritable } from "./output-file.js";
+import { type ModelOutput, modelOutputs, type Place } from "./model-output.js";
+import { decodingOf, searchSequences } from "./sequence-search.js";
 import { counted, Terminal, type TerminalOptions } from "./terminal.js";
 
 export interface PredictCommandOptions extends TerminalOptions {
@@ -38,54 +24,19 @@ export interface PredictCommandOptions extends TerminalOptions {
   weights?: WeightType;
 }
 
-const BATCH_SIZE = 256;
-
-/** What is known of a prediction's place: the series, and the last row read. */
-interface Place {
-  entity: string;
-  row: number;
-  time: number | null;
-}
-
 type Cell = string | number | null;
 
 export async function predictCommand(path: string, options: PredictCommandOptions): Promise<0> {
   const terminal = new Terminal(options);
-  const { data, out } = options;
-  const format = extname(out).toLowerCase();
-  if (format !== ".csv" && format !== ".ndjson" && format !== ".jsonl") {
-    throw new OstinatoError("OST_USAGE", {
-      what: "the extension says no format that predictions can be written in",
-      expected: ".csv or .ndjson",
-      got: format || "no extension",
-      where: `--out ${out}`,
-      repair: "for example: --out predictions.csv",
-    });
-  }
-  if (existsSync(out) && !options.force) {
-    throw new OstinatoError("OST_USAGE", {
-      what: "the file exists, and nothing is overwritten",
-      where: `--out ${out}`,
-      repair: "choose another --out, or add --force",
-    });
-  }
-  if (existsSync(out) && [data, path].some((input) => existsSync(input) && realpathSync(input) === realpathSync(out))) {
-    throw new OstinatoError("OST_USAGE", {
-      what: "the predictions would replace what they are made from",
-      expected: "another file than the data and the model",
-      got: out,
-      where: `--out ${out}`,
-      repair: "choose another --out",
-    });
-  }
-  wantWritable(out);
+  const { data, out, force } = options;
+  const format = wantLineFile(out, { formats: [".csv", ".ndjson", ".jsonl"], force, inputs: [data, path] });
   const loaded = await loadModel(path, { weights: options.weights });
   const { preprocessing } = loaded;
   const table = await readModelInput(data, {
     ...preprocessing,
     config: loaded.header.provenance.config ? trainedConfig(loaded, path) : null,
   });
-  const prepared = everyRowCounts(applyPreprocessing(table, preprocessing, { target: "optional" }));
+  const prepared = applyPreprocessing(table, preprocessing, { target: "optional" });
   const { ahead } = preprocessing.derived;
   const unsaid = (ahead?.columns ?? []).filter((name) => !table.columns.some((column) => column.name === aheadName(name)));
   if (ahead && unsaid.length > 0) {
@@ -94,20 +45,73 @@ export async function predictCommand(path: string, options: PredictCommandOption
         `A column ${aheadName(unsaid[0])} in the file says what is truly known.`,
     );
   }
-  const layout = layoutOf(loaded);
-  const rows = await writeRows(
-    out,
-    format === ".csv"
-      ? csvLines(layout, predictions(loaded, prepared, layout))
-      : jsonLines(layout, predictions(loaded, prepared, layout)),
-    (count) => terminal.status(`  ${counted(count, "row")} written`),
-  );
+  const { columns, cells, probabilitiesAt } =
+    preprocessing.targetKind === "tokens" ? sequencePredictions(loaded, prepared) : stepPredictions(loaded, prepared);
+  let rows = 0;
+  const counting = function* () {
+    for (const row of cells) {
+      rows++;
+      yield row;
+    }
+  };
+  const lines = format === ".csv" ? csvLines(columns, counting()) : jsonLines({ columns, probabilitiesAt }, counting());
+  await writeLines(out, lines, () => terminal.status(`  ${counted(rows, "row")} written`));
   terminal.print(
     `  ${predictorName(loaded)}: ${counted(rows, "row")} of predictions for ${counted(table.rows, "row")} of ${table.source}, written to ${out}.`,
   );
-  if (options.json)
-    terminal.json({ model: path, data, out, rows, inputRows: table.rows, columns: layout.columns, weights: loaded.weights });
+  if (options.json) terminal.json({ model: path, data, out, rows, inputRows: table.rows, columns, weights: loaded.weights });
   return 0;
+}
+
+interface Predictions {
+  columns: string[];
+  cells: Iterable<Cell[]>;
+  /** The columns from here on are the probabilities of the classes. */
+  probabilitiesAt: number;
+}
+
+/** One sequence per series, with the true one where the data have it. */
+function sequencePredictions(loaded: LoadedModel, prepared: PreparedData): Predictions {
+  const { preprocessing } = loaded;
+  const columns = ["entity", "text", "logProbability"];
+  const known = prepared.series.some(({ tokens }) => tokens);
+  const wanted = { ...prepared, series: prepared.series.map((one) => ({ ...one, tokens: one.tokens ?? new Int32Array(0) })) };
+  const decoding = decodingOf(loaded);
+  function* cells(): Generator<Cell[]> {
+    for (const batch of batches(sequences(wanted, { part: "test" }), { batchSize: DECODED })) {
+      for (const [b, [{ tokens, logProbability }]] of searchSequences(loaded, batch, decoding).entries()) {
+        const { entity, tokens: reference } = prepared.series[batch.series[b]];
+        const own: Cell[] = [entity, preprocessing.decodeTarget(tokens), Number.isFinite(logProbability) ? logProbability : null];
+        yield known ? [...own, reference ? preprocessing.decodeTarget(reference) : null] : own;
+      }
+    }
+  }
+  return {
+    columns: known ? [...columns, "reference"] : columns,
+    cells: cells(),
+    probabilitiesAt: Number.POSITIVE_INFINITY,
+  };
+}
+
+/** Series whose sequences are searched for side by side. */
+const DECODED = 32;
+
+function stepPredictions(loaded: LoadedModel, prepared: PreparedData): Predictions {
+  const timed = loaded.preprocessing.roles.time !== null;
+  const place = timed ? ["entity", "row", "time"] : ["entity", "row"];
+  const { columns, cellsOf, probabilitiesAt = Number.POSITIVE_INFINITY } = layoutOf(loaded, place);
+  function* cells(): Generator<Cell[]> {
+    for (const found of modelOutputs(loaded, everyRowCounts(prepared))) {
+      const { entity, row, time } = found.place;
+      const own: Cell[] = timed ? [entity, row, time === null ? null : new Date(time).toISOString()] : [entity, row];
+      if (!found.output.every(Number.isFinite)) throw notFinite(found.place, prepared);
+      for (const some of cellsOf(found)) {
+        if (some.some((cell) => typeof cell === "number" && !Number.isFinite(cell))) throw notFinite(found.place, prepared);
+        yield [...own, ...some];
+      }
+    }
+  }
+  return { columns, cells: cells(), probabilitiesAt };
 }
 
 /** Examples are chosen by having a class; for prediction every row has one. */
@@ -125,135 +129,109 @@ function zeros(length: number): Slices<Int32Array> {
 
 interface Layout {
   columns: string[];
-  /** Turns one output of the model into the cells after the place: one row, or one per step of the horizon. */
-  cells(output: Float32Array): Cell[][];
-  /** The columns from here on are the probabilities of the classes. */
-  probabilitiesAt: number;
-  timed: boolean;
+  /** The cells after the place: one row, or one per step of the horizon. */
+  cellsOf(found: ModelOutput): Cell[][];
+  probabilitiesAt?: number;
 }
 
-function layoutOf({ header: { spec }, preprocessing }: LoadedModel): Layout {
-  const timed = preprocessing.roles.time !== null;
-  const place = timed ? ["entity", "row", "time"] : ["entity", "row"];
-  if (spec.targetKind === "values") {
-    const width = spec.targets.length;
-    const own = [...place, "step"];
+function layoutOf(loaded: LoadedModel, place: string[]): Layout {
+  const { spec, calibration } = loaded.header;
+  if (spec.targetKind === "values") return forecastLayout(loaded, place);
+  const { classes } = spec;
+  const decide = ({ output, label }: ModelOutput) => {
+    const shares = probabilities(output, 0, classes.length);
+    return { shares, decided: label ?? decidedClass(shares, calibration?.threshold) };
+  };
+  if (spec.targetKind === "next") {
     return {
-      columns: [...own, ...spec.targets.map((name) => (own.includes(name) ? `${name}.predicted` : name))],
-      cells(output) {
-        const values = preprocessing.unscaleTarget(output);
-        return Array.from({ length: spec.horizon }, (_, p) => [p + 1, ...values.subarray(p * width, (p + 1) * width)]);
+      columns: [...place, "step", "next", "probability"],
+      cellsOf(found) {
+        const { shares, decided } = decide(found);
+        return [[found.place.step + 1, classes[decided], shares[decided]]];
       },
-      probabilitiesAt: Number.POSITIVE_INFINITY,
-      timed,
     };
   }
-  const { classes } = spec;
   return {
     columns: [...place, "label", "confidence", ...classes.map((name) => `probability.${name}`)],
-    cells(output) {
-      const shares = probabilities(output, 0, classes.length);
-      const best = shares.indexOf(Math.max(...shares));
-      return [[classes[best], shares[best], ...shares]];
+    cellsOf(found) {
+      const { shares, decided } = decide(found);
+      return [[classes[decided], shares[decided], ...shares]];
     },
     probabilitiesAt: place.length + 2,
-    timed,
   };
 }
 
-function* predictions(loaded: LoadedModel, prepared: PreparedData, layout: Layout): Generator<Cell[]> {
-  for (const { place, output } of outputs(loaded, prepared)) {
-    const { entity, row, time } = place;
-    const own: Cell[] = layout.timed ? [entity, row, time === null ? null : new Date(time).toISOString()] : [entity, row];
-    for (const cells of layout.cells(output)) {
-      if (cells.some((cell) => typeof cell === "number" && !Number.isFinite(cell))) throw notFinite(place, prepared);
-      yield [...own, ...cells];
-    }
-  }
+/** Half of the share that lies outside the interval of a distribution. */
+const TAIL = 0.05;
+
+/**
+ * Point forecasts, and behind those of a distribution its quantiles, or the ends of its central 90 % interval; behind calibrated ones the ends
+ * of the calibrated interval.
+ */
+function forecastLayout(loaded: LoadedModel, place: string[]): Layout {
+  const { header, preprocessing } = loaded;
+  const { targets, horizon } = header.spec;
+  const distribution = givesDistribution(loaded) ? header.spec.distribution : undefined;
+  const K = targets.length;
+  const own = [...place, "step"];
+  const named = targets.map((name) => (own.includes(name) ? `${name}.predicted` : name));
+  const conformal = header.calibration?.conformal;
+  const levels = distribution ? levelsOf(distribution, conformal !== undefined) : [];
+  const quantileNames = (name: string) =>
+    distribution?.kind === "quantiles" ? levels.map((level) => `${name}.q${level}`) : [`${name}.lower`, `${name}.upper`];
+  const unscale = (value: number, k: number) => preprocessing.targetScaler?.invert(value, k) ?? value;
+  const M = outputsPerValue(distribution);
+  return {
+    columns: [
+      ...own,
+      ...named,
+      ...(levels.length > 0 ? named.flatMap(quantileNames) : []),
+      ...(conformal ? named.flatMap((name) => [`${name}.lower`, `${name}.upper`]) : []),
+    ],
+    cellsOf({ output }) {
+      return Array.from({ length: horizon }, (_, p) => {
+        const points: number[] = [];
+        const beside: Cell[] = [];
+        const ends: Cell[] = [];
+        for (let k = 0; k < K; k++) {
+          const at = (p * K + k) * M;
+          const asked = distribution ? predictiveDistribution(distribution, output.subarray(at, at + M)) : null;
+          const point = asked ? asked.point : output[at];
+          points.push(unscale(point, k));
+          for (const level of levels) beside.push(unscale(asked ? asked.quantile(level) : point, k));
+          if (!conformal) continue;
+          const half = conformal.halfWidth[p][k];
+          ends.push(unscale(point - half, k), unscale(point + half, k));
+        }
+        return [p + 1, ...points, ...beside, ...ends];
+      });
+    },
+  };
+}
+
+/** Levels whose quantiles are told. @param calibrated an interval was fitted, which is told in place of the distribution's own */
+function levelsOf(distribution: Distribution, calibrated: boolean): readonly number[] {
+  if (distribution.kind === "quantiles") return distribution.levels;
+  return calibrated || distribution.kind === "bernoulli" ? [] : [TAIL, 1 - TAIL];
 }
 
 /** A prediction that is no number is a failure of the model or of its input, never an empty cell. */
-function notFinite({ entity, row }: Place, { preprocessing }: PreparedData): OstinatoError {
-  const series = preprocessing.roles.entity === null ? "" : ` of "${entity}"`;
+function notFinite({ entity, row }: Place, prepared: PreparedData): OstinatoError {
+  const series = prepared.preprocessing.roles.entity === null ? "" : ` of "${entity}"`;
   return new OstinatoError("OST_NAN", {
     what: "the model gave a prediction that is not finite; no file was written",
     expected: "finite numbers",
-    where: `row ${row}${series}`,
+    where: `${rowName(prepared, row)}${series}`,
     repair: "check the values up to that row (ostinato inspect shows the range the model was trained in)",
   });
 }
 
-/** The model's output at every step it predicts from, series by series. */
-function* outputs(loaded: LoadedModel, prepared: PreparedData): Generator<{ place: Place; output: Float32Array }> {
-  const { header, predictor } = loaded;
-  const { spec } = header;
-  const everyStep = spec.targetKind === "tags" || spec.everyStep;
-  const { source, last } = inputs(loaded, prepared);
-  for (const batch of source) {
-    const output = predictor.predict(batch);
-    const width = output.length / (batch.batchSize * (everyStep ? batch.time : 1));
-    for (let b = 0; b < batch.batchSize; b++) {
-      const series = prepared.series[batch.series[b]];
-      const length = batch.lengths[b];
-      if (!series || length === 0) continue;
-      for (let t = everyStep && !last ? 0 : length - 1; t < length; t++) {
-        const at = batch.start[b] + t;
-        const from = everyStep ? b * batch.time + t : b;
-        yield {
-          place: { entity: series.entity, row: elementAt(series.row, at), time: series.time && elementAt(series.time, at) },
-          output: output.slice(from * width, (from + 1) * width),
-        };
-      }
-    }
-  }
+function* csvLines(columns: string[], rows: Iterable<Cell[]>): Generator<string> {
+  yield csvLine(columns);
+  for (const row of rows) yield csvLine(row);
 }
 
-/** Batches in the order of the rows; `last`: only the last step of each example predicts. */
-function inputs({ header }: LoadedModel, prepared: PreparedData): { source: Iterable<Batch>; last: boolean } {
-  const { spec, streaming, windowLength, normalize } = header;
-  const options = { batchSize: BATCH_SIZE, normalize };
-  const part = "test";
-  const everyStep = spec.targetKind === "tags" || spec.everyStep;
-  if (!everyStep) {
-    if (spec.targetKind === "class" && spec.length === 0)
-      return { source: batches(sequences(prepared, { part }), options), last: true };
-    return {
-      source: batches(
-        windows(prepared, { length: spec.length, horizon: spec.horizon, stride: 1, part, keepUnscored: true }),
-        options,
-      ),
-      last: true,
-    };
-  }
-  if (streaming === "windowed") {
-    const shortest = spec.targetKind === "tags" ? 1 : Math.max(1, spec.length);
-    const examples = trailingWindows(prepared, { length: windowLength, part, shortest, horizon: spec.horizon });
-    return { source: batches(examples, options), last: true };
-  }
-  if (streaming === null && spec.targetKind === "tags") {
-    const examples = spec.length === 0 ? sequences(prepared, { part }) : windows(prepared, { length: spec.length, part });
-    return { source: batches(examples, { ...options, batchSize: 32 }), last: false };
-  }
-  return { source: wholeSeries(prepared, spec.horizon), last: false };
-}
-
-/** One series at a time from its first to its last step. */
-function* wholeSeries(prepared: PreparedData, horizon: number): Generator<Batch> {
-  const longest = prepared.series.reduce((most, { length }) => Math.max(most, length), 1);
-  yield* lanes(prepared, { batchSize: 1, chunk: longest, part: "test", horizon: Math.max(1, horizon) });
-}
-
-function* csvLines({ columns }: Layout, rows: Iterable<Cell[]>): Generator<string> {
-  yield columns.map(csvCell).join(",");
-  for (const row of rows) yield row.map(csvCell).join(",");
-}
-
-function csvCell(cell: Cell): string {
-  const text = cell === null ? "" : String(cell);
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-}
-
-function* jsonLines({ columns, probabilitiesAt }: Layout, rows: Iterable<Cell[]>): Generator<string> {
+function* jsonLines({ columns, probabilitiesAt }: Omit<Predictions, "cells">, rows: Iterable<Cell[]>): Generator<string> {
   for (const row of rows) {
     const record: Record<string, unknown> = Object.fromEntries(
       columns.slice(0, probabilitiesAt).map((name, c) => [name, row[c]]),
@@ -263,39 +241,5 @@ function* jsonLines({ columns, probabilitiesAt }: Layout, rows: Iterable<Cell[]>
       record["probabilities"] = Object.fromEntries(names.map((name, c) => [name, row[probabilitiesAt + c]]));
     }
     yield JSON.stringify(record);
-  }
-}
-
-/** Writes beside the file and renames, so that nobody reads a part of it. @returns the rows of predictions. */
-async function writeRows(path: string, lines: Iterable<string>, onRows: (count: number) => void): Promise<number> {
-  const beside = `${path}.${process.pid}.partial`;
-  const csv = extname(path).toLowerCase() === ".csv";
-  let count = csv ? -1 : 0;
-  const file = createWriteStream(beside);
-  try {
-    await once(file, "open");
-    const failed = once(file, "error").then(([error]) => Promise.reject(error));
-    failed.catch(() => {});
-    let block: string[] = [];
-    const flush = async () => {
-      const text = block.map((line) => `${line}\n`).join("");
-      block = [];
-      if (!file.write(text)) await Promise.race([once(file, "drain"), failed]);
-      onRows(count);
-    };
-    for (const line of lines) {
-      block.push(line);
-      count++;
-      if (block.length === 4096) await flush();
-    }
-    await flush();
-    file.end();
-    await Promise.race([once(file, "finish"), failed]);
-    await rename(beside, path);
-    return count;
-  } catch (cause) {
-    file.destroy();
-    await rm(beside, { force: true });
-    throw fileError(path, cause);
   }
 }

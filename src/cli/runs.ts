@@ -20,11 +20,6 @@ interface RunRow {
   date: string;
 }
 
-const MAIN_METRICS = [
-  ["mse", "MSE"],
-  ["accuracy", "accuracy"],
-] as const;
-
 export async function runsCommand(folder: string, options: TerminalOptions): Promise<0> {
   const terminal = new Terminal(options);
   if (!existsSync(folder)) {
@@ -134,7 +129,8 @@ function runRow(folder: string): RunRow {
     return { run, state: "unfinished", ...none, task: typeof config["task"] === "string" ? config["task"] : null, date };
   }
   const scores = scoresOf(report);
-  const [key, label] = MAIN_METRICS.find(([name]) => name in scores) ?? [null, null];
+  // The table's first column is what its kind of task is told by.
+  const { key, label } = report.report.columns?.find((column) => column.key in scores) ?? { key: null, label: null };
   return {
     run,
     state: "finished",

@@ -5,8 +5,8 @@
 import { readFile } from "node:fs/promises";
 import { OstinatoError } from "../core/errors.js";
 import { type Distribution, logProbability, outputsPerValue } from "../core/predictive-distribution.js";
-import { applyPreprocessing, batches, type PreparedData, rowName, sequences } from "../data/index.js";
-import { scoreSequences } from "../decode/index.js";
+import { applyPreprocessing, batches, elementAt, type PreparedData, rowName, sequences } from "../data/index.js";
+import { sequenceLikelihoods } from "../decode/index.js";
 import {
   encodeBatch,
   encoderDecoder,
@@ -273,7 +273,7 @@ function* scoredTexts(loaded: LoadedModel, texts: readonly string[], note: (text
     const codes = some.map((text, i) => encoded(scorer, text, from + i));
     const starts = codes.map((own) => ({ state: scorer.initial, token: begin ?? own[0] }));
     const given = codes.map((own) => (begin === null ? own.slice(1) : own));
-    const scores = scoreSequences(scorer, given, { starts, ...(end !== null && { end }) });
+    const scores = sequenceLikelihoods(scorer, given, { starts, ...(end !== null && { end }) });
     for (const [i, { stepLogProbabilities, ranks, logProbability: total }] of scores.entries()) {
       const names = [...given[i], ...(end === null ? [] : [end])].map((code) => scorer.nameOf(code));
       yield {
@@ -457,7 +457,7 @@ function* scoredTargets(loaded: LoadedModel, prepared: PreparedData): Generator<
   const codebook = preprocessing.targetCodebook;
   const closed = codebook !== null && !learnedUnknown(codebook);
   for (const { entity, tokens, row } of prepared.series) {
-    if (closed && tokens?.includes(0)) throw unseen(`series "${entity}", ${rowName(prepared, row[0])}`, header.task);
+    if (closed && tokens?.includes(0)) throw unseen(`series "${entity}", ${rowName(prepared, elementAt(row, 0))}`, header.task);
   }
   for (const batch of batches(sequences(prepared, { part: "test" }), { batchSize: TOGETHER })) {
     const rows = Array.from(batch.series, (s) => prepared.series[s]);
@@ -467,7 +467,7 @@ function* scoredTargets(loaded: LoadedModel, prepared: PreparedData): Generator<
       const scores = inference(() => {
         const encodedBatch = encodeBatch(model, batch);
         const starts = own.map((_, b) => ({ state: model.scorer(encodedBatch, b).initial, token: model.begin }));
-        return scoreSequences(model.scorer(encodedBatch, 0), own, { starts, end: model.end });
+        return sequenceLikelihoods(model.scorer(encodedBatch, 0), own, { starts, end: model.end });
       });
       for (const [b, { stepLogProbabilities, ranks, logProbability: total }] of scores.entries()) {
         const names = [...own[b].map((code) => classes[code]), "<end>"];

@@ -35,7 +35,7 @@ export interface SearchOptions {
 }
 
 /** How a model's own settings and those of the command line go together. @throws OST_USAGE where they do not. */
-export function decodingOf({ header, network }: LoadedModel, options: SearchOptions): Decoding {
+export function decodingOf({ header, network }: LoadedModel, options: SearchOptions = {}): Decoding {
   const own: Decoding = header.decoding ?? {
     method: "greedy",
     width: 1,

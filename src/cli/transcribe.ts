@@ -1,4 +1,5 @@
 /** @file `ostinato transcribe`: sound files through a model's own audio features into text. */
+import { basename } from "node:path";
 import { OstinatoError } from "../core/errors.js";
 import { applyPreprocessing, batches, type PreparedData, sequences, type Table } from "../data/index.js";
 import { type ReadOptions, readTable } from "../data/read/index.js";
@@ -103,6 +104,15 @@ async function prepareRecording(
   read: ReadOptions | undefined,
 ): Promise<PreparedData> {
   const { roles } = preprocessing;
+  if (!/\.wav(\.gz)?$/i.test(file)) {
+    throw new OstinatoError("OST_FORMAT", {
+      what: "the name says no sound file",
+      expected: ".wav",
+      got: basename(file),
+      where: file,
+      repair: "convert it to WAV; for frames in a table use ostinato predict",
+    });
+  }
   const own = read && { ...read, pattern: null, label: null };
   const table = await readTable(file, { read: own, text: roles.entity === null ? [] : [roles.entity] });
   const named = withEntity(table, roles.entity, file);

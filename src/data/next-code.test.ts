@@ -224,6 +224,14 @@ describe("a document cut along time", () => {
     expect(prepared.split).toMatchObject({ train: 10, validation: 4, test: 4, unused: 7 });
   });
 
+  it("notes characters that only later parts hold, unless training met unknown ones too", () => {
+    const [known, strange] = ["abababababab", "xxxyabyy"];
+    expect(textOf(known + strange).notes).toEqual([expect.stringMatching(/^5 of 6 target tokens/)]);
+    expect(textOf(known + known).notes).toBeUndefined();
+    const rare = { ...characters, minCount: 2 } as CategoryOptions;
+    expect(textOf(`${known.slice(1)}z${strange}`, { categories: { text: rare } }).notes).toBeUndefined();
+  });
+
   it("tears no word: the border moves on to the next white space", () => {
     const words = Array.from({ length: 40 }, (_, i) => `word${i % 7}`);
     const prepared = textOf(words.join(" "), { categories: { text: { kind: "words", as: "embedding" } } });

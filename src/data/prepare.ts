@@ -169,24 +169,57 @@ export function prepare(source: Table, options: PrepareOptions): PreparedData<Me
   // A copy is scaled as its original is, whatever it is called.
   const originals = steps.filter((_, s) => stepParts[s].includes(partCode("train")));
   const entities = [...steps, ...originals].map(({ entity }) => entity);
+  const series = [...steps, ...copies.series].map((grid, s) => {
+    const group = split.by.startsWith("group:") ? (grid.split?.[0] ?? null) : null;
+    const made = preparedSeries(table, { ...grid, entity: entities[s] }, preprocessing, parts[s], { target: true });
+    return { ...made, entity: grid.entity, group, copy: s >= steps.length };
+  });
+  const notes = [...(frozen ? [FROZEN_NOTE] : []), ...unknownNotes(table, series, preprocessing)];
   return {
     source: table.source,
     files: table.files,
-    series: [...steps, ...copies.series].map((grid, s) => {
-      const group = split.by.startsWith("group:") ? (grid.split?.[0] ?? null) : null;
-      const made = preparedSeries(table, { ...grid, entity: entities[s] }, preprocessing, parts[s], { target: true });
-      return { ...made, entity: grid.entity, group, copy: s >= steps.length };
-    }),
+    series,
     preprocessing,
     split: summary,
     profile: rawProfile(summary.unit ? cut : raw, cut, part, roles.features),
     ...empty,
-    ...(frozen && { notes: [FROZEN_NOTE] }),
+    ...(notes.length > 0 && { notes }),
   };
 }
 
 const FROZEN_NOTE =
   "scales, vocabularies and classes are those of the model that training goes on from, fitted on its own training rows and not on these";
+
+/**
+ * How many targets outside training no code stands for, where training had a code for all of its own: they can only be predicted wrongly.
+ */
+function unknownNotes(
+  table: Pick<Table, "source" | "files">,
+  series: readonly MemorySeries[],
+  { targetKind }: Preprocessing,
+): string[] {
+  if (targetKind !== "next" && targetKind !== "tokens") return [];
+  const found = { unknown: 0, all: 0, first: "" };
+  for (const { tokens, classes, part, row } of series) {
+    const whole = targetKind === "tokens";
+    const codes = (whole ? tokens : classes) ?? [];
+    for (let i = 0; i < codes.length; i++) {
+      const of = part[whole ? 0 : i];
+      if (of === 0 || codes[i] < 0) continue;
+      if (of === 1 && codes[i] === 0) return [];
+      if (of === 1) continue;
+      found.all++;
+      if (codes[i] !== 0) continue;
+      found.unknown++;
+      found.first ||= rowName(table, row[whole ? 0 : i + 1]);
+    }
+  }
+  if (found.unknown === 0) return [];
+  const { unknown, all, first } = found;
+  return [
+    `${unknown} of ${all} target tokens of validation and test do not occur in training (the first in ${first}) and can only be predicted wrongly`,
+  ];
+}
 
 /**
  * The parts of series on their grid; where text that predicts itself is cut along time, of the rows that it is cut into.

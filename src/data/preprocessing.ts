@@ -749,8 +749,10 @@ function trainingRows(
   return {
     features,
     *blocks() {
+      // Codes take no part in any statistic.
+      if (features === 0) return;
       for (const { rows: run, first } of trainingRuns(series, parts)) {
-        // Numbers count once per row, however many tokens its text has; codes take no part in any statistic.
+        // Numbers count once per row, however many tokens its text has.
         const rows = rowsOf({ ...run, codes: new Float64Array(run.rows * encodedNames(categories).length) }, features);
         const observed = new Uint8Array(rows.count * features);
         for (let i = 0; i < rows.count; i++) {

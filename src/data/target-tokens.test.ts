@@ -76,7 +76,7 @@ describe("the text of a series as target", () => {
   });
 
   it("knows what comes between white space as one symbol, what training never saw as code 0", () => {
-    const { preprocessing, series } = preparedOf([
+    const { preprocessing, series, notes } = preparedOf([
       { source: "x", goal: "I_TURN-RIGHT  [3] a.b" },
       { source: "x", goal: "I_TURN-RIGHT never" },
       { source: "x", goal: "" },
@@ -84,6 +84,7 @@ describe("the text of a series as target", () => {
     expect(preprocessing.classes).toEqual(["<unknown>", "I_JUMP", "I_TURN-RIGHT", "[3]", "a.b"]);
     expect([...(series[0].tokens as Int32Array)]).toEqual([2, 3, 4]);
     expect([...(series[1].tokens as Int32Array)]).toEqual([2, 0]);
+    expect(notes).toEqual([expect.stringMatching(/^1 of 2 target tokens .* in records row 2\)/)]);
     expect(preprocessing.decodeTarget([2, 0, 4, 5, -1])).toBe("I_TURN-RIGHT \ufffd a.b");
   });
 

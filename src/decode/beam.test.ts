@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 import { seed as seeded } from "../core/rng.js";
 import { type BeamHypothesis, type BeamOptions, beamSearch } from "./beam.js";
 import { greedy } from "./greedy.js";
+import { sequenceLikelihoods } from "./likelihood.js";
 import { logSumExp } from "./log-sum-exp.js";
-import { scoreSequences } from "./sequence-score.js";
 import type { StepScorer } from "./step-scorer.js";
 
 /** A model whose next token depends on everything before it, by a table drawn per history: nothing about it is regular. */
@@ -159,7 +159,7 @@ describe("beam search", () => {
     const scorer = historyScorer(4, 8);
     const [found] = beamSearch(scorer, { maxLength: 5, end: 0, width: 4, nBest: 4 });
     for (const { tokens, logProbability, finished } of found) {
-      const [score] = scoreSequences(scorer, [tokens], finished ? { end: 0 } : {});
+      const [score] = sequenceLikelihoods(scorer, [tokens], finished ? { end: 0 } : {});
       expect(logProbability).toBe(score.logProbability);
     }
   });

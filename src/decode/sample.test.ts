@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { seed as seeded } from "../core/rng.js";
 import { greedy } from "./greedy.js";
+import { sequenceLikelihoods } from "./likelihood.js";
 import { logSumExp } from "./log-sum-exp.js";
 import { type DrawOptions, drawToken, sample } from "./sample.js";
 import { sequenceRng } from "./sequence-rng.js";
-import { scoreSequences } from "./sequence-score.js";
 import type { StepScorer } from "./step-scorer.js";
 
 /** A Markov chain with a drawn table; `zero` is a token that is never possible. */
@@ -154,7 +154,7 @@ describe("sampling sequences", () => {
       temperature: 3,
       starts: [start, start, start],
     })) {
-      const [score] = scoreSequences(scorer, [tokens], finished ? { end: 4 } : {});
+      const [score] = sequenceLikelihoods(scorer, [tokens], finished ? { end: 4 } : {});
       expect(stepLogProbabilities).toEqual(score.stepLogProbabilities);
       expect(logProbability).toBe(score.logProbability);
     }
@@ -171,7 +171,7 @@ describe("sampling sequences", () => {
     ];
     const drawn = sample(small, { maxLength: 2, seed: 21, starts });
     const counts = words.map((word) => drawn.filter(({ tokens }) => tokens.join() === word.join()).length);
-    const shares = scoreSequences(small, words).map(({ logProbability }) => Math.exp(logProbability));
+    const shares = sequenceLikelihoods(small, words).map(({ logProbability }) => Math.exp(logProbability));
     const { statistic, freedom } = chiSquare(counts, shares);
     expect(statistic).toBeLessThan(CRITICAL[freedom - 1]);
   });

@@ -11,7 +11,7 @@ export interface AskedForecast {
   crps(target: number): number;
   nll(target: number): number | undefined;
   quantile(level: number): number;
-  /** Whether `nll` is of a density, which another unit changes. */
+  /** Whether `nll` is of a density, which another unit changes. Such distributions are symmetric about their point. */
   isDensity: boolean;
 }
 
@@ -58,8 +58,13 @@ export function certain(distribution: Distribution | undefined, point: number): 
 const CERTAIN = 1e-7;
 
 /** @throws OST_TARGET for a target that the distribution cannot give. */
-export function scoredOf(asked: AskedForecast, target: number, { levels }: ForecastQuestions): ScoredForecast {
-  const quantiles = levels.map((level) => asked.quantile(level));
+export function scoredOf(asked: AskedForecast, target: number, { levels, complements }: ForecastQuestions): ScoredForecast {
+  const quantiles: number[] = [];
+  levels.forEach((level, i) => {
+    // A quantile may take a search; of a symmetric distribution the lower one gives the upper.
+    const mirrored = asked.isDensity && complements[i] >= 0;
+    quantiles.push(mirrored ? 2 * asked.point - quantiles[complements[i]] : asked.quantile(level));
+  });
   return { target, crps: asked.crps(target), nll: asked.nll(target), quantiles, spread: asked.spread };
 }
 

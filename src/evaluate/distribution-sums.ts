@@ -16,6 +16,8 @@ export interface ForecastQuestions {
   intervals: readonly number[];
   /** All levels of quantiles that these need, rising. */
   levels: readonly number[];
+  /** For a level above one half the place of its complement in `levels`; -1 where it is not there, and for the others. */
+  complements: readonly number[];
 }
 
 export function questionsOf(distribution: Distribution): ForecastQuestions {
@@ -24,8 +26,15 @@ export function questionsOf(distribution: Distribution): ForecastQuestions {
     distribution.kind !== "quantiles" ||
     ((1 - level) / 2 >= pinballLevels[0] - ROUNDING && (1 + level) / 2 <= pinballLevels[pinballLevels.length - 1] + ROUNDING);
   const intervals = INTERVAL_LEVELS.filter(known);
-  const levels = new Set([...pinballLevels, ...intervals.flatMap((level) => [(1 - level) / 2, (1 + level) / 2])]);
-  return { pinball: pinballLevels, intervals, levels: [...levels].sort((a, b) => a - b) };
+  const wanted = new Set([...pinballLevels, ...intervals.flatMap((level) => [(1 - level) / 2, (1 + level) / 2])]);
+  const levels = [...wanted].sort((a, b) => a - b);
+  const complementOf = (level: number) => levels.findIndex((other) => Math.abs(other + level - 1) < ROUNDING);
+  return {
+    pinball: pinballLevels,
+    intervals,
+    levels,
+    complements: levels.map((level) => (level > 0.5 ? complementOf(level) : -1)),
+  };
 }
 
 const ROUNDING = 1e-9;

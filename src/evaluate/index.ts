@@ -24,6 +24,12 @@ export { INTERVAL_LEVELS } from "./distribution-sums.js";
 export { type Continuation, type TokenDivergence, tokenDivergence, type ValueDivergence, valueDivergence } from "./divergence.js";
 export { type EvaluateOptions, evaluate, type Predicting } from "./evaluate.js";
 export { type Contender, defaultMetric, type JudgeOptions, judge, judgeStepwise } from "./judge.js";
+export {
+  type FreeRunning,
+  type FreeRunningForecast,
+  type FreeRunningRow,
+  type FreeRunningSteps,
+} from "./free-running.js";
 export { LENGTH_MULTIPLES, type LengthMultiple, type LengthShift, type LengthShiftOptions, lengthShift } from "./length-shift.js";
 export { averagePrecision } from "./metrics/average-precision.js";
 export { type Bleu, type BleuOptions, bleu } from "./metrics/bleu.js";

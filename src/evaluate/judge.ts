@@ -7,7 +7,7 @@ import type { LengthShift } from "./length-shift.js";
 import type { Report, ReportColumn } from "./report.js";
 import { METRICS, type MetricName, metricFacts, metricValue, type Score } from "./score.js";
 import { errorRateLabel } from "./score-sequences.js";
-import { type Rival, type VerdictMetric, verdict } from "./verdict.js";
+import { type Rival, type Verdict, type VerdictMetric, verdict } from "./verdict.js";
 
 /** A predictor with its scores. */
 export interface Contender {
@@ -56,13 +56,19 @@ export function* judgeStepwise(
   { rng, decision, metric: own, span, resamples, unit = "example", lengthShift, clusterOf, separation, notes = [] }: JudgeOptions,
 ): Generator<undefined, Report, undefined> {
   const all = [model, ...rivals];
-  const rule: Decision = decision ?? { metric: own ?? defaultMetric(model.test) };
+  const asked: Decision = decision ?? { metric: own ?? defaultMetric(model.test) };
+  const undefinedRate =
+    model.test.kind === "detection" && "metric" in asked && metricValue(model.test, asked.metric) === undefined;
+  const rule: Decision = undefinedRate ? { metric: defaultMetric(model.test) } : asked;
+  // Alerts where nothing says which of them are right.
+  const unlabelled = model.test.kind === "detection" && !model.test.metrics.labelled;
   const metric = verdictMetric(rule, model.test);
   // A rival that gives nothing the rule could go by, such as no probabilities, stays in the table and is not judged.
   const isAble = (one: Contender) => !("metric" in rule) || metricValue(one.test, rule.metric) !== undefined;
-  const able = rivals.filter(isAble);
-  const unable = rivals.filter((one) => !isAble(one));
-  const results = new Map<Contender, DecisionResult>([model, ...able].map((one) => [one, decide(rule, one)]));
+  const able = unlabelled ? [] : rivals.filter(isAble);
+  const unable = unlabelled ? [] : rivals.filter((one) => !isAble(one));
+  const decided = unlabelled ? [] : [model, ...able];
+  const results = new Map<Contender, DecisionResult>(decided.map((one) => [one, decide(rule, one)]));
   const value = (one: Contender) => decidedValue(results.get(one) as DecisionResult);
   const comparisons: Record<string, Comparison> = {};
   const judged: Rival[] = [];
@@ -76,15 +82,17 @@ export function* judgeStepwise(
     judged.push({ name, kind, cheaper, microsecondsPerStep, value: compared, comparison, ...over });
   }
   const limits = [...new Set(Object.values(comparisons).flatMap(({ note }) => (note ? [`95 % intervals: ${note}.`] : [])))];
-  const outcome = verdict(
-    {
-      name: model.name,
-      value: comparedValue(rule, model, value(model)),
-      ...overBudget(results.get(model) as DecisionResult),
-    },
-    metric,
-    judged,
-  );
+  const outcome = unlabelled
+    ? noVerdict()
+    : verdict(
+        {
+          name: model.name,
+          value: comparedValue(rule, model, value(model)),
+          ...overBudget(results.get(model) as DecisionResult),
+        },
+        metric,
+        judged,
+      );
   // The best of several on the test part is the best partly by luck.
   const chosen = outcome.loses.includes(outcome.ship) && able.length > 1;
   const columns = reportColumns(all, rule);
@@ -104,7 +112,8 @@ export function* judgeStepwise(
       ...(one.microsecondsPerStep !== undefined && { microsecondsPerStep: one.microsecondsPerStep }),
     })),
     metrics: Object.fromEntries(all.map((one) => [one.name, one.test.metrics])),
-    ...(decision && { decision: Object.fromEntries([...results].map(([one, result]) => [one.name, result])) }),
+    ...(decision &&
+      results.size > 0 && { decision: Object.fromEntries([...results].map(([one, result]) => [one.name, result])) }),
     comparedBy: metric.label,
     comparisons,
     verdict: outcome,
@@ -118,16 +127,28 @@ export function* judgeStepwise(
             `${unable.map(({ name }) => name).join(", ")} ${unable.length === 1 ? "gives" : "give"} no ${metric.label} and cannot be compared by it.`,
           ]
         : []),
+      ...(decision && undefinedRate && !unlabelled
+        ? [
+            `${METRICS[(asked as { metric: MetricName }).metric].label} is not defined on these alerts; the verdict is by ${metric.label} instead.`,
+          ]
+        : []),
       ...limits,
       ...notes,
     ],
   };
 }
 
+/** Where no row of the test part is labelled. */
+function noVerdict(): Verdict {
+  const text =
+    "Verdict: none. No row of the test part is labelled as normal or anomalous: only how often each alerts can be told, not how often it is right.";
+  return { ship: "none", text, beats: [], loses: [], ties: [] };
+}
+
 /**
  * Sets at each step by their log-probability, other distributions by CRPS, points by mean squared error; codes that follow each other by log-loss,
- * spans by their F1, classes by accuracy; target sequences by exact match, alerts
- * by F1.
+ * spans by their F1, classes by accuracy; target sequences by exact match;
+ * alerts by F1, where nothing is anomalous by their false positive rate.
  */
 export function defaultMetric(score: Score): MetricName {
   const has = (metric: MetricName) => metricValue(score, metric) !== undefined;
@@ -139,7 +160,7 @@ export function defaultMetric(score: Score): MetricName {
     case "sequence":
       return "exactMatch";
     case "detection":
-      return "f1";
+      return has("f1") ? "f1" : "falsePositiveRate";
   }
 }
 
@@ -179,6 +200,9 @@ function overBudget(result: DecisionResult): Pick<Rival, "overBudget"> {
 const INFORMATION = {
   coverage90: { label: "coverage 90 %", higherIsBetter: true },
   alertsPer1000: { label: "alerts per 1,000", higherIsBetter: false },
+  eventRecall: { label: "windows hit", higherIsBetter: true },
+  falseAlarmsPer1000: { label: "false alarms per 1,000", higherIsBetter: false },
+  averagePrecision: { label: "PR-AUC", higherIsBetter: true },
 };
 
 /** The figures that a report shows of a score. */
@@ -193,7 +217,12 @@ function columnKeys({ kind, metrics }: Score): readonly (MetricName | keyof type
     case "sequence":
       return ["exactMatch", "tokenErrorRate", "bleu", ...(metrics.chrf === undefined ? [] : ["chrf" as const])];
     case "detection":
-      return ["f1", "precision", "recall", "alertsPer1000"];
+      if (!metrics.labelled) return ["alertsPer1000"];
+      return [
+        ...(["f1", "precision", "recall", "falsePositiveRate"] as const),
+        ...(metrics.unit === "step" ? (["eventRecall", "falseAlarmsPer1000"] as const) : []),
+        "averagePrecision",
+      ];
   }
 }
 
@@ -209,7 +238,8 @@ function reportColumns(all: Contender[], rule: Decision): ReportColumn[] {
     .map((key) => (key in INFORMATION ? { key, ...INFORMATION[key as keyof typeof INFORMATION] } : column(key as MetricName)));
   if ("metric" in rule) {
     const { metric } = rule;
-    return columns.some(({ key }) => key === metric) ? columns : [...columns, column(metric)];
+    const shown = columns.some(({ key }) => key === metric) || all.every((one) => metricValue(one.test, metric) === undefined);
+    return shown ? columns : [...columns, column(metric)];
   }
   const { label, higherIsBetter } = verdictMetric(rule, test);
   return [...columns, { key: "decision", label, higherIsBetter }];

@@ -2,6 +2,7 @@
 import { escapeHtml } from "../core/html.js";
 import type { Comparison } from "./bootstrap.js";
 import { type DecisionResult, describeDecision } from "./decision.js";
+import { describeFreeRunning, type FreeRunning, freeRunningPage } from "./free-running.js";
 import type { LengthShift } from "./length-shift.js";
 import { reportDetail } from "./report-detail.js";
 import { figure, htmlTable, thousands } from "./report-table.js";
@@ -48,6 +49,8 @@ export interface Report {
   comparisons: Record<string, Comparison>;
   verdict: Verdict;
   lengthShift?: LengthShift;
+  /** What the model makes of its own output, where it can be made to read it. */
+  freeRunning?: FreeRunning;
   notes: string[];
 }
 
@@ -98,6 +101,7 @@ export function renderReportHtml(report: Report, { title = "Ostinato report" }: 
     `<h2>Differences in ${escapeHtml(report.comparedBy)}, ${escapeHtml(report.rows[0]?.name ?? "model")} minus rival</h2>`,
     htmlTable(["rival", "difference", "95 % interval", "units", "resampled"], comparisons),
     ...(model ? reportDetail(model) : []),
+    ...(report.freeRunning ? freeRunningPage(report.freeRunning) : []),
     ...sentences(report)
       .slice(1)
       .map((sentence) => `<p>${escapeHtml(sentence)}</p>`),
@@ -113,7 +117,8 @@ const SEPARATION = {
 };
 
 function heading({ part, units, unit, series, separation }: Report): string {
-  return `${part}, ${thousands(units)} ${unit}${units === 1 ? "" : "s"} of ${thousands(series)} series${separation ? SEPARATION[separation] : ""}`;
+  const judged = unit === "series" ? "" : `${thousands(units)} ${unit}${units === 1 ? "" : "s"} of `;
+  return `${part}, ${judged}${thousands(series)} series${separation ? SEPARATION[separation] : ""}`;
 }
 
 /** The table, its heading first. */
@@ -129,13 +134,14 @@ function cells({ columns, rows }: Report): string[][] {
 }
 
 function sentences(report: Report): string[] {
-  const { decision, rows, verdict, lengthShift, notes } = report;
+  const { decision, rows, verdict, lengthShift, freeRunning, notes } = report;
   const told = decision
     ? rows
         .filter(({ name }) => decision[name] && decision[name].kind !== "metric")
         .map(({ name }) => `By your decision, ${name}: ${describeDecision(decision[name])}.`)
     : [];
-  return [verdict.text, ...told, ...generated(report), ...(lengthShift ? [lengthShift.text] : []), ...notes];
+  const alone = freeRunning ? describeFreeRunning(freeRunning) : [];
+  return [verdict.text, ...told, ...generated(report), ...alone, ...(lengthShift ? [lengthShift.text] : []), ...notes];
 }
 
 /** What the model does with the truth before it beside what it does with its own output: the two may be far apart. */
@@ -176,4 +182,6 @@ h1 { font-size: 1.4rem; } h2 { font-size: 1rem; margin-top: 2rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; display: block; overflow-x: auto; }
 th, td { padding: .25rem .8rem; text-align: right; border-bottom: 1px solid #8884; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
+.plot { margin: 1rem 0; } .plot text { fill: currentColor; font-size: 12px; } .plot .grid { stroke: #8884; }
+.plot ul { list-style: none; display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; margin: .3rem 0; padding: 0; }
 `;

@@ -7,6 +7,7 @@
 import type { Batch, ExampleSpec } from "../core/batch.js";
 import type { Calibration, ModelHeader } from "./file.js";
 import { type Predictor, probabilities } from "./predictor.js";
+import type { StepReader, StepReading } from "./step-reader.js";
 
 /** Intervals around forecasts in original units. */
 export interface ForecastInterval {
@@ -24,7 +25,7 @@ export function calibratedPredictor(
 ): Predictor {
   const decides = targetKind === "class" || targetKind === "tags" || targetKind === "next";
   if (!decides || (temperature === undefined && threshold === undefined)) return predictor;
-  const { name, distributional } = predictor;
+  const { name, distributional, reader } = predictor;
   const together = predictor.labels?.bind(predictor);
   const labels =
     threshold === undefined ? together : (_: Batch, prediction: Float32Array) => thresholdLabels(prediction, threshold);
@@ -33,7 +34,13 @@ export function calibratedPredictor(
     ...(distributional !== undefined && { distributional }),
     predict: (batch) => tempered(predictor.predict(batch), temperature),
     ...(labels && { labels }),
+    ...(reader && { reader: temperedReader(reader, temperature) }),
   };
+}
+
+function temperedReader(reader: StepReader, temperature: number | undefined): StepReader {
+  const told = (readings: StepReading[]) => readings.map((one) => ({ ...one, output: tempered(one.output, temperature) }));
+  return { begin: (batch) => told(reader.begin(batch)), next: (rows) => told(reader.next(rows)) };
 }
 
 /** Logits at a temperature; at none themselves. */

@@ -11,7 +11,7 @@ import { outputsPerValue } from "../core/predictive-distribution.js";
 import type { Preprocessing } from "../data/index.js";
 import type { StepRow } from "../nn/index.js";
 import { ALARM_SIZE, advanceAlarm, type Detection, eventRank, scoreOf, valueError } from "./detection.js";
-import type { Stepped, StepModel } from "./step-model.js";
+import type { StepModel, Stepped } from "./step-model.js";
 
 /** What came, as a step holds it: [1] the code of an event, or [K] scaled values, NaN where one is missing. */
 export type ReadObservation = (x: ArrayLike<number>) => Float64Array;
@@ -35,13 +35,13 @@ export function observationReader(
     };
   }
   const absent = targets.filter((_, k) => targetFeature[k] < 0);
-  if (absent.length > 0) return `${absent.join(", ")} is predicted and not read as it is (a change or a logarithm is not the value)`;
+  if (absent.length > 0)
+    return `${absent.join(", ")} is predicted and not read as it is (a change or a logarithm is not the value)`;
   const flags = targets.map((name) => features.indexOf(`${name}.missing`));
   if (!refuses && flags.some((flag) => flag < 0)) {
     return "missing values are filled in and nothing says which; set data.missing: { flag: true }";
   }
-  return (x) =>
-    Float64Array.from(targetFeature, (feature, k) => (flags[k] >= 0 && x[flags[k]] > 0.5 ? Number.NaN : x[feature]));
+  return (x) => Float64Array.from(targetFeature, (feature, k) => (flags[k] >= 0 && x[flags[k]] > 0.5 ? Number.NaN : x[feature]));
 }
 
 /** Steps of a model of task detect. */
@@ -57,7 +57,12 @@ export class DetectorSteps implements StepModel {
   /** @throws OST_CAUSAL if the inputs do not hold what is predicted. */
   constructor(
     inner: StepModel,
-    { detection, spec, preprocessing, name }: { detection: Detection; spec: ExampleSpec; preprocessing: Preprocessing; name: string },
+    {
+      detection,
+      spec,
+      preprocessing,
+      name,
+    }: { detection: Detection; spec: ExampleSpec; preprocessing: Preprocessing; name: string },
   ) {
     const read = observationReader(spec, preprocessing);
     if (typeof read === "string") {
@@ -124,7 +129,9 @@ export class DetectorSteps implements StepModel {
     const { targetKind, classes } = this.#spec;
     if (targetKind === "next") return eventRank(expected, 0, classes.length, came[0]);
     const per = expected.length / came.length;
-    const errors = came.map((value, k) => (Number.isNaN(value) ? value : valueError(expected.subarray(k * per, (k + 1) * per), value)));
+    const errors = came.map((value, k) =>
+      Number.isNaN(value) ? value : valueError(expected.subarray(k * per, (k + 1) * per), value),
+    );
     return scoreOf(errors, this.#detection);
   }
 }

@@ -48,6 +48,7 @@ export { ProbeModel, probeReference } from "./probe.js";
 export { pointsOf, predictedInput, recursiveForecast, targetOfFeature } from "./recursive-forecast.js";
 export { readSafetensors, type SafetensorsFile, type SafetensorsTensor, writeSafetensors } from "./safetensors.js";
 export { openSession, StreamSession } from "./session.js";
+export type { StepReader, StepReading } from "./step-reader.js";
 export {
   type Advance,
   type BoundaryReason,

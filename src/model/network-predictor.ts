@@ -9,6 +9,7 @@ import { isEncoderDecoder, type Network } from "./network.js";
 import type { Predictor } from "./predictor.js";
 import { recursiveForecast } from "./recursive-forecast.js";
 import { spanTagger } from "./span-tagger.js";
+import { networkReader } from "./step-reader.js";
 import { transcriber } from "./transcriber.js";
 import { translator } from "./translator.js";
 
@@ -29,11 +30,12 @@ export function networkPredictor(
 ): Predictor {
   if (isEncoderDecoder(network)) return { name, ...translator(network, spec, decoding) };
   if (spec.targetKind === "tokens") return { name, ...transcriber(network, spec, decoding) };
-  if (spec.recursive) return { name, predict: (batch) => recursiveForecast(network, spec, batch) };
+  const reader = network.causal && { reader: networkReader(name, network) };
+  if (spec.recursive) return { name, predict: (batch) => recursiveForecast(network, spec, batch), ...reader };
   const logitsOf = (batch: Batch) => inference(() => forwardBatch(network, spec, batch).prediction.toArray()) as Float32Array;
   const crf = network instanceof RecurrentNetwork ? network.crf : null;
   if (crf || spec.tagScheme) return { name, ...spanTagger(logitsOf, spec, crf) };
-  return { name, predict: (batch) => Float32Array.from(denormalizedOutputs(logitsOf(batch), spec, batch)) };
+  return { name, predict: (batch) => Float32Array.from(denormalizedOutputs(logitsOf(batch), spec, batch)), ...reader };
 }
 
 /** Raw outputs of distributions in a normalised window, as those of the window itself; other outputs as they are. */

@@ -1,5 +1,6 @@
 /** @file From a batch to predictions: one shape for networks and baselines, so that everything above treats them alike. */
 import type { Batch } from "../core/batch.js";
+import type { StepReader } from "./step-reader.js";
 
 export interface Predictor {
   readonly name: string;
@@ -16,6 +17,8 @@ export interface Predictor {
   labels?(batch: Batch, prediction: Float32Array): Int32Array;
   /** "tokens": the sequence found for each row, without seeing its target. */
   decode?(batch: Batch): DecodedSequence[];
+  /** Reads on step by step, so that a network can be given its own output. Absent where there is no state to read on from. */
+  readonly reader?: StepReader;
 }
 
 /** A sequence that was searched for. */

@@ -59,7 +59,14 @@ const unit = {
 const values = z.array(z.union([z.string(), z.number().transform(String)])).min(1);
 
 const split = z.union([
-  ...timeCuts.map((cut) => z.strictObject({ by: z.literal("time"), ...cut })),
+  ...timeCuts.map((cut) =>
+    z.strictObject({
+      by: z
+        .literal("time")
+        .describe("of rows; of text that predicts itself (task: language, with a tokenizer) by its characters"),
+      ...cut,
+    }),
+  ),
   // A gap means nothing between whole series; that of 0 is let pass.
   z.strictObject({ ...unit, ...shares, gap: z.literal(0).optional() }),
   z.strictObject({ ...unit, ...fold, validation: share.optional() }),

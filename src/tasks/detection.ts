@@ -7,7 +7,7 @@
 import type { Batch, ExampleSpec, Part } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
 import { ANOMALOUS, type PreparedData, partCode, runsOf, UNKNOWN_ANOMALY } from "../data/index.js";
-import { chooseThreshold, type DetectedStretch, scoreDetection, type Score, type ThresholdRule } from "../evaluate/index.js";
+import { chooseThreshold, type DetectedStretch, type Score, scoreDetection, type ThresholdRule } from "../evaluate/index.js";
 import { alertsOf, type Detection, eventRank, LEAST_DEVIATION, scoreOf, valueError } from "../model/index.js";
 import type { ExperimentConfig } from "./config.js";
 
@@ -120,9 +120,19 @@ function scoredStretches(
 /**
  * Everything that turns a predictor's surprises into alerts, from the validation part.
  *
- * @throws OST_TARGET if validation holds no score, or no labelled anomaly where the rule needs them.
+ * @param part must be validation: nothing is ever chosen on test rows.
+ * @throws OST_TARGET if there is no validation part, if it holds no score, or no labelled anomaly where the rule needs them.
  */
-export function fitDetection(config: Configured, prepared: PreparedData, validation: Surprises): Detection {
+export function fitDetection(config: Configured, prepared: PreparedData, part: Part, validation: Surprises): Detection {
+  if (part !== "validation") {
+    throw new OstinatoError("OST_TARGET", {
+      what: "a threshold is chosen on a validation part, and here is none",
+      expected: "validation rows, or a model file that holds its threshold",
+      got: `the part "${part}"`,
+      where: "detect.threshold",
+      repair: "train the model again: its file then says when it alerts",
+    });
+  }
   const settings = settingsOf(config);
   const { by, unit, rank, shortest, short, threshold: wanted, hold } = settings;
   const measure = { by, ...(by === "nextEvent" ? { mean: [], std: [] } : momentsOf(validation)) };
@@ -178,7 +188,8 @@ function ruleOf(wanted: NonNullable<ExperimentConfig["detect"]>["threshold"]): T
 }
 
 function describeRule(rule: ThresholdRule, unit: Detection["unit"]): string {
-  if (rule.by === "alertBudget") return `at most ${rule.per1000} of 1,000 validation ${unit === "series" ? "series" : "steps"} above it`;
+  if (rule.by === "alertBudget")
+    return `at most ${rule.per1000} of 1,000 validation ${unit === "series" ? "series" : "steps"} above it`;
   return rule.by === "quantile" ? `the ${rule.quantile} quantile of the validation scores` : "the best F1 on the validation part";
 }
 
@@ -230,8 +241,8 @@ export function scoreAlerts(prepared: PreparedData, part: Part, surprises: Surpr
     if (unit === "series") {
       const isShort = scores.length < shortest;
       if (isShort) shortSeries++;
-      const alert = isShort ? (short === "anomalous" ? 1 : 0) : Math.max(0, ...alerts);
-      return { series, position: [from], score: [highest(scores)], alert: [alert], truth: [seriesTruth(truth)] };
+      const alert = isShort ? short === "anomalous" : alerts.includes(1);
+      return { series, position: [from], score: [highest(scores)], alert: [alert ? 1 : 0], truth: [seriesTruth(truth)] };
     }
     const scored = scores.flatMap((score, i) => (score === null ? [] : [i]));
     return {
@@ -250,7 +261,9 @@ export function scoreAlerts(prepared: PreparedData, part: Part, surprises: Surpr
 }
 
 /** What a report must say of the alerts of the model that is judged. */
-export function detectionNotes(name: string, detection: Detection, rivals: number): string[] {
+export function detectionNotes(name: string, detections: ReadonlyMap<string, Detection>): string[] {
+  const detection = detections.get(name);
+  if (!detection) return [];
   const { by, unit, threshold, rule, n, shortest, short, steps, quiet, off } = detection;
   const score = by === "nextEvent" ? "the rank of the event that came" : "the squared standardised error of the row that came";
   const measured = by === "reconstruction" ? "the squared standardised error of a row as it was rebuilt" : score;
@@ -263,7 +276,7 @@ export function detectionNotes(name: string, detection: Detection, rivals: numbe
   ];
   return [
     `${name}: alert where ${measured} is above ${value}, ${chosen}${held.length > 0 ? `; ${held.join(", ")}` : ""}.` +
-      (rivals > 0 && n > 0 ? " Each rival has a threshold of its own, chosen in the same way." : ""),
+      (detections.size > 1 && n > 0 ? " Each rival has a threshold of its own, chosen in the same way." : ""),
     ...(unit === "series"
       ? [
           `A series is anomalous if any of its steps is${

@@ -309,7 +309,12 @@ export async function runExperiment(
     // A forecast begins when a whole window was read, so that stream and file agree on the first row.
     const whole = windowLength(config, prepared);
     const keeps = config.task === "forecast" ? whole : Math.min(entrant.baseline.history, whole);
-    return { ...own, spec: entrant.baseline.toJSON().spec, streaming: header.streaming && "windowed", windowLength: Math.max(1, keeps) };
+    return {
+      ...own,
+      spec: entrant.baseline.toJSON().spec,
+      streaming: header.streaming && "windowed",
+      windowLength: Math.max(1, keeps),
+    };
   };
   return {
     name,

@@ -11,6 +11,7 @@ import type { Detection, Predictor } from "../model/index.js";
 import type { ExperimentConfig } from "./config.js";
 import { detectionNotes, fitDetection, scoreAlerts, surprisesOf } from "./detection.js";
 import { evaluationBatches } from "./fit-network.js";
+import { freeRunning } from "./free-running.js";
 import { lengthReport } from "./length-report.js";
 import { hasNarrowRival, noNarrowRival } from "./rival.js";
 import { taskOf } from "./task.js";
@@ -95,6 +96,7 @@ export async function judgeEntrants(
   const steps = judgeStepwise(model, rivals, {
     rng: seedRng(config.train.seed),
     decision: config.decision,
+    metric: taskOf(config).metric,
     span: spec.length + spec.horizon,
     resamples: config.evaluation.resamples,
     unit: taskOf(config).unit,
@@ -106,7 +108,8 @@ export async function judgeEntrants(
       ...splitNotes(config, prepared),
       ...(config.evaluation.rivals && !hasNarrowRival(config.model) ? [noNarrowRival(config)] : []),
     ],
-    lengthShift: config.task === "detect" ? undefined : (lengthReport(config, prepared, spec, entrants[0].predictor) ?? undefined),
+    lengthShift:
+      config.task === "detect" ? undefined : (lengthReport(config, prepared, spec, entrants[0].predictor) ?? undefined),
   });
   let step = steps.next();
   while (!step.done) {
@@ -114,7 +117,9 @@ export async function judgeEntrants(
     if (signal?.aborted) return null;
     step = steps.next();
   }
-  return { report: step.value, model, rivals, detections };
+  const { unitName } = scoring;
+  const alone = freeRunning(config, { prepared, spec }, entrants, { contenders, ...(unitName && { unitName }) });
+  return { report: { ...step.value, ...(alone && { freeRunning: alone }) }, model, rivals, detections };
 }
 
 /** The predictor with another `predict`. */

@@ -107,11 +107,9 @@ function* windowRows(prepared: PreparedData, sources: readonly (Int32Array | nul
       const end = start + length;
       const input = rows(start, end);
       const target =
-        targetKind === "values"
-          ? cut.length === 0
-            ? input
-            : rows(end, end + cut.horizon)
-          : targetKind === "class" || targetKind === "tokens"
+        targetKind === "values" && cut.length > 0
+          ? rows(end, end + cut.horizon)
+          : targetKind === "class" || targetKind === "tokens" || targetKind === "values"
             ? ([input[1], input[1]] as const)
             : examples.lastStep
               ? rows(end - 1, end)

@@ -25,7 +25,10 @@ export interface Pipeline {
   fit(series: readonly Series[], parts: readonly Uint8Array[]): (series: Series) => PipelineOutput;
 }
 
-/** One example as ranges of rows of one series: [from, to) each. A target of the same rows as the input is a tag, an empty one a class. */
+/**
+ * One example as ranges of rows of one series: [from, to) each. A target of the same rows as the input is a tag or a next code, an empty one a
+ * class, a text, or rows of the input that are predicted from those before them.
+ */
 export interface WindowRows {
   part: Part;
   series: number;

@@ -2,12 +2,12 @@
 import { OstinatoError } from "../core/errors.js";
 import { advanceRows, checkWhole, type SequenceStart, type StartOptions, type StepScorer, startsOf } from "./step-scorer.js";
 
-export interface SequenceScoreOptions<S> extends StartOptions<S> {
+export interface LikelihoodOptions<S> extends StartOptions<S> {
   /** Where given, each sequence is also asked how probable it is to end behind its tokens: one step more. */
   end?: number;
 }
 
-export interface SequenceScore<S> {
+export interface SequenceLikelihood<S> {
   /** log p of each token given those before it, in nats; with an end token one more, for it. -Infinity where the model rules a token out. */
   stepLogProbabilities: number[];
   /** 1 + how many tokens were more probable than the given one, at each step: 1 is the model's own choice. */
@@ -24,12 +24,12 @@ export interface SequenceScore<S> {
  * @param sequences tokens 0 .. vocabSize - 1, one list per start, or any number of lists where no starts are given. May be empty.
  * @throws OST_RANGE for a token outside the vocabulary; OST_SHAPE; OST_NAN naming the step, if the scorer gives NaN or leaves no token possible.
  */
-export function scoreSequences<S>(
+export function sequenceLikelihoods<S>(
   scorer: StepScorer<S>,
   sequences: readonly ArrayLike<number>[],
-  options: SequenceScoreOptions<S> = {},
-): SequenceScore<S>[] {
-  const where = "scoreSequences";
+  options: LikelihoodOptions<S> = {},
+): SequenceLikelihood<S>[] {
+  const where = "sequenceLikelihoods";
   const { vocabSize, initial } = scorer;
   const { end } = options;
   const starts = startsOf(
@@ -39,7 +39,7 @@ export function scoreSequences<S>(
   );
   check(sequences, { starts: starts.length, vocabSize, end, where });
   const results = starts.map(
-    (start): SequenceScore<S> => ({ stepLogProbabilities: [], ranks: [], logProbability: 0, after: start }),
+    (start): SequenceLikelihood<S> => ({ stepLogProbabilities: [], ranks: [], logProbability: 0, after: start }),
   );
   const longest = sequences.reduce((most, { length }) => Math.max(most, length), 0);
   for (let step = 0; step < longest + (end === undefined ? 0 : 1); step++) {

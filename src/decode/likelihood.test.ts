@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { greedy } from "./greedy.js";
-import { scoreSequences } from "./sequence-score.js";
+import { sequenceLikelihoods } from "./likelihood.js";
 import type { StepScorer } from "./step-scorer.js";
 
 /** Probabilities by the token before; the begin token is 3. */
@@ -21,7 +21,7 @@ const chain: StepScorer<number> = {
 
 describe("scoring sequences", () => {
   it("adds up the log-probability of each token given those before it, and ranks it", () => {
-    const [{ stepLogProbabilities, logProbability, ranks, after }] = scoreSequences(chain, [[1, 1, 0, 2]]);
+    const [{ stepLogProbabilities, logProbability, ranks, after }] = sequenceLikelihoods(chain, [[1, 1, 0, 2]]);
     expect(stepLogProbabilities).toEqual([0.3, 0.9, 0.1, 0.2].map(Math.log));
     expect(logProbability).toBeCloseTo(Math.log(0.3 * 0.9 * 0.1 * 0.2), 12);
     expect(ranks).toEqual([2, 1, 2, 3]);
@@ -29,14 +29,14 @@ describe("scoring sequences", () => {
   });
 
   it("asks for the end behind the last token, and does not read it", () => {
-    const [{ stepLogProbabilities, after }] = scoreSequences(chain, [Int32Array.of(0)], { end: 2 });
+    const [{ stepLogProbabilities, after }] = sequenceLikelihoods(chain, [Int32Array.of(0)], { end: 2 });
     expect(stepLogProbabilities).toEqual([Math.log(0.6), Math.log(0.2)]);
     expect(after).toEqual({ state: 1, token: 0 });
   });
 
   it("gives the lowest rank of equally likely tokens to all of them", () => {
     expect(
-      scoreSequences(chain, [
+      sequenceLikelihoods(chain, [
         [2, 0],
         [2, 1],
       ]).map(({ ranks }) => ranks),
@@ -47,23 +47,23 @@ describe("scoring sequences", () => {
   });
 
   it("gives -Infinity where the model rules a token out", () => {
-    const [score] = scoreSequences(chain, [[1, 2, 2]]);
+    const [score] = sequenceLikelihoods(chain, [[1, 2, 2]]);
     expect(score.stepLogProbabilities).toEqual([Math.log(0.3), Number.NEGATIVE_INFINITY, Math.log(0.5)]);
     expect(score.logProbability).toBe(Number.NEGATIVE_INFINITY);
   });
 
   it("gives a sequence the same numbers alone and among longer and shorter ones, bit for bit", () => {
     const sequences = [[0, 1, 1], [], [2], [1, 0, 0, 2, 2]];
-    const together = scoreSequences(chain, sequences, { end: 0 });
+    const together = sequenceLikelihoods(chain, sequences, { end: 0 });
     sequences.forEach((tokens, i) => {
-      expect(scoreSequences(chain, [tokens], { end: 0 })).toEqual([together[i]]);
+      expect(sequenceLikelihoods(chain, [tokens], { end: 0 })).toEqual([together[i]]);
     });
   });
 
   it("of two parts adds up to the score of the whole", () => {
-    const [whole] = scoreSequences(chain, [[0, 2, 1, 1]]);
-    const [head] = scoreSequences(chain, [[0, 2]]);
-    const [tail] = scoreSequences(chain, [[1, 1]], { starts: [head.after] });
+    const [whole] = sequenceLikelihoods(chain, [[0, 2, 1, 1]]);
+    const [head] = sequenceLikelihoods(chain, [[0, 2]]);
+    const [tail] = sequenceLikelihoods(chain, [[1, 1]], { starts: [head.after] });
     expect([...head.stepLogProbabilities, ...tail.stepLogProbabilities]).toEqual(whole.stepLogProbabilities);
     expect(tail.after).toEqual(whole.after);
   });
@@ -71,23 +71,23 @@ describe("scoring sequences", () => {
   it("confirms what greedy decoding says of itself, and finds every token of it ranked first", () => {
     const [found] = greedy(chain, { maxLength: 7 });
     expect(found.tokens).toEqual([0, 0, 0, 0, 0, 0, 0]);
-    const [score] = scoreSequences(chain, [found.tokens]);
+    const [score] = sequenceLikelihoods(chain, [found.tokens]);
     expect(score.stepLogProbabilities).toEqual(found.stepLogProbabilities);
     expect(score.ranks).toEqual(found.tokens.map(() => 1));
   });
 
   it("defines no sequences and empty ones", () => {
-    expect(scoreSequences(chain, [])).toEqual([]);
-    expect(scoreSequences(chain, [[]])).toEqual([
+    expect(sequenceLikelihoods(chain, [])).toEqual([]);
+    expect(sequenceLikelihoods(chain, [[]])).toEqual([
       { stepLogProbabilities: [], ranks: [], logProbability: 0, after: { state: 0, token: 3 } },
     ]);
   });
 
   it("refuses tokens outside the vocabulary by their place, and starts that do not match", () => {
-    expect(() => scoreSequences(chain, [[0], [1, 3]])).toThrow(/OST_RANGE .*sequence 2, step 2/);
-    expect(() => scoreSequences(chain, [[-1]])).toThrow(/OST_RANGE/);
-    expect(() => scoreSequences(chain, [[0]], { end: 3 })).toThrow(/OST_RANGE/);
-    expect(() => scoreSequences(chain, [[0], [1]], { starts: [{ state: 0, token: 3 }] })).toThrow(/OST_SHAPE/);
+    expect(() => sequenceLikelihoods(chain, [[0], [1, 3]])).toThrow(/OST_RANGE .*sequence 2, step 2/);
+    expect(() => sequenceLikelihoods(chain, [[-1]])).toThrow(/OST_RANGE/);
+    expect(() => sequenceLikelihoods(chain, [[0]], { end: 3 })).toThrow(/OST_RANGE/);
+    expect(() => sequenceLikelihoods(chain, [[0], [1]], { starts: [{ state: 0, token: 3 }] })).toThrow(/OST_SHAPE/);
   });
 });
 
