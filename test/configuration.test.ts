@@ -76,6 +76,12 @@ const FORMS = [
     data: { ...data, categories: { text: { kind: "words", markers: {} } }, split: { by: "time", folds: 3, fold: 1, test: 0.1 } },
   },
   { data: { ...data, categories: { text: { kind: "characters" } } }, task: "tag" },
+  { data: { ...data, categories: { word: "embedding" }, spelling: { word: {} } }, task: "tag" },
+  ...["characters", "words"].map((kind) => ({
+    ...{ data: { ...data, targetTokens: { kind } }, task: "translate", window: {} },
+    train: { averaging: {}, sampling: { steps: 10 } },
+  })),
+  { task: "detect", detect: { by: "residual" } },
 ].map((form) => parseConfig({ task: "forecast", data, window: { length: 8 }, ...form }));
 
 function valuesAt(path: string): unknown[] {

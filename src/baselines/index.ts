@@ -1,5 +1,6 @@
 export { AR, type ARColumn, type AROptions } from "./ar.js";
 export type { Baseline, BaselineArrays, BaselineJson, FoundSequence } from "./baseline.js";
+export { ColumnMean } from "./column-mean.js";
 export { CountTable, type CountTableOptions } from "./count-table.js";
 export { type DefaultBaselineOptions, defaultBaselines } from "./default-baselines.js";
 export { Drift } from "./drift.js";

@@ -2,6 +2,7 @@
 import { OstinatoError } from "../core/errors.js";
 import { AR } from "./ar.js";
 import type { Baseline, BaselineArrays, BaselineJson } from "./baseline.js";
+import { ColumnMean } from "./column-mean.js";
 import { CountTable } from "./count-table.js";
 import { Drift } from "./drift.js";
 import { ETS } from "./ets.js";
@@ -67,6 +68,8 @@ function restoreKind({ kind, spec, options }: BaselineJson, arrays: BaselineArra
       return AR.restore(spec, options as Parameters<typeof AR.restore>[1]);
     case "windowedGaussian":
       return WindowedGaussian.restore(spec, options as Parameters<typeof WindowedGaussian.restore>[1]);
+    case "columnMean":
+      return ColumnMean.restore(spec, arrays);
     case "ngram":
       return NGram.restore(spec, options as NGramChoice, arrays);
     case "countTable":

@@ -110,6 +110,7 @@ function resolveSources(config: unknown, folder: string): void {
   resolveIn(data, "source");
   resolveIn(config["train"], "from");
   if (Array.isArray(data["sync"])) for (const one of data["sync"]) resolveIn(one, "source");
+  resolveIn(data["targetTokens"], "file");
   if (isObject(data["categories"])) for (const category of Object.values(data["categories"])) resolveIn(category, "file");
 }
 

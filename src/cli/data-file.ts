@@ -132,11 +132,12 @@ function readingOf(config: ExperimentConfig): ReadTableOptions {
 
 /** The columns that an experiment reads. */
 function columnsOf({ data }: ExperimentConfig): string[] {
-  const { time, entity, features, known, categories, target, split, sessions, labelKnown } = data;
+  const { time, entity, features, known, categories, target, split, sessions, labelKnown, anomaly } = data;
   const names = [
     time,
     entity,
     labelKnown,
+    anomaly?.column ?? null,
     ...features,
     ...known,
     ...Object.keys(categories),
@@ -216,12 +217,16 @@ async function joined(table: Table, config: ExperimentConfig, options: ReadingOp
 }
 
 /** @throws OST_FILE, OST_FORMAT */
-function readTokenizers({ categories }: ExperimentConfig["data"]): Tokenizers {
-  return Object.fromEntries(
-    Object.entries(categories).flatMap(([column, category]) =>
-      category.kind === "tokenizerJson" ? [[column, readJson(category.file)] as const] : [],
-    ),
+function readTokenizers(data: ExperimentConfig["data"]): Tokenizers {
+  return Object.fromEntries(tokenizerFiles(data).map(([column, file]) => [column, readJson(file)]));
+}
+
+/** The tokenizer.json files that a configuration names, by the column whose text each is for. */
+function tokenizerFiles({ categories, target, targetTokens }: ExperimentConfig["data"]): [column: string, file: string][] {
+  const files = Object.entries(categories).flatMap(([column, category]): [string, string][] =>
+    category.kind === "tokenizerJson" ? [[column, category.file]] : [],
   );
+  return targetTokens?.kind === "tokenizerJson" ? [...files, [target[0], targetTokens.file]] : files;
 }
 
 function readJson(path: string): unknown {
@@ -281,9 +286,7 @@ export async function hashData(data: ExperimentConfig["data"]): Promise<Record<s
     for (const path of sourcePaths(source))
       hashes[`sync ${k + 1} ${basename(path)}`] = await hashSource(path, read as ReadOptions);
   }
-  for (const category of Object.values(data.categories)) {
-    if (category.kind === "tokenizerJson") hashes[`tokenizer ${basename(category.file)}`] = await hashFile(category.file);
-  }
+  for (const [, file] of tokenizerFiles(data)) hashes[`tokenizer ${basename(file)}`] = await hashFile(file);
   return hashes;
 }
 
@@ -326,6 +329,10 @@ export function portableConfig(config: ExperimentConfig): ExperimentConfig {
       source: portableSource(data.source),
       sync: data.sync.map((one) => ({ ...one, source: portableSource(one.source) })),
       categories: Object.fromEntries(categories),
+      targetTokens:
+        data.targetTokens?.kind === "tokenizerJson"
+          ? { ...data.targetTokens, file: basename(data.targetTokens.file) }
+          : data.targetTokens,
     },
   };
 }

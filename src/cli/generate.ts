@@ -1,9 +1,11 @@
 /** @file `ostinato generate`: lets a language model go on from a prompt. */
 import { OstinatoError } from "../core/errors.js";
+import type { Codebook } from "../data/index.js";
 import { beamSearch, sample } from "../decode/index.js";
-import { languageScorer } from "../model/index.js";
+import { type LanguageScorer, type LoadedModel, languageScorer } from "../model/index.js";
 import { loadModel } from "../model/load-file.js";
 import { predictorName } from "./model-file.js";
+import { learnedUnknown } from "./source-text.js";
 import { Terminal, type TerminalOptions } from "./terminal.js";
 
 export interface GenerateCommandOptions extends TerminalOptions {
@@ -16,6 +18,26 @@ export interface GenerateCommandOptions extends TerminalOptions {
   topK?: number;
   topP?: number;
   beam?: number;
+}
+
+/**
+ * The model as a writer: what stands for no text, the beginning within a text and places that training never met, is never written.
+ * Log-probabilities stay the model's own.
+ */
+function writable(loaded: LoadedModel): LanguageScorer {
+  const scorer = languageScorer(loaded);
+  const codebook = loaded.preprocessing.targetCodebook as Codebook;
+  const barred = [...(scorer.begin === null ? [] : [scorer.begin]), ...(learnedUnknown(codebook) ? [] : [0])];
+  return {
+    ...scorer,
+    advance(states, tokens) {
+      const scores = scorer.advance(states, tokens);
+      const { logProbabilities } = scores;
+      for (let from = 0; from < logProbabilities.length; from += scorer.vocabSize)
+        for (const code of barred) logProbabilities[from + code] = Number.NEGATIVE_INFINITY;
+      return scores;
+    },
+  };
 }
 
 /** A text that was made, and how probable the model finds it after the prompt. */
@@ -38,7 +60,7 @@ export async function generateCommand(path: string, options: GenerateCommandOpti
     });
   }
   const loaded = await loadModel(path);
-  const scorer = languageScorer(loaded);
+  const scorer = writable(loaded);
   const read = [...(scorer.begin === null ? [] : [scorer.begin]), ...scorer.encode(prompt)];
   if (read.length === 0) {
     throw new OstinatoError("OST_USAGE", {

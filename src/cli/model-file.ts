@@ -49,7 +49,14 @@ export function parameterCount({ header: { architecture } }: LoadedModel): numbe
 export function entrantOf(loaded: LoadedModel, first: LoadedModel): Entrant {
   const size = parameterCount(loaded);
   const kind = size === null ? "baseline" : "model";
-  return { name: predictorName(loaded), kind, predictor: loaded.predictor, cheaper: (size ?? 0) < (parameterCount(first) ?? 0) };
+  // The model that training went on from has the same architecture, and a name of its own.
+  const same = loaded !== first && predictorName(loaded) === predictorName(first);
+  return {
+    name: same ? loaded.header.name : predictorName(loaded),
+    kind,
+    predictor: loaded.predictor,
+    cheaper: (size ?? 0) < (parameterCount(first) ?? 0),
+  };
 }
 
 /**

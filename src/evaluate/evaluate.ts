@@ -23,6 +23,7 @@ export interface Predicting {
   predict(batch: Batch): ArrayLike<number>;
   labels?(batch: Batch, prediction: Float32Array): ArrayLike<number>;
   decode?(batch: Batch): ReturnType<NonNullable<Predictor["decode"]>>;
+  forcedRight?(batch: Batch): ArrayLike<number>;
   /** Whether `predict` gives outputs of the spec's distribution; absent: their number says so. */
   readonly distributional?: boolean;
 }
@@ -52,7 +53,7 @@ export function evaluate(
   if (spec.targetKind === "tokens") {
     if (!asked.decode) throw decodesNothing();
     const scorer = scoreSequences(spec, { unitName, joiner, endCounted });
-    for (const batch of batches) scorer.add(batch, asked.predict(batch), asked.decode(batch));
+    for (const batch of batches) scorer.add(batch, asked.predict(batch), asked.decode(batch), asked.forcedRight?.(batch));
     return scorer.result();
   }
   const scorer = scoreClassification(spec, { ...needs, ...(tagScheme !== undefined && { tagScheme }), unitName });

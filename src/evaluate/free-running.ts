@@ -59,7 +59,8 @@ function stepSentences({ kind, unitName, places, steps, rows }: FreeRunningSteps
         ? ` from ${thousands(places)} ${places === 1 ? "place" : "places"} on, up to ${thousands(steps)} ${unitName}s each`
         : "";
     const { diverged, n, median, mean } = firstDivergence;
-    const last = byStep[byStep.length - 1];
+    // Further on, so few go on that a share says little.
+    const last = byStep.filter((one) => 2 * one.n >= byStep[0].n).pop() ?? byStep[0];
     const fall =
       last.step > 1 ? ` (${percent(byStep[0].free.right)} at step 1, ${percent(last.free.right)} at step ${last.step})` : "";
     const costs = kind === "frames" ? ` and ${figure(free.nll)} nats` : "";

@@ -42,11 +42,13 @@ export class Advancer {
     this.#rules = preprocessing.derived.sessions;
     this.rows = new StreamRowReader(preprocessing);
     this.steps = stepModelOf(loaded);
-    this.#numbersOf = scaler
-      ? (output) => {
-          return forecastValues(raw ? pointsOf(distribution, output) : output, { horizon, targets: targets.length }, scaler);
-        }
-      : (output) => classValues(output, classes.length);
+    this.#numbersOf = header.detection
+      ? (output) => Float64Array.from(output)
+      : scaler
+        ? (output) => {
+            return forecastValues(raw ? pointsOf(distribution, output) : output, { horizon, targets: targets.length }, scaler);
+          }
+        : (output) => classValues(output, classes.length);
   }
 
   initialState(): StreamState {

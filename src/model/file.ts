@@ -10,6 +10,7 @@ import { OstinatoError } from "../core/errors.js";
 import { TASK_NAMES, type TaskName } from "../core/task-name.js";
 import { MERGES, SHARES } from "../nn/index.js";
 import type { Architecture } from "./architecture.js";
+import { DETECTIONS, type Detection } from "./detection.js";
 import { floatEntry, floatsOf } from "./float-entry.js";
 import { readSafetensors, writeSafetensors } from "./safetensors.js";
 
@@ -42,7 +43,7 @@ export interface ModelHeader {
   /** What was fitted on held-back data after training; absent: nothing. */
   calibration?: Calibration;
   /** How anomalies are told, where the task is to detect them. */
-  detection?: unknown;
+  detection?: Detection;
   /** Frozen preprocessing, as `Preprocessing.toJSON` writes it. */
   preprocessing: unknown;
   /** Metrics of model and baselines, comparisons and verdict, as `evaluate` reports them; null before the first evaluation. */
@@ -162,6 +163,9 @@ function checkHeader(text: string | undefined): ModelHeader {
   }
   if (at.has("decoding")) checkDecoding(at.object("decoding"));
   if (at.has("calibration")) checkCalibration(at.object("calibration"), kind);
+  if (task === "detect" || at.has("detection")) {
+    checkDetection(at.object("detection"), { kind, targets: spec.list("targets").length });
+  }
   checkCodes(spec, "codes", spec.list("features").length);
   checkArchitecture(at.object("architecture"));
   return header as ModelHeader;
@@ -210,6 +214,29 @@ function checkCalibration(at: Fields, kind: TargetKind): void {
     throw conformal.fault(".halfWidth", "lists of finite numbers of at least 0", rows);
   }
 }
+
+function checkDetection(at: Fields, { kind, targets }: { kind: TargetKind; targets: number }): void {
+  const by = at.oneOf("by", DETECTIONS);
+  if ((by === "nextEvent") !== (kind === "next")) throw at.fault(".by", `how values of kind ${kind} are judged`, by);
+  at.oneOf("unit", ["step", "series"]);
+  at.number("off", -Number.MAX_VALUE, at.finite("threshold"));
+  at.count("steps", 1, MAX_ALARM_STEPS);
+  at.count("quiet", 0, MAX_ALARM_STEPS);
+  at.count("shortest", 1, Number.MAX_SAFE_INTEGER);
+  at.oneOf("short", ["anomalous", "normal"]);
+  for (const key of ["mean", "std"]) {
+    const wanted = by === "nextEvent" ? 0 : targets;
+    const list = at.list(key);
+    const fits = list.every((value) => Number.isFinite(value) && (key === "mean" || (value as number) > 0));
+    if (list.length !== wanted || !fits)
+      throw at.fault(`.${key}`, `${wanted} finite numbers${key === "std" ? " above 0" : ""}`, list);
+  }
+  at.text("rule");
+  at.count("n", 0, Number.MAX_SAFE_INTEGER);
+}
+
+/** An alarm counts its steps in float32. */
+const MAX_ALARM_STEPS = 1_000_000;
 
 const MAX_WIDTH = 65_536;
 
@@ -352,6 +379,9 @@ class Fields {
   }
   number(key: string, low: number, high: number): void {
     this.#want(key, `a number ${low} .. ${high}`, (value) => typeof value === "number" && value >= low && value <= high);
+  }
+  finite(key: string): number {
+    return this.#want(key, "a finite number", (value) => Number.isFinite(value)) as number;
   }
   share(key: string): number {
     const fits = (value: unknown) => typeof value === "number" && value >= 0 && value < 1;

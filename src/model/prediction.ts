@@ -12,6 +12,9 @@ export interface Prediction {
   label?: string;
   confidence?: number;
   probabilities?: Record<string, number>;
+  /** detect: how surprising the record was that came, and whether there is an alert. */
+  score?: number;
+  anomaly?: boolean;
   /** forecast: per target column the next `horizon` values, in original units. */
   forecast?: Record<string, number[]>;
   /** forecast, where intervals were fitted: between which values the share `coverage` should lie, in the form of `forecast`. */
@@ -22,7 +25,7 @@ export interface Prediction {
 export interface NumericPrediction {
   /** ms since 1970; NaN without a time. */
   time: number;
-  /** [outputSize] Probabilities by class, or per target its next `horizon` values in original units. */
+  /** [outputSize] Probabilities by class, or per target its next `horizon` values in original units; detect: score and alert (0 or 1). */
   values: Float64Array;
 }
 
@@ -40,16 +43,18 @@ export interface PredictionFacts {
 }
 
 /** Numbers of one prediction. */
-export function outputSizeOf({ classes, targets, horizon }: PredictionFacts): number {
+export function outputSizeOf({ task, classes, targets, horizon }: PredictionFacts): number {
+  if (task === "detect") return 2;
   return classes.length === 0 ? targets.length * horizon : classes.length;
 }
 
 /** The numbers by their names. Of classes equally likely the first is the label. */
 export function describePrediction(
-  { classes, targets, horizon, threshold, interval }: PredictionFacts,
+  { task, classes, targets, horizon, threshold, interval }: PredictionFacts,
   { time: at, values }: NumericPrediction,
 ): Prediction {
   const time = Number.isNaN(at) ? null : at;
+  if (task === "detect") return { time, score: values[0], anomaly: values[1] === 1 };
   if (classes.length === 0) {
     const byTarget = (pick: (value: number, k: number, p: number) => number) =>
       Object.fromEntries(

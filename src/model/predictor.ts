@@ -17,6 +17,8 @@ export interface Predictor {
   labels?(batch: Batch, prediction: Float32Array): Int32Array;
   /** "tokens": the sequence found for each row, without seeing its target. */
   decode?(batch: Batch): DecodedSequence[];
+  /** "tokens": how many target tokens of each row, its end not counted, are the likeliest when all before them are given, [B]. */
+  forcedRight?(batch: Batch): Int32Array;
   /** Reads on step by step, so that a network can be given its own output. Absent where there is no state to read on from. */
   readonly reader?: StepReader;
 }

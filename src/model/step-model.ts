@@ -10,6 +10,7 @@ import { normalizeWindow } from "../data/index.js";
 import { flattenState, type SequenceModel, type StepRow, stepperOf } from "../nn/index.js";
 import { inference } from "../tensor/index.js";
 import { tempered } from "./calibrated.js";
+import { DetectorSteps } from "./detector.js";
 import type { LoadedModel } from "./load.js";
 import { sequenceModel } from "./network.js";
 
@@ -36,9 +37,12 @@ export interface StepModel {
 
 /** What computes the steps of a model file that can be streamed. */
 export function stepModelOf(loaded: LoadedModel): StepModel {
-  const { header, network } = loaded;
-  if (header.streaming !== "carried" || !network) return new WindowedSteps(loaded);
-  return new CarriedSteps(header.name, sequenceModel(network), header.calibration?.temperature);
+  const { header, network, preprocessing } = loaded;
+  const steps =
+    header.streaming !== "carried" || !network
+      ? new WindowedSteps(loaded)
+      : new CarriedSteps(header.name, sequenceModel(network), header.calibration?.temperature);
+  return header.detection ? new DetectorSteps(steps, { ...header, preprocessing, detection: header.detection }) : steps;
 }
 
 /** One step of the network per record, its hidden state carried. */

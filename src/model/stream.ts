@@ -169,8 +169,9 @@ export function toStream(loaded: LoadedModel): StreamModel & RowSampler {
     windowLength: header.windowLength,
     columns: rows.columns,
     time: roles.time,
-    classes: spec.classes,
-    targets: spec.targets,
+    // A detector gives a score and an alert, whatever the model underneath predicts.
+    classes: header.detection ? [] : spec.classes,
+    targets: header.detection ? [] : spec.targets,
     horizon: spec.horizon,
     ...(threshold !== undefined && { threshold }),
     ...(interval && { interval }),

@@ -24,27 +24,53 @@ export function translator(
   network: EncoderDecoder,
   _spec: ExampleSpec,
   decoding: Decoding,
-): Required<Pick<Predictor, "predict" | "decode">> {
+): Required<Pick<Predictor, "predict" | "decode" | "forcedRight">> {
+  // Both figures come from one reading of the target; asked for right after the other, it is not read again.
+  let last: { batch: Batch; forced: TeacherForced } | null = null;
+  const read = (batch: Batch): TeacherForced => {
+    last = { batch, forced: inference(() => teacherForced(network, batch)) };
+    return last.forced;
+  };
   return {
-    predict: (batch) => inference(() => targetLogProbabilities(network, batch)),
+    predict: (batch) => read(batch).logProbabilities.slice(),
+    forcedRight: (batch) => (last?.batch === batch ? last.forced : read(batch)).right.slice(),
     decode: (batch) => inference(() => translations(network, batch, decoding)),
   };
 }
 
-/** log p(target, end | source) of each row, reading the target itself. [B] */
-function targetLogProbabilities(network: EncoderDecoder, batch: Batch): Float32Array {
+/** Of each row log p(target, end | source), and how many target tokens are the likeliest, reading the target itself. [B] each */
+interface TeacherForced {
+  logProbabilities: Float32Array;
+  right: Int32Array;
+}
+
+function teacherForced(network: EncoderDecoder, batch: Batch): TeacherForced {
   const { tokens = new Int32Array(0), tokenLengths = new Int32Array(batch.batchSize), batchSize } = batch;
   const width = tokens.length / Math.max(1, batchSize);
   const logits = network.teacherForced(encodeBatch(network, batch), { tokens, lengths: tokenLengths }).logSoftmax().floats();
   const classes = network.outputSize;
-  return Float32Array.from({ length: batchSize }, (_, b) => {
+  const found = { logProbabilities: new Float32Array(batchSize), right: new Int32Array(batchSize) };
+  for (let b = 0; b < batchSize; b++) {
     let total = 0;
     for (let t = 0; t <= tokenLengths[b]; t++) {
       const token = t < tokenLengths[b] ? tokens[b * width + t] : network.end;
-      total += logits[(b * (width + 1) + t) * classes + token];
+      const row = (b * (width + 1) + t) * classes;
+      total += logits[row + token];
+      if (t < tokenLengths[b] && isLikeliest(logits, row, classes, token)) found.right[b]++;
     }
-    return total;
-  });
+    found.logProbabilities[b] = total;
+  }
+  return found;
+}
+
+/** Whether no class before it is as likely, and none after it likelier. */
+function isLikeliest(logits: ArrayLike<number>, row: number, classes: number, token: number): boolean {
+  const own = logits[row + token];
+  for (let c = 0; c < classes; c++) {
+    const other = logits[row + c];
+    if (other > own || (c < token && other === own)) return false;
+  }
+  return true;
 }
 
 function translations(network: EncoderDecoder, batch: Batch, decoding: Decoding): DecodedSequence[] {

@@ -390,16 +390,27 @@ function checkTarget({ task, detect, data: { target } }: ExperimentConfig, refus
   }
 }
 
-function checkLoss(
-  { task, detect, decision, forecast, train: { loss, sampling, rollout, labelSmoothing } }: ExperimentConfig,
-  refuse: Refuse,
-): void {
+function checkLoss({ task, detect, decision, forecast, data, model: { crf }, train }: ExperimentConfig, refuse: Refuse): void {
+  const { loss, sampling, rollout, labelSmoothing, classWeights } = train;
   const values = task === "forecast" || (task === "detect" && detect?.by !== "nextEvent");
   const ofValues = loss === "mse" || loss === "mae" || loss === "huber";
-  const ofClasses = ["classify", "tag", "language", "detect"].includes(task);
+  const frames = task === "language" && data.categories[data.target[0]]?.kind === "set";
+  const ofClasses = !frames && ["classify", "tag", "language", "detect"].includes(task);
   if (loss !== undefined && (values !== ofValues || (!values && !ofClasses))) {
-    const expected = values ? "mse, mae or huber" : ofClasses ? "crossEntropy, focal or costs" : `none for task: ${task}`;
+    const expected = values
+      ? "mse, mae or huber"
+      : ofClasses
+        ? "crossEntropy, focal or costs"
+        : `none for task: ${task}${frames ? " of sets" : ""}`;
     throw refuse("train.loss", expected, loss, "leave train.loss out");
+  }
+  if (crf && (loss !== undefined || labelSmoothing > 0 || classWeights !== "none")) {
+    throw refuse(
+      "train.loss",
+      "the likelihood of the whole sequence alone, with model.crf",
+      loss ?? (labelSmoothing > 0 ? "label smoothing" : "class weights"),
+      "leave train.loss, train.labelSmoothing and train.classWeights out, or set model.crf: false",
+    );
   }
   if (loss === "costs" && !(decision && "costs" in decision)) {
     throw refuse("train.loss", "decision.costs, whose expected cost is minimised", "no costs", "add decision: { costs: ... }");

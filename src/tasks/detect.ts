@@ -7,7 +7,7 @@
  *     reconstruction   how badly a window is rebuilt from its summary (Malhotra et al. 2016, EncDec-AD)
  */
 import type { Part } from "../core/batch.js";
-import { type Examples, type PreparedData, sequences, trailingWindows } from "../data/index.js";
+import { type Examples, type PreparedData, sequences, trailingWindows, windows } from "../data/index.js";
 import { reconstructionSpec } from "../nn/index.js";
 import { classTask } from "./class-loss.js";
 import { recurrentArchitecture } from "./recurrent-architecture.js";
@@ -28,7 +28,7 @@ export function detect(config: TaskConfig): Task {
       ...common,
       targetKind: "next",
       streams: true,
-      examples: stepExamples(config, { together: false }),
+      examples: eventExamples(config),
       architecture: (spec) => recurrentArchitecture(config, spec),
       ...classTask(config),
     };
@@ -62,15 +62,29 @@ export function detect(config: TaskConfig): Task {
 }
 
 /**
- * Windows whose every step learns to predict the next row; to be judged, every row from the window that ends before it, as a windowed stream
+ * Windows whose every step learns to predict the next event, `window.stride` apart; to be judged, every event from the window that ends before
+ * it, as a windowed stream predicts it.
+ */
+function eventExamples(config: TaskConfig) {
+  const judged = stepExamples(config, { together: false });
+  return <P extends Part>(prepared: PreparedData, part: P, options: ExampleOptions = {}): Examples<P> => {
+    const { length = config.window.length, served = false } = options;
+    if (length === undefined || (served && part !== "train")) return judged(prepared, part, options);
+    return windows(prepared, { length, part, stride: config.window.stride });
+  };
+}
+
+/**
+ * Windows whose every step learns to predict the next row, `window.stride` apart; to be judged, every row from the window that ends before it, as a windowed stream
  * predicts it.
  */
 function residualExamples(config: TaskConfig) {
-  const learned = frameExamples(config, { ahead: 1 });
   return <P extends Part>(prepared: PreparedData, part: P, options: ExampleOptions = {}): Examples<P> => {
     const { length = config.window.length, served = false } = options;
     if (length === undefined) return sequences(prepared, { part, horizon: 1 });
-    if (part === "train" || !served) return learned(prepared, part, options);
+    if (part === "train" || !served) {
+      return windows(prepared, { length, part, horizon: 1, everyStep: true, stride: config.window.stride });
+    }
     return trailingWindows(prepared, { length, part, shortest: length, horizon: 1 });
   };
 }

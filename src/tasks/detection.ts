@@ -98,22 +98,34 @@ interface ScoredStretch {
   scores: (number | null)[];
 }
 
+/** The score of every row of a series, null where it has none. @param series its index */
+export function scoresOf(
+  { width, rows }: Surprises,
+  series: number,
+  length: number,
+  detection: Pick<Detection, "by" | "mean" | "std">,
+): (number | null)[] {
+  const own = rows.get(series);
+  const scores = new Array<number | null>(length).fill(null);
+  own?.position.forEach((position, i) => {
+    scores[position] = scoreOf(own.values.slice(i * width, (i + 1) * width), detection);
+  });
+  return scores;
+}
+
 /** The stretches of a part in the order of the rows, the alarm of each begun afresh. */
 function scoredStretches(
   { series }: PreparedData,
   part: Part,
-  { width, rows }: Surprises,
+  surprises: Surprises,
   detection: Pick<Detection, "by" | "mean" | "std">,
 ): ScoredStretch[] {
   const code = partCode(part);
   return series.flatMap(({ part: codes, copy }, s) => {
-    if (copy) return [];
-    const own = rows.get(s);
-    const scores = new Array<number | null>(codes.length).fill(null);
-    own?.position.forEach((position, i) => {
-      scores[position] = scoreOf(own.values.slice(i * width, (i + 1) * width), detection);
-    });
-    return runsOf(codes, code).map(([from, to]) => ({ series: s, from, scores: scores.slice(from, to) }));
+    const runs = copy ? [] : runsOf(codes, code);
+    if (runs.length === 0) return [];
+    const scores = scoresOf(surprises, s, codes.length, detection);
+    return runs.map(([from, to]) => ({ series: s, from, scores: scores.slice(from, to) }));
   });
 }
 

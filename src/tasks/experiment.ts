@@ -125,12 +125,18 @@ export function dataOptions(config: ExperimentConfig, tokenizers: Tokenizers = {
   });
   return {
     ...options,
+    targetTokens: loadedTokens(config.data, tokenizers),
     categories: Object.fromEntries(loaded),
     sessions: sessions && { ...sessions, marker: marker && { column: marker.column, value: String(marker.value) } },
     known: { columns: known, steps: config.window.horizon },
     mode: config.mode,
     targetKind,
   };
+}
+
+function loadedTokens({ targetTokens, target }: ExperimentConfig["data"], tokenizers: Tokenizers): DataOptions["targetTokens"] {
+  if (targetTokens?.kind !== "tokenizerJson") return targetTokens;
+  return { kind: "tokenizerJson", json: tokenizers[target[0]] };
 }
 
 /** The content of every tokenizer.json that `data.categories` names, by the column. */
@@ -213,7 +219,7 @@ export async function runExperiment(
     classes: spec.classes.length,
     split,
     padding: paddingOf(config, prepared),
-    notes: [...splitNotes(config, prepared), ...emptyNotes(prepared), ...reachNotes(config)],
+    notes: [...splitNotes(config, prepared), ...emptyNotes(prepared), ...reachNotes(config), ...(prepared.notes ?? [])],
   });
   const baselines = checkSettings(config, { prepared, spec });
 
@@ -386,8 +392,8 @@ function architectureOf({ header }: LoadedModel, wanted: Architecture): Architec
 
 function goesOnFrom({ header, hash }: LoadedModel): string {
   return (
-    `The network goes on from ${header.name} (${hash.slice(0, 12)}); scaling and vocabularies are that model's, fitted on its own training ` +
-    "data. Whether those hold rows of this test part is not known here."
+    `The network goes on from ${header.name} (${hash.slice(0, 12)}). Whether that model's training data hold rows of this test part is not ` +
+    "known here."
   );
 }
 

@@ -106,6 +106,7 @@ export async function judgeEntrants(
       ...notes,
       ...detectionNotes(model.name, detections),
       ...splitNotes(config, prepared),
+      ...(prepared.notes ?? []),
       ...(config.evaluation.rivals && !hasNarrowRival(config.model) ? [noNarrowRival(config)] : []),
     ],
     lengthShift:
@@ -131,6 +132,7 @@ function askedBy(predictor: Predictor, predict: Predictor["predict"]): Predictor
     ...(distributional !== undefined && { distributional }),
     ...(predictor.labels && { labels: (batch, prediction) => (predictor as Required<Predictor>).labels(batch, prediction) }),
     ...(predictor.decode && { decode: (batch) => (predictor as Required<Predictor>).decode(batch) }),
+    ...(predictor.forcedRight && { forcedRight: (batch) => (predictor as Required<Predictor>).forcedRight(batch) }),
   };
 }
 
@@ -196,7 +198,9 @@ export function scoringOptions(config: ExperimentConfig, prepared: PreparedData)
   const scaler = preprocessing.targetScaler;
   const unitName = UNIT_NAMES[preprocessing.targetCodebook?.kind ?? ""];
   const naming = unitName && { unitName, joiner: unitName === "character" ? "" : " " };
-  if (!scaler) return { decision, ...naming, ...(data.tagScheme && { tagScheme: data.tagScheme }) };
+  // An alignment has no end of its own to be foretold, as a translation has.
+  const ends = config.task === "transcribe" && { endCounted: false };
+  if (!scaler) return { decision, ...naming, ...ends, ...(data.tagScheme && { tagScheme: data.tagScheme }) };
   const maseScales = orNothing(() => trainingScales(config, prepared));
   return { decision, original: (value: number, k: number) => scaler.invert(value, k), ...(maseScales && { maseScales }) };
 }
