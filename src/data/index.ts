@@ -37,7 +37,8 @@ export {
   type PrepareOptions,
   prepare,
 } from "./prepare.js";
-export { Preprocessing, type PreprocessingOptions, type PreprocessingRoles, type Step } from "./preprocessing.js";
+export { Preprocessing, type Step } from "./preprocessing.js";
+export type { PreprocessingOptions, PreprocessingRoles } from "./preprocessing-options.js";
 export { type FeatureProfile, PROFILED_FEATURES, type RawProfile, RawProfiler } from "./raw-profile.js";
 export { type RawRecord, type Row, recordToRow } from "./record.js";
 export { AGGREGATES, type Aggregate, Resample, type ResampleOptions } from "./resample.js";

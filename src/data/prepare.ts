@@ -7,7 +7,8 @@ import { aheadName, type DerivedColumns, deriveColumns, SESSION, type SessionOpt
 import { boundaryColumns, checkedRules } from "./events/index.js";
 import { type HiddenGroups, hiddenCopies } from "./hide.js";
 import { refused } from "./impute.js";
-import { checkTarget, gridOf, Preprocessing, type PreprocessingOptions, targetCellsOf } from "./preprocessing.js";
+import { gridOf, Preprocessing } from "./preprocessing.js";
+import { checkTarget, type PreprocessingOptions, targetCellsOf } from "./preprocessing-options.js";
 import { partsOfRows, type RawProfile, RawProfiler } from "./raw-profile.js";
 import { type Roles, type Series, toSeries } from "./series.js";
 import type { Slices } from "./slices.js";

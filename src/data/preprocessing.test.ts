@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { MISSING_POLICIES } from "./impute.js";
-import { gridOf, Preprocessing, type PreprocessingOptions } from "./preprocessing.js";
+import { gridOf, Preprocessing } from "./preprocessing.js";
+import type { PreprocessingOptions } from "./preprocessing-options.js";
 import type { RawRecord } from "./record.js";
 import { AGGREGATES } from "./resample.js";
 import { SCALES } from "./scale.js";

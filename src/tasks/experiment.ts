@@ -314,7 +314,8 @@ export async function runExperiment(
     if (!entrant.baseline) return own;
     // A forecast begins when a whole window was read, so that stream and file agree on the first row.
     const whole = windowLength(config, prepared);
-    const keeps = config.task === "forecast" ? whole : Math.min(entrant.baseline.history, whole);
+    const isWindow = config.task === "forecast" || (config.task === "detect" && spec.everyStep && !isCarried(config));
+    const keeps = isWindow ? whole : Math.min(entrant.baseline.history, whole);
     return {
       ...own,
       spec: entrant.baseline.toJSON().spec,

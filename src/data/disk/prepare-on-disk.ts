@@ -26,7 +26,8 @@ import {
   rolesOf,
   scaledTargets,
 } from "../prepare.js";
-import { checkTarget, forwardStretches, gridOf, Preprocessing, targetCellsOf } from "../preprocessing.js";
+import { forwardStretches, gridOf, Preprocessing } from "../preprocessing.js";
+import { checkTarget, targetCellsOf } from "../preprocessing-options.js";
 import { partsOfRows, type RawProfile, RawProfiler } from "../raw-profile.js";
 import { outOfOrder, type Roles, type Series, type SeriesBlocks, sliceSeries, type TargetCells, toSeries } from "../series.js";
 import { partCode, runsOf, type SplitSummary, splitSeries } from "../split.js";
