@@ -76,6 +76,7 @@ for (const cell of values.cells.split(",") as RecurrentCellName[]) {
     cell,
     inputSize: 2,
     hiddenSize: Number(values.hidden),
+    steps: length,
     outputSize: 1,
     updates: Number(values.updates),
     goal: 5e-4,

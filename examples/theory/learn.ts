@@ -1,20 +1,23 @@
 /** @file One recurrent network on sequences that are drawn as they are needed, with the curve of its error on fresh ones. */
-import { seed } from "ostinato/core";
+import { type Rng, seed } from "ostinato/core";
 import { recurrentSpec } from "ostinato/model";
 import { type ForwardResult, type RecurrentCellName, RecurrentNetwork } from "ostinato/nn";
-import { Adam } from "ostinato/optim";
-import { inference, type Tensor } from "ostinato/tensor";
+import { Adam, warmupCosine } from "ostinato/optim";
+import { inference, type Parameter, type Tensor } from "ostinato/tensor";
 import { trainStep } from "ostinato/train";
 
 export interface Lesson<B> {
   cell: RecurrentCellName;
   inputSize: number;
   hiddenSize: number;
+  /** Of a sequence. */
+  steps: number;
   outputSize: number;
   /** Most updates. */
   updates: number;
   /** Of the curve at which training is over. */
   goal: number;
+  /** At first; it falls to 0 over all updates as half a cosine. */
   learningRate: number;
   seed: number;
   /** The n-th training batch; n < 0 are those that the curve is measured on. */
@@ -39,8 +42,11 @@ const FRESH = 8;
 export function learn<B>({ draw, input, loss, goal, learningRate, updates, ...rest }: Lesson<B>): Learnt {
   const rng = seed(rest.seed);
   const { cell, inputSize, hiddenSize, outputSize } = rest;
-  const network = new RecurrentNetwork(recurrentSpec({ cell, inputSize, hiddenSize, outputSize, ...initialOf(cell) }), { rng });
+  const spec = recurrentSpec({ cell, inputSize, hiddenSize, outputSize, init: "orthogonal" });
+  const network = new RecurrentNetwork(spec, { rng });
+  holdFor(rest.steps, network, { cell, hiddenSize, rng });
   const optimizer = new Adam(network.parameters(), { learningRate });
+  const schedule = warmupCosine({ totalSteps: updates });
   const measure = () => {
     let total = 0;
     for (let n = 1; n <= FRESH; n++) {
@@ -54,6 +60,7 @@ export function learn<B>({ draw, input, loss, goal, learningRate, updates, ...re
   const startedAt = performance.now();
   let step = 0;
   while (step < updates && best.loss > goal) {
+    optimizer.learningRate = learningRate * schedule.factor(step);
     const batch = draw(step++);
     trainStep({ optimizer, rng, clipNorm: 1, objective: () => ({ loss: loss(network.forward(input(batch)), batch) }) });
     if (step % EVERY !== 0) continue;
@@ -68,7 +75,27 @@ export function learn<B>({ draw, input, loss, goal, learningRate, updates, ...re
   return { network, parameters, updates: step, seconds, curve };
 }
 
-/** All cells begin with uniform weights; a forget gate begins open (Jozefowicz, Zaremba & Sutskever 2015). */
-function initialOf(cell: RecurrentCellName) {
-  return cell === "lstm" ? { forgetBias: 1 } : {};
+/**
+ * Lets the units of a gated cell begin with memories of 1 to `steps` steps (Tallec & Ollivier 2018, "Can recurrent neural networks warp time?"):
+ * the gate that keeps is biased by log u, u uniform in 1 .. steps, and an LSTM's gate that writes by the negative of it. An RNN has no gate.
+ */
+function holdFor(
+  steps: number,
+  network: RecurrentNetwork,
+  { cell, hiddenSize, rng }: { cell: RecurrentCellName; hiddenSize: number; rng: Rng },
+): void {
+  if (cell === "rnn") return;
+  const parameters = network.namedParameters();
+  const input = parameters.get("recurrent.bias_ih_l0") as Parameter;
+  const hidden = parameters.get("recurrent.bias_hh_l0") as Parameter;
+  // Gates of an LSTM: write, keep, candidate, output; of a GRU: reset, keep, candidate. Both biases of a gate are added.
+  const [biases, others] = [input.floats().slice(), hidden.floats().slice()];
+  others.fill(0, 0, 2 * hiddenSize);
+  for (let unit = 0; unit < hiddenSize; unit++) {
+    const bias = Math.log(rng.uniform(1, steps));
+    biases[hiddenSize + unit] = bias;
+    if (cell === "lstm") biases[unit] = -bias;
+  }
+  input.assign(biases);
+  hidden.assign(others);
 }

@@ -3,8 +3,10 @@ import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { csvRows, type Json, jsonOf, printedBy, refusalOf, Workshop } from "../../test/support/command-run.js";
 import { seed } from "../core/rng.js";
-import { languageScorer, openSession } from "../model/index.js";
+import { decodeModel, encodeModel, languageScorer, openModel, openSession, toStream } from "../model/index.js";
 import { loadModel } from "../model/load-file.js";
+import { modelVersionOf } from "../serve/model-version.js";
+import { wirePredictions } from "../serve/wire.js";
 import { calibrateCommand } from "./calibrate.js";
 import { evaluateCommand } from "./evaluate.js";
 import { generateCommand } from "./generate.js";
@@ -268,6 +270,56 @@ describe("intervals", () => {
     const { fitted } = await calibrate(gaussian, { conformal: 0.9 });
     expect(fitted.before.coverage).toBeGreaterThan(0);
     expect(fitted.after.coverage).toBeGreaterThanOrEqual(0.9);
+  });
+});
+
+describe("a server", () => {
+  it("names the predictions of a calibrated file as a stream of it does", async () => {
+    for (const [model, options, data, fields] of [
+      [classes, { temperature: true, threshold: "spam", by: "per1000=100" }, "labels.csv", ["id", "x"]],
+      [forecast, { conformal: 0.9 }, "series.csv", ["a"]],
+    ] as const) {
+      const stream = toStream(await loadModel((await calibrate(model, options)).out));
+      const version = modelVersionOf(stream, { bytes: 1, batchInvariant: true });
+      expect([version.threshold, version.interval]).toEqual([stream.threshold, stream.interval]);
+      let state = stream.initialState();
+      for (const row of csvRows(readFileSync(shop.path(data), "utf8")).slice(0, 8)) {
+        const record = Object.fromEntries(fields.map((name) => [name, name === "id" ? "0" : Number(row[name])]));
+        const [advance] = stream.advance([{ row: stream.readRecord(record), state }]);
+        if (!("predictions" in advance)) throw advance;
+        const { predictions } = stream.push(record, state);
+        const values = predictions.length === 0 ? new Float64Array(0) : advance.predictions[0].values;
+        const numbers = { count: predictions.length, seq: [1], time: [Number.NaN], values } as never;
+        expect(wirePredictions(version, numbers)).toEqual(predictions.map((one) => ({ seq: 1, ...one })));
+        state = advance.state;
+      }
+    }
+  });
+});
+
+describe("a file", () => {
+  it("whose calibration does not fit its outputs is refused", async () => {
+    const { header, arrays } = decodeModel(readFileSync(forecast));
+    const refusal = (calibration: object) =>
+      openModel(encodeModel({ ...header, calibration: { n: 1, source: "x", ...calibration } }, arrays)).then(
+        () => expect.unreachable("the file was accepted"),
+        ({ code }) => code,
+      );
+    expect(await refusal({ conformal: { coverage: 0.9, halfWidth: [[1]] } })).toBe("OST_MODEL_FILE");
+    expect(
+      await refusal({
+        conformal: {
+          coverage: 0.9,
+          halfWidth: [
+            [1, 1],
+            [1, 1],
+          ],
+        },
+      }),
+    ).toBe("OST_MODEL_FILE");
+    expect(await refusal({ conformal: { coverage: 0.9, halfWidth: [[1], [-1]] } })).toBe("OST_MODEL_FILE");
+    expect(await refusal({ threshold: 0.5 })).toBe("OST_MODEL_FILE");
+    expect(await refusal({ temperature: 0 })).toBe("OST_MODEL_FILE");
   });
 });
 

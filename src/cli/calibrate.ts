@@ -9,7 +9,7 @@ import type { Batch, ExampleSpec, Part } from "../core/batch.js";
 import { nearest, OstinatoError } from "../core/errors.js";
 import { outputsPerValue, predictiveDistribution } from "../core/predictive-distribution.js";
 import { applyPreprocessing, type PreparedData } from "../data/index.js";
-import { hashFile } from "../data/read/index.js";
+import { hashSource, type ReadOptions } from "../data/read/index.js";
 import {
   chooseThreshold,
   evaluate,
@@ -227,7 +227,7 @@ async function heldBackData(
       : null;
   if (found) notes.push(...found.notes);
   if (data !== undefined) {
-    await wantUnseen(loaded, data);
+    await wantUnseen(loaded, data, trained);
     const table = await readModelInput(data, { ...loaded.preprocessing, config: trained });
     const prepared = applyPreprocessing(table, loaded.preprocessing);
     const config = (await locateData(trained, path)) ?? trained;
@@ -258,8 +258,8 @@ async function heldBackData(
 }
 
 /** @throws OST_SPLIT for a file that the model was trained, chosen or tested with. */
-async function wantUnseen({ header }: LoadedModel, data: string): Promise<void> {
-  const hash = await hashFile(data);
+async function wantUnseen({ header }: LoadedModel, data: string, { data: trained }: ExperimentConfig): Promise<void> {
+  const hash = await hashSource(data, trained.read as ReadOptions);
   const twin = Object.entries(header.provenance.data).find(([, known]) => known === hash)?.[0];
   if (twin === undefined) return;
   throw new OstinatoError("OST_SPLIT", {

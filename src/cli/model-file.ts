@@ -56,6 +56,7 @@ export function entrantOf(loaded: LoadedModel, first: LoadedModel): Entrant {
     kind,
     predictor: loaded.predictor,
     cheaper: (size ?? 0) < (parameterCount(first) ?? 0),
+    ...(loaded.header.detection && { detection: loaded.header.detection }),
   };
 }
 

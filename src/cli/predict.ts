@@ -9,6 +9,7 @@ import { aheadName, applyPreprocessing, batches, type PreparedData, rowName, typ
 import type { WeightType } from "../kernels/index.js";
 import { decidedClass, givesDistribution, type LoadedModel, probabilities } from "../model/index.js";
 import { loadModel } from "../model/load-file.js";
+import { detectionTable } from "../tasks/index.js";
 import { readModelInput } from "./data-file.js";
 import { csvLine, wantLineFile, writeLines } from "./line-file.js";
 import { predictorName, trainedConfig } from "./model-file.js";
@@ -45,8 +46,7 @@ export async function predictCommand(path: string, options: PredictCommandOption
         `A column ${aheadName(unsaid[0])} in the file says what is truly known.`,
     );
   }
-  const { columns, cells, probabilitiesAt } =
-    preprocessing.targetKind === "tokens" ? sequencePredictions(loaded, prepared) : stepPredictions(loaded, prepared);
+  const { columns, cells, probabilitiesAt } = predictionsOf(loaded, prepared);
   let rows = 0;
   const counting = function* () {
     for (const row of cells) {
@@ -68,6 +68,11 @@ interface Predictions {
   cells: Iterable<Cell[]>;
   /** The columns from here on are the probabilities of the classes. */
   probabilitiesAt: number;
+}
+
+function predictionsOf(loaded: LoadedModel, prepared: PreparedData): Predictions {
+  if (loaded.header.detection) return { ...detectionTable(loaded, prepared), probabilitiesAt: Number.POSITIVE_INFINITY };
+  return loaded.preprocessing.targetKind === "tokens" ? sequencePredictions(loaded, prepared) : stepPredictions(loaded, prepared);
 }
 
 /** One sequence per series, with the true one where the data have it. */

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { csvRows, type Json, jsonOf, printedBy, refusalOf, Workshop } from "../../test/support/command-run.js";
 import { normalLogDensity } from "../../test/support/normal-density.js";
 import { seed } from "../core/rng.js";
+import { evaluateCommand } from "./evaluate.js";
 import { predictCommand } from "./predict.js";
 import { scoreCommand } from "./score.js";
 
@@ -188,6 +189,39 @@ describe("ostinato score of forecasts", () => {
     }
     expect(all.logProbability).toBeCloseTo(total(steps), 6);
     expect(all.perplexity).toBeUndefined();
+  });
+
+  it("counts a set of things that are there at once as one step, as evaluate does", async () => {
+    const rng = seed(8);
+    const rows = Array.from({ length: 24 }, (_, i) =>
+      Array.from({ length: 6 }, () => `${i},${[1, 2, 3].filter(() => rng.uniform() < 0.5).join(" ")}\n`).join(""),
+    );
+    shop.file("frames.csv", `id,notes\n${rows.join("")}`);
+    const frames = await shop.train("frames", {
+      task: "language",
+      data: {
+        source: "frames.csv",
+        entity: "id",
+        categories: { notes: { kind: "set", range: [1, 3] } },
+        target: "notes",
+        scale: "none",
+        split: { by: "entity", train: 0.6, validation: 0.2, test: 0.2 },
+      },
+      model: { hiddenSize: 4 },
+      train: { epochs: 1 },
+    });
+    const {
+      sequences,
+      total: all,
+      unit,
+    } = await jsonOf(() => scoreCommand(frames, { data: shop.path("frames.csv"), json: true }));
+    expect(unit).toBe("frame");
+    expect([all.sequences, all.n]).toEqual([24, 24 * 5]);
+    const fresh = shop.file("fresh-frames.csv", `id,notes\n${rows.slice(0, 8).join("").replace(/^/gm, "n").replace(/n$/, "")}`);
+    const scored = await jsonOf(() => scoreCommand(frames, { data: fresh, json: true }));
+    const { metrics } = await jsonOf(() => evaluateCommand(frames, { data: fresh, json: true }));
+    expect(-scored.total.perUnit).toBeCloseTo(metrics.test.nll, 5);
+    expect(sequences[0].steps[0].what).toMatch(/^(notes\S* ?)*$/);
   });
 
   it("refuses points, which have no probability", async () => {

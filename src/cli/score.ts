@@ -165,8 +165,8 @@ function* jsonLines(source: Iterable<ScoredSequence>, unit: Unit): Generator<str
 
 function unitOf({ header: { spec, task }, preprocessing }: LoadedModel): Unit {
   if (spec.targetKind === "values") {
-    const discrete = spec.distribution?.kind === "negativeBinomial" || spec.distribution?.kind === "bernoulli";
-    return { name: "value", discrete };
+    if (spec.distribution?.kind === "bernoulli") return { name: "frame", discrete: true };
+    return { name: "value", discrete: spec.distribution?.kind === "negativeBinomial" };
   }
   if (spec.targetKind === "class") return { name: "sequence", discrete: true };
   if (spec.targetKind === "tags") return { name: "step", discrete: true };
@@ -389,6 +389,12 @@ function* forecastsOf(
   for (const { place, output, target } of modelOutputs(loaded, prepared)) {
     yield* gathering.enter(place.series);
     for (let p = 0; p < horizon; p++) {
+      if (distribution.kind === "bernoulli") {
+        const frame = target.length > 0 ? frameOf(output, target, { targets, distribution, from: p * K }) : null;
+        if (frame)
+          gathering.add({ what: frame.what, row: place.row, ahead: p + 1, logProbability: finite(frame.sum) }, frame.sum);
+        continue;
+      }
       for (let k = 0; k < K; k++) {
         const value = target[p * K + k];
         if (value === undefined || Number.isNaN(value)) continue;
@@ -402,6 +408,23 @@ function* forecastsOf(
     }
   }
   yield* gathering.done();
+}
+
+/** A set of things that are there at once is one step: its members are independent given what came before. Null where the set is missing. */
+function frameOf(
+  output: Float32Array,
+  target: ArrayLike<number>,
+  { targets, distribution, from }: { targets: readonly string[]; distribution: Distribution; from: number },
+): { what: string; sum: number } | null {
+  const there: string[] = [];
+  let sum = 0;
+  for (const [k, name] of targets.entries()) {
+    const value = target[from + k];
+    if (!(value >= 0)) return null;
+    if (value === 1) there.push(name);
+    sum += logProbability(distribution, output.subarray(from + k, from + k + 1), value);
+  }
+  return { what: there.join(" "), sum };
 }
 
 /** Steps as they come, put together by series. */

@@ -86,9 +86,11 @@ export function searchSequences(
 function translate(
   network: EncoderDecoder,
   batch: Batch,
-  { method, width, lengthPenalty, coveragePenalty, noRepeat, maxLength }: Decoding,
-  { nBest = 1, attention = false }: SearchOptions,
+  { method, width, lengthPenalty, coveragePenalty: coverage, noRepeat, maxLength }: Decoding,
+  { nBest = 1, attention = false, coveragePenalty: asked }: SearchOptions,
 ): FoundSequence[][] {
+  // A configured penalty means nothing without attention; one that is asked for is refused by the search.
+  const coveragePenalty = network.attention || asked ? coverage : 0;
   const encoded = encodeBatch(network, batch);
   const starts = Array.from({ length: batch.batchSize }, (_, b) => ({
     state: network.scorer(encoded, b).initial,

@@ -66,6 +66,7 @@ export async function translateCommand(path: string, texts: readonly string[], o
   }
   const decoding = decodingOf(loaded, options);
   const search: SearchOptions = {
+    coveragePenalty: options.coveragePenalty,
     nBest: options.nBest,
     attention: json === true || (format !== null && format !== ".txt"),
   };

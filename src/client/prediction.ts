@@ -4,12 +4,13 @@ import type { NamingFacts, OutputNumbers } from "../protocol/frames.js";
 
 /** Names the numbers of every prediction, by the facts of the model that made them. */
 export function describePredictions(
-  { classes, targets, horizon, threshold, interval }: NamingFacts,
+  { task, classes, targets, horizon, threshold, interval }: NamingFacts,
   { count, outputSize, seq, time, values }: OutputNumbers,
 ): WirePrediction[] {
   return Array.from({ length: count }, (_, i) => {
     const own = values.subarray(i * outputSize, (i + 1) * outputSize);
     const base = { seq: seq[i], time: Number.isNaN(time[i]) ? null : time[i] };
+    if (task === "detect") return { ...base, score: own[0], anomaly: own[1] === 1 };
     if (classes.length === 0) {
       const byTarget = (pick: (value: number, k: number, p: number) => number) =>
         Object.fromEntries(

@@ -100,9 +100,9 @@ function stepPage({ kind, unitName, rows }: FreeRunningSteps): string[] {
   return [
     "<h2>Reading the truth, and reading its own output</h2>",
     linePlot(
-      rows.flatMap((row) => [
-        { label: `${row.name} teacher-forced`, points: plotted(row, "forced"), dashed: true },
-        { label: `${row.name} free-running`, points: plotted(row, "free") },
+      rows.flatMap((row, subject) => [
+        { label: `${row.name} teacher-forced`, points: plotted(row, "forced"), dashed: true, subject },
+        { label: `${row.name} free-running`, points: plotted(row, "free"), subject },
       ]),
       { x: "steps ahead", y: label },
     ),
@@ -128,10 +128,16 @@ function forecastPage({ name, mse, byStep, naive }: FreeRunningForecast): string
     "<h2>Reading what was measured, and reading its own predictions</h2>",
     linePlot(
       [
-        { label: `${name} teacher-forced`, points: byStep.map(({ step, forced }) => ({ x: step, y: forced })), dashed: true },
-        { label: `${name} free-running`, points: byStep.map(({ step, free }) => ({ x: step, y: free })) },
-        ...naive.map((rival) => ({
+        {
+          label: `${name} teacher-forced`,
+          points: byStep.map(({ step, forced }) => ({ x: step, y: forced })),
+          dashed: true,
+          subject: 0,
+        },
+        { label: `${name} free-running`, points: byStep.map(({ step, free }) => ({ x: step, y: free })), subject: 0 },
+        ...naive.map((rival, i) => ({
           label: rival.name,
+          subject: i + 1,
           points: byStep.map(({ step }, p) => ({ x: step, y: rival.mse[p] })),
         })),
       ],

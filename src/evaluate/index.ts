@@ -23,13 +23,13 @@ export { type MetricDifference, metricDifferences } from "./difference.js";
 export { INTERVAL_LEVELS } from "./distribution-sums.js";
 export { type Continuation, type TokenDivergence, tokenDivergence, type ValueDivergence, valueDivergence } from "./divergence.js";
 export { type EvaluateOptions, evaluate, type Predicting } from "./evaluate.js";
-export { type Contender, defaultMetric, type JudgeOptions, judge, judgeStepwise } from "./judge.js";
-export {
-  type FreeRunning,
-  type FreeRunningForecast,
-  type FreeRunningRow,
-  type FreeRunningSteps,
+export type {
+  FreeRunning,
+  FreeRunningForecast,
+  FreeRunningRow,
+  FreeRunningSteps,
 } from "./free-running.js";
+export { type Contender, defaultMetric, type JudgeOptions, judge, judgeStepwise } from "./judge.js";
 export { LENGTH_MULTIPLES, type LengthMultiple, type LengthShift, type LengthShiftOptions, lengthShift } from "./length-shift.js";
 export { averagePrecision } from "./metrics/average-precision.js";
 export { type Bleu, type BleuOptions, bleu } from "./metrics/bleu.js";

@@ -7,6 +7,8 @@ export interface PlottedLine {
   /** Rising x. Points that are not finite are left out. */
   points: readonly { x: number; y: number }[];
   dashed?: boolean;
+  /** Lines of one subject have one colour; default a subject each. */
+  subject?: number;
 }
 
 const WIDTH = 640;
@@ -37,14 +39,14 @@ export function linePlot(lines: readonly PlottedLine[], names: { x: string; y: s
     (y) =>
       `<line class="grid" x1="${MARGIN.left}" x2="${WIDTH - MARGIN.right}" y1="${at(py(y))}" y2="${at(py(y))}"/>${text(MARGIN.left - 6, py(y) + 4, figure(y), "end")}`,
   );
-  const strokes = drawn.map(({ points, dashed }, i) => {
-    const colour = COLOURS[i % COLOURS.length];
+  const strokes = drawn.map(({ points, dashed, subject }, i) => {
+    const colour = COLOURS[(subject ?? i) % COLOURS.length];
     const path = points.map(({ x, y }) => `${at(px(x))},${at(py(y))}`).join(" ");
     return `<polyline fill="none" stroke="${colour}" stroke-width="2"${dashed ? ' stroke-dasharray="5 4"' : ""} points="${path}"/>`;
   });
   const legend = drawn
-    .map(({ label, dashed }, i) => {
-      const line = `<line x1="0" x2="24" y1="6" y2="6" stroke="${COLOURS[i % COLOURS.length]}" stroke-width="2"${dashed ? ' stroke-dasharray="5 4"' : ""}/>`;
+    .map(({ label, dashed, subject }, i) => {
+      const line = `<line x1="0" x2="24" y1="6" y2="6" stroke="${COLOURS[(subject ?? i) % COLOURS.length]}" stroke-width="2"${dashed ? ' stroke-dasharray="5 4"' : ""}/>`;
       return `<li><svg width="24" height="12" aria-hidden="true">${line}</svg> ${escapeHtml(label)}</li>`;
     })
     .join("");

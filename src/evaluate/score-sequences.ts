@@ -40,7 +40,8 @@ export interface SequenceScorer {
 
 /**
  * Scores "tokens": error rate, exact match, BLEU over the codes, chrF over their names, and the teacher-forced negative log-probability, side by
- * side with what is found free-running. Rows of length zero are not scored; an empty target is, and every token found for it is an insertion.
+ * side with what is found free-running. A target token that training never saw (`<unknown>`) is never right. Rows of length zero are not scored; an
+ * empty target is, and every token found for it is an insertion.
  */
 export function scoreSequences(
   spec: ExampleSpec,
@@ -48,7 +49,10 @@ export function scoreSequences(
 ): SequenceScorer {
   const units: SequenceUnits = { series: [], position: [], edits: [], referenceLength: [], exact: [], bleu: [] };
   if (joiner !== undefined) units.chrf = [];
-  const textOf = (codes: readonly number[]) => codes.map((code) => spec.classes[code] ?? "").join(joiner);
+  const textOf = (codes: readonly number[]) => codes.map((code) => spec.classes[code] ?? REPLACEMENT).join(joiner);
+  // What training never saw has a code, but nothing that is found can be it.
+  const hasUnknown = spec.classes[0] === UNKNOWN;
+  const known = (code: number) => (hasUnknown && code === 0 ? -1 : code);
   const edits = new EditSums();
   const divergence = new DivergenceSums();
   const byTarget = new LengthBuckets(3);
@@ -80,7 +84,7 @@ export function scoreSequences(
       const U = targets.length / batchSize;
       for (let row = 0; row < batchSize; row++) {
         if (lengths[row] === 0) continue;
-        const target = Array.from(targets.subarray(row * U, row * U + tokenLengths[row]));
+        const target = Array.from(targets.subarray(row * U, row * U + tokenLengths[row]), known);
         const found = decoded[row].tokens;
         const own = editDistance(target, found);
         const isExact = isExactMatch(target, found) ? 1 : 0;
@@ -151,6 +155,10 @@ function bucketsOf(buckets: LengthBuckets): SequenceBucket[] {
     .result()
     .map(({ from, to, n, sums }) => ({ from, to, n, tokenErrorRate: errorRate(sums[0], sums[1]), exactMatch: sums[2] / n }));
 }
+
+/** The name of code 0 of a vocabulary, and what stands for it in a text. */
+const UNKNOWN = "<unknown>";
+const REPLACEMENT = "\ufffd";
 
 /** float32 may come out a little above 0. */
 const ROUNDING = 1e-3;

@@ -6,8 +6,9 @@
  *
  * mean_k and std_k are those of the errors on the validation part. A score is the same number in float32, in which states are kept.
  *
- *     quiet   -> alert   when the score has been above `threshold` for `steps` steps on end
- *     alert   -> quiet   when the score is at or below `off`; then nothing begins for `quiet` steps
+ *     mean <- mean + (score - mean) / min(smooth, scores so far)
+ *     quiet   -> alert   when the mean has been above `threshold` for `steps` steps on end
+ *     alert   -> quiet   when the mean is at or below `off`; then nothing begins for `quiet` steps
  */
 import { scaleOf } from "../core/predictive-distribution.js";
 
@@ -19,7 +20,9 @@ export interface Detection {
   by: DetectionKind;
   /** Whether steps are judged, or whole series: one is anomalous if any of its steps is. */
   unit: "step" | "series";
-  /** Alert above this. */
+  /** Scores that are averaged, exponentially: each mean is the one before and a share 1 / smooth of what the new score adds. 1: none is. */
+  smooth: number;
+  /** Alert where the mean is above this. */
   threshold: number;
   /** An alert ends at or below this; at most `threshold`. */
   off: number;
@@ -84,35 +87,59 @@ export function scoreOf(surprise: ArrayLike<number>, { by, mean, std }: Pick<Det
   return there > 0 ? Math.fround(Math.min(LARGEST, sum)) : null;
 }
 
-/** Numbers of an alarm's state: steps above the threshold, whether there is an alert, quiet steps left. */
-export const ALARM_SIZE = 3;
+/** Numbers of an alarm's state: scores averaged, their mean, steps above the threshold, whether there is an alert, quiet steps left. */
+export const ALARM_SIZE = 5;
 
-/** Advances an alarm, whose state lies from `at` on, by one score. @returns whether there is an alert at this step. */
+/**
+ * Advances an alarm, whose state lies from `at` on, by one score; the mean it is held against the threshold with then lies at `at + 1`.
+ *
+ * @returns whether there is an alert at this step.
+ */
 export function advanceAlarm(
   state: Float32Array,
   at: number,
   score: number,
-  { threshold, off, steps, quiet }: Pick<Detection, "threshold" | "off" | "steps" | "quiet">,
+  { smooth, threshold, off, steps, quiet }: Pick<Detection, "smooth" | "threshold" | "off" | "steps" | "quiet">,
 ): boolean {
-  if (state[at + 1] === 1) {
-    if (score > off) return true;
-    state[at] = 0;
-    state[at + 1] = 0;
-    state[at + 2] = quiet;
+  const [counted, mean, above, alerting, silent] = [at, at + 1, at + 2, at + 3, at + 4];
+  state[counted] = Math.min(smooth, state[counted] + 1);
+  state[mean] += (score - state[mean]) / state[counted];
+  if (state[alerting] === 1) {
+    if (state[mean] > off) return true;
+    state[above] = 0;
+    state[alerting] = 0;
+    state[silent] = quiet;
     return false;
   }
-  if (state[at + 2] > 0) {
-    state[at + 2]--;
+  if (state[silent] > 0) {
+    state[silent]--;
     return false;
   }
-  state[at] = score > threshold ? state[at] + 1 : 0;
-  if (state[at] < steps) return false;
-  state[at + 1] = 1;
+  state[above] = state[mean] > threshold ? state[above] + 1 : 0;
+  if (state[above] < steps) return false;
+  state[alerting] = 1;
   return true;
 }
 
-/** The alerts of a whole series: 1 where there is one. A step without a score leaves the alarm as it is and is no alert. */
-export function alertsOf(scores: Iterable<number | null>, detection: Detection): Uint8Array {
+/** A series as its alarm sees it. */
+export interface Watched {
+  /** The mean of the latest scores, null where a step has none. */
+  scores: (number | null)[];
+  /** 1 where there is an alert. */
+  alerts: Uint8Array;
+}
+
+/** Runs an alarm over a whole series. A step without a score leaves it as it is and is no alert. */
+export function watch(
+  scores: readonly (number | null)[],
+  detection: Pick<Detection, "smooth" | "threshold" | "off" | "steps" | "quiet">,
+): Watched {
   const state = new Float32Array(ALARM_SIZE);
-  return Uint8Array.from(scores, (score) => (score !== null && advanceAlarm(state, 0, score, detection) ? 1 : 0));
+  const alerts = new Uint8Array(scores.length);
+  const means = scores.map((score, t) => {
+    if (score === null) return null;
+    alerts[t] = advanceAlarm(state, 0, score, detection) ? 1 : 0;
+    return state[1];
+  });
+  return { scores: means, alerts };
 }

@@ -102,7 +102,7 @@ export class DetectorSteps implements StepModel {
       const score = state[flag] === 1 ? this.#score(state.subarray(prediction, alarm), x) : null;
       if (score === null) return { output: null, state: next };
       const alert = advanceAlarm(next, alarm, score, this.#detection);
-      return { output: Float32Array.of(score, alert ? 1 : 0), state: next };
+      return { output: Float32Array.of(next[alarm + 1], alert ? 1 : 0), state: next };
     });
   }
 
@@ -113,13 +113,14 @@ export class DetectorSteps implements StepModel {
   check(state: Float32Array): void {
     const { flag, alarm } = this.#at;
     this.#inner.check(state.subarray(0, flag));
-    const [above, alerting, quiet] = state.subarray(alarm);
-    const counts = [above, quiet].every((count) => Number.isInteger(count) && count >= 0);
+    const [counted, , above, alerting, quiet] = state.subarray(alarm);
+    const { smooth } = this.#detection;
+    const counts = [counted, above, quiet].every((count) => Number.isInteger(count) && count >= 0) && counted <= smooth;
     if (counts && [state[flag], alerting].every((mark) => mark === 0 || mark === 1)) return;
     throw new OstinatoError("OST_SNAPSHOT", {
       what: "the snapshot's alarm is in a state that it cannot be in",
       expected: "counts of steps",
-      got: `${above}, ${alerting}, ${quiet}`,
+      got: `${counted}, ${above}, ${alerting}, ${quiet}`,
       where: "snapshot",
     });
   }

@@ -220,6 +220,7 @@ function checkDetection(at: Fields, { kind, targets }: { kind: TargetKind; targe
   if ((by === "nextEvent") !== (kind === "next")) throw at.fault(".by", `how values of kind ${kind} are judged`, by);
   at.oneOf("unit", ["step", "series"]);
   at.number("off", -Number.MAX_VALUE, at.finite("threshold"));
+  at.count("smooth", 1, MAX_ALARM_STEPS);
   at.count("steps", 1, MAX_ALARM_STEPS);
   at.count("quiet", 0, MAX_ALARM_STEPS);
   at.count("shortest", 1, Number.MAX_SAFE_INTEGER);

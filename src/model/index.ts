@@ -5,7 +5,6 @@ export { calibratedPredictor, decidedClass, type ForecastInterval, forecastInter
 export {
   ALARM_SIZE,
   advanceAlarm,
-  alertsOf,
   DETECTIONS,
   type Detection,
   type DetectionKind,
@@ -13,6 +12,8 @@ export {
   LEAST_DEVIATION,
   scoreOf,
   valueError,
+  type Watched,
+  watch,
 } from "./detection.js";
 export { DetectorSteps, observationReader, type ReadObservation } from "./detector.js";
 export {

@@ -9,7 +9,7 @@ import { defaultEngine, type Kernels, type WeightType } from "../kernels/index.j
 import { useWeights } from "../nn/index.js";
 import { type Architecture, buildNetwork, countParameters, describeArchitecture } from "./architecture.js";
 import { calibratedPredictor } from "./calibrated.js";
-import { decodeModel, encodeModel, type ModelArrays, type ModelHeader } from "./file.js";
+import { type Calibration, decodeModel, encodeModel, type ModelArrays, type ModelHeader } from "./file.js";
 import { isEncoderDecoder, type Network } from "./network.js";
 import { networkPredictor } from "./network-predictor.js";
 import type { Predictor } from "./predictor.js";
@@ -123,7 +123,8 @@ export function saveNetwork(header: ModelHeader, network: Network): Uint8Array {
   return encodeModel(header, arrays);
 }
 
-function checkConsistent({ spec, architecture }: ModelHeader, preprocessing: Preprocessing): void {
+function checkConsistent({ spec, architecture, calibration }: ModelHeader, preprocessing: Preprocessing): void {
+  if (calibration) checkCalibrated(spec, calibration);
   const features = preprocessing.featureNames.length;
   const network = architecture.type === "baseline" ? null : architecture;
   const outputs = outputsWanted(spec, network);
@@ -147,6 +148,22 @@ function checkConsistent({ spec, architecture }: ModelHeader, preprocessing: Pre
       where: "ostinato",
     });
   }
+}
+
+function checkCalibrated({ classes, horizon, targets }: ModelHeader["spec"], { threshold, conformal }: Calibration): void {
+  const { halfWidth = [] } = conformal ?? {};
+  const fits =
+    (threshold === undefined || classes.length === 2) &&
+    (!conformal || (halfWidth.length === horizon && halfWidth.every((row) => row.length === targets.length)));
+  if (fits) return;
+  throw new OstinatoError("OST_MODEL_FILE", {
+    what: "specification and calibration disagree",
+    expected: conformal
+      ? `half-widths for ${horizon} steps of ${targets.length} targets`
+      : "two classes where there is a threshold",
+    got: conformal ? `${halfWidth.length} steps` : `${classes.length} classes`,
+    where: "ostinato.calibration",
+  });
 }
 
 function outputsOf(network: Architecture): number {

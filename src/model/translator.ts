@@ -22,13 +22,13 @@ export function encodeBatch(
 
 export function translator(
   network: EncoderDecoder,
-  _spec: ExampleSpec,
+  { classes }: ExampleSpec,
   decoding: Decoding,
 ): Required<Pick<Predictor, "predict" | "decode" | "forcedRight">> {
   // Both figures come from one reading of the target; asked for right after the other, it is not read again.
   let last: { batch: Batch; forced: TeacherForced } | null = null;
   const read = (batch: Batch): TeacherForced => {
-    last = { batch, forced: inference(() => teacherForced(network, batch)) };
+    last = { batch, forced: inference(() => teacherForced(network, batch, classes[0] === UNKNOWN)) };
     return last.forced;
   };
   return {
@@ -44,7 +44,10 @@ interface TeacherForced {
   right: Int32Array;
 }
 
-function teacherForced(network: EncoderDecoder, batch: Batch): TeacherForced {
+/** The name of code 0 of a vocabulary, which stands for what training never saw: no prediction of it is right. */
+const UNKNOWN = "<unknown>";
+
+function teacherForced(network: EncoderDecoder, batch: Batch, hasUnknown: boolean): TeacherForced {
   const { tokens = new Int32Array(0), tokenLengths = new Int32Array(batch.batchSize), batchSize } = batch;
   const width = tokens.length / Math.max(1, batchSize);
   const logits = network.teacherForced(encodeBatch(network, batch), { tokens, lengths: tokenLengths }).logSoftmax().floats();
@@ -56,7 +59,7 @@ function teacherForced(network: EncoderDecoder, batch: Batch): TeacherForced {
       const token = t < tokenLengths[b] ? tokens[b * width + t] : network.end;
       const row = (b * (width + 1) + t) * classes;
       total += logits[row + token];
-      if (t < tokenLengths[b] && isLikeliest(logits, row, classes, token)) found.right[b]++;
+      if (t < tokenLengths[b] && !(hasUnknown && token === 0) && isLikeliest(logits, row, classes, token)) found.right[b]++;
     }
     found.logProbabilities[b] = total;
   }
@@ -82,8 +85,10 @@ function translations(network: EncoderDecoder, batch: Batch, decoding: Decoding)
   }));
   const options = { starts, maxLength: decoding.maxLength, end: network.end };
   const scorer = network.scorer(encoded, 0);
-  if (decoding.method === "greedy") return greedy(scorer, options);
-  const { width, lengthPenalty, noRepeat } = decoding;
+  const { method, lengthPenalty, noRepeat } = decoding;
+  if (method === "greedy" && noRepeat === undefined) return greedy(scorer, options);
+  // A beam of one is greedy, and can be kept from repeating itself.
+  const width = method === "greedy" ? 1 : decoding.width;
   const coveragePenalty = network.attention ? decoding.coveragePenalty : 0;
   return beamSearch(scorer, { ...options, width, lengthPenalty, coveragePenalty, blockNgram: noRepeat }).map(([best]) => best);
 }

@@ -20,6 +20,9 @@ export interface WirePrediction {
   /** The label's probability, 0..1. */
   confidence?: number;
   probabilities?: Record<string, number>;
+  /** Detectors: how surprising the record was that came, and whether there is an alert. */
+  score?: number;
+  anomaly?: boolean;
   /** Per target column the next `horizon` values, in original units. */
   forecast?: Record<string, number[]>;
   /** Where intervals were fitted: between which values the share `coverage` should lie, in the form of `forecast`. */

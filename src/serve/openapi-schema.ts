@@ -106,6 +106,8 @@ const native: Record<string, JsonSchema> = {
     "label?": text,
     "confidence?": about(number, "The label's probability."),
     "probabilities?": map(number),
+    "score?": about(number, "Detectors: how surprising the record was that came."),
+    "anomaly?": about({ type: "boolean" }, "Detectors: whether there is an alert."),
     "forecast?": about(map(list(number)), "Per target its next `horizon` values, in original units."),
     "interval?": about(
       fields({ coverage: number, lower: map(list(number)), upper: map(list(number)) }),

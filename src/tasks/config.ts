@@ -219,8 +219,21 @@ const detectSchema = z.strictObject({
     ])
     .default({ per1000: 1 })
     .describe("chosen on the validation part alone"),
+  margin: z
+    .number()
+    .min(1)
+    .default(1)
+    .describe("the chosen threshold is raised so many times: a short validation part has not seen the highest normal score"),
+  smooth: count
+    .max(1_000_000)
+    .default(1)
+    .describe("scores that are averaged, exponentially, before they are held against the threshold"),
   hold: z
-    .strictObject({ off: z.number().gt(0).lte(1).default(1), steps: count.default(1), quiet: z.number().int().min(0).default(0) })
+    .strictObject({
+      off: z.number().gt(0).lte(1).default(1),
+      steps: count.max(1_000_000).default(1),
+      quiet: z.number().int().min(0).max(1_000_000).default(0),
+    })
     .prefault({})
     .describe(
       "hysteresis: an alert ends below off times the threshold, begins after so many steps above, and is quiet so long after one",
@@ -276,7 +289,7 @@ const STEPWISE = ["tag", "language", "detect"];
 function check(config: ExperimentConfig, where: string): void {
   const refuse: Refuse = (key, expected, got, repair) =>
     new OstinatoError("OST_CONFIG", { what: `${key} does not fit`, expected, got, where, repair });
-  const { task, mode, model: network } = config;
+  const { task, mode, data, model: network } = config;
   const offline = task === "translate" || task === "transcribe" || config.detect?.by === "reconstruction";
   if (network.bidirectional && mode !== "offline" && !offline) {
     throw new OstinatoError("OST_CAUSAL", {
@@ -309,6 +322,9 @@ function check(config: ExperimentConfig, where: string): void {
       "streaming",
       "labels that are decided together need whole sequences: set mode: offline",
     );
+  }
+  if (data.tagScheme && task !== "tag") {
+    throw refuse("data.tagScheme", "task: tag", `task: ${task}`, "leave data.tagScheme out");
   }
   if (network.tieWeights && task !== "language") {
     throw refuse("model.tieWeights", "task: language", `task: ${task}`, "set model.tieWeights: false");
@@ -427,7 +443,7 @@ function checkLoss({ task, detect, decision, forecast, data, model: { crf }, tra
   }
 }
 
-function checkForecast({ task, mode, window, train, forecast }: ExperimentConfig, refuse: Refuse): void {
+function checkForecast({ task, mode, window, train, forecast, model }: ExperimentConfig, refuse: Refuse): void {
   const { distribution, levels, strategy } = forecast;
   if (task !== "forecast") return;
   if (distribution !== "point" && train.loss !== undefined) {
@@ -438,6 +454,14 @@ function checkForecast({ task, mode, window, train, forecast }: ExperimentConfig
   }
   if (levels.some((level, i) => i > 0 && level <= levels[i - 1])) {
     throw refuse("forecast.levels", "rising levels", levels.join(", "), "sort them, each once");
+  }
+  if (strategy === "recursive" && model.bidirectional) {
+    throw refuse(
+      "model.bidirectional",
+      "false where a forecast goes on from the network's state step by step",
+      "true",
+      "set model.bidirectional: false, or forecast.strategy: direct",
+    );
   }
   if (strategy === "recursive" && mode === "streaming") {
     throw refuse("forecast.strategy", "direct where a state is carried on", "recursive", "set mode: causal");

@@ -14,7 +14,7 @@ import {
   trailingWindows,
   windows,
 } from "../data/index.js";
-import { alertsOf, type Detection, type LoadedModel } from "../model/index.js";
+import { type Detection, type LoadedModel, type Watched, watch } from "../model/index.js";
 import { scoresOf, surprisesOf } from "./detection.js";
 
 export interface DetectedRow {
@@ -58,16 +58,14 @@ export function* detectRows(loaded: LoadedModel, prepared: PreparedData): Genera
       header.spec,
     );
     for (const [s, series] of group.entries()) {
-      const scores = scoresOf(surprises, s, series.length, detection);
-      yield* rowsOf(series, scores, alertsOf(scores, detection), detection);
+      yield* rowsOf(series, watch(scoresOf(surprises, s, series.length, detection), detection), detection);
     }
   }
 }
 
 function* rowsOf(
   { entity, row, time, length }: PreparedSeries,
-  scores: readonly (number | null)[],
-  alerts: Uint8Array,
+  { scores, alerts }: Watched,
   { threshold }: Detection,
 ): Generator<DetectedRow> {
   for (let t = 0; t < length; t++) {

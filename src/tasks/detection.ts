@@ -2,13 +2,13 @@
  * @file From predictions to alerts: how surprising each row of a part is, and the threshold above which it is an alert.
  *
  * A surprise belongs to the row that came, not to the step that predicted it, and depends on rows up to that one (reconstruction: on its
- * window). What surprises are measured by, and the threshold, come from the validation part alone.
+ * window). The first row of a part has none: the step that predicts it belongs to the part before. What surprises are measured by, and the threshold, come from the validation part alone.
  */
 import type { Batch, ExampleSpec, Part } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
 import { ANOMALOUS, type PreparedData, partCode, runsOf, UNKNOWN_ANOMALY } from "../data/index.js";
 import { chooseThreshold, type DetectedStretch, type Score, scoreDetection, type ThresholdRule } from "../evaluate/index.js";
-import { alertsOf, type Detection, eventRank, LEAST_DEVIATION, scoreOf, valueError } from "../model/index.js";
+import { type Detection, eventRank, LEAST_DEVIATION, scoreOf, valueError, type Watched, watch } from "../model/index.js";
 import type { ExperimentConfig } from "./config.js";
 
 /** How surprising the rows of a part are, by series; a row without a prediction or a value has none. */
@@ -91,11 +91,10 @@ function notFinite(): OstinatoError {
   });
 }
 
-/** A stretch of the part with its scores: one entry per row, null where a row has none. */
-interface ScoredStretch {
+/** A stretch of the part, one entry per row. */
+interface WatchedStretch extends Watched {
   series: number;
   from: number;
-  scores: (number | null)[];
 }
 
 /** The score of every row of a series, null where it has none. @param series its index */
@@ -114,18 +113,18 @@ export function scoresOf(
 }
 
 /** The stretches of a part in the order of the rows, the alarm of each begun afresh. */
-function scoredStretches(
+function watchedStretches(
   { series }: PreparedData,
   part: Part,
   surprises: Surprises,
-  detection: Pick<Detection, "by" | "mean" | "std">,
-): ScoredStretch[] {
+  detection: Omit<Detection, "rule" | "n" | "unit">,
+): WatchedStretch[] {
   const code = partCode(part);
   return series.flatMap(({ part: codes, copy }, s) => {
     const runs = copy ? [] : runsOf(codes, code);
     if (runs.length === 0) return [];
     const scores = scoresOf(surprises, s, codes.length, detection);
-    return runs.map(([from, to]) => ({ series: s, from, scores: scores.slice(from, to) }));
+    return runs.map(([from, to]) => ({ series: s, from, ...watch(scores.slice(from, to), detection) }));
   });
 }
 
@@ -146,15 +145,18 @@ export function fitDetection(config: Configured, prepared: PreparedData, part: P
     });
   }
   const settings = settingsOf(config);
-  const { by, unit, rank, shortest, short, threshold: wanted, hold } = settings;
-  const measure = { by, ...(by === "nextEvent" ? { mean: [], std: [] } : momentsOf(validation)) };
-  const common = { ...measure, unit, steps: hold.steps, quiet: hold.quiet, shortest: unit === "series" ? shortest : 1, short };
+  const { by, unit, rank, shortest, short, threshold: wanted, hold, smooth, margin } = settings;
+  const common = {
+    ...{ by, unit, smooth, steps: hold.steps, quiet: hold.quiet, shortest: unit === "series" ? shortest : 1, short },
+    ...(by === "nextEvent" ? { mean: [], std: [] } : momentsOf(validation)),
+  };
   if (by === "nextEvent" && rank !== undefined) {
     return { ...common, threshold: rank, off: rank * hold.off, rule: "as configured", n: 0 };
   }
   const scores: number[] = [];
   const labels: number[] = [];
-  const stretches = scoredStretches(prepared, "validation", validation, measure);
+  const silent = { ...common, threshold: Number.POSITIVE_INFINITY, off: Number.POSITIVE_INFINITY };
+  const stretches = watchedStretches(prepared, "validation", validation, silent);
   for (const stretch of stretches) {
     const truth = truthOf(prepared, stretch);
     if (unit === "series") {
@@ -171,7 +173,7 @@ export function fitDetection(config: Configured, prepared: PreparedData, part: P
   }
   const rule = ruleOf(wanted);
   const known = rule.by === "f1" ? labels.flatMap((label, i) => (label === UNKNOWN_ANOMALY ? [] : [i])) : [];
-  const { threshold } =
+  const { threshold: chosen } =
     rule.by === "f1"
       ? chooseThreshold(
           known.map((i) => scores[i]),
@@ -180,7 +182,8 @@ export function fitDetection(config: Configured, prepared: PreparedData, part: P
         )
       : chooseThreshold(scores, undefined, rule);
   const n = rule.by === "f1" ? known.length : scores.length;
-  return { ...common, threshold, off: Math.min(threshold, threshold * hold.off), rule: describeRule(rule, unit), n };
+  const threshold = chosen + (margin - 1) * Math.abs(chosen);
+  return { ...common, threshold, off: Math.min(threshold, threshold * hold.off), rule: describeRule(rule, { unit, margin }), n };
 }
 
 function settingsOf({ detect }: Configured): NonNullable<ExperimentConfig["detect"]> {
@@ -199,10 +202,13 @@ function ruleOf(wanted: NonNullable<ExperimentConfig["detect"]>["threshold"]): T
   return "quantile" in wanted ? { by: "quantile", quantile: wanted.quantile } : { by: "f1" };
 }
 
-function describeRule(rule: ThresholdRule, unit: Detection["unit"]): string {
+function describeRule(rule: ThresholdRule, { unit, margin }: { unit: Detection["unit"]; margin: number }): string {
+  const times = margin === 1 ? "" : `, times ${margin}`;
   if (rule.by === "alertBudget")
-    return `at most ${rule.per1000} of 1,000 validation ${unit === "series" ? "series" : "steps"} above it`;
-  return rule.by === "quantile" ? `the ${rule.quantile} quantile of the validation scores` : "the best F1 on the validation part";
+    return `at most ${rule.per1000} of 1,000 validation ${unit === "series" ? "series" : "steps"} above it${times}`;
+  const best =
+    rule.by === "quantile" ? `the ${rule.quantile} quantile of the validation scores` : "the best F1 on the validation part";
+  return `${best}${times}`;
 }
 
 /** Mean and deviation of the errors of each target; a target without any has 0 and 1. */
@@ -226,7 +232,7 @@ function momentsOf({ width, rows }: Surprises): { mean: number[]; std: number[] 
 }
 
 /** What is known of the rows of a stretch. */
-function truthOf({ series }: PreparedData, { series: s, from, scores }: ScoredStretch): Uint8Array {
+function truthOf({ series }: PreparedData, { series: s, from, scores }: WatchedStretch): Uint8Array {
   const { anomaly } = series[s];
   return anomaly ? anomaly.slice(from, from + scores.length) : new Uint8Array(scores.length).fill(UNKNOWN_ANOMALY);
 }
@@ -246,10 +252,9 @@ function highest(scores: readonly (number | null)[]): number {
 export function scoreAlerts(prepared: PreparedData, part: Part, surprises: Surprises, detection: Detection): Score {
   const { unit, shortest, short, threshold, rule, n } = detection;
   let shortSeries = 0;
-  const judged = scoredStretches(prepared, part, surprises, detection).map((stretch): DetectedStretch => {
-    const alerts = alertsOf(stretch.scores, detection);
+  const judged = watchedStretches(prepared, part, surprises, detection).map((stretch): DetectedStretch => {
     const truth = truthOf(prepared, stretch);
-    const { series, from, scores } = stretch;
+    const { series, from, scores, alerts } = stretch;
     if (unit === "series") {
       const isShort = scores.length < shortest;
       if (isShort) shortSeries++;

@@ -41,6 +41,7 @@ import { referenceProfile } from "../monitor/index.js";
 import type { TrainProgress, TrainResult } from "../train/index.js";
 import { ConfidenceCount } from "./confidence-count.js";
 import type { ExperimentConfig } from "./config.js";
+import { checkCounts } from "./count-target.js";
 import { detectBaselines } from "./detect-baselines.js";
 import { evaluationBatches, type FitOptions, fitNetwork, trainingPadding } from "./fit-network.js";
 import { type Entrant, type ExperimentData, judgeEntrants, splitNotes, trainingScales, turn } from "./judgement.js";
@@ -153,6 +154,7 @@ export function prepareExperiment(
   const prepared = "preprocessing" in input ? input : prepare(input, options);
   if (config.data.tagScheme) checkTagScheme(prepared, config.data.tagScheme);
   const task = taskOf(config);
+  if (config.task === "forecast" && config.forecast.distribution === "negativeBinomial") checkCounts(prepared);
   const { everyStep, ahead, horizon } = task;
   const spec = prepared.preprocessing.spec({ length: window.length ?? 0, horizon: horizon.judged, everyStep, ahead });
   return { prepared, spec: task.complete(spec) };
@@ -271,7 +273,10 @@ export async function runExperiment(
   const judged = await judgeEntrants(config, { prepared, spec }, entrants, {
     signal,
     notes: [...leftOut, ...reachNotes(config)],
-    onValidation: (entrant, batch, prediction) => confidences.get(entrant.name)?.add(batch, prediction),
+    // A detector gives no class to be sure of.
+    onValidation(entrant, batch, prediction) {
+      if (config.task !== "detect") confidences.get(entrant.name)?.add(batch, prediction);
+    },
   });
   if (!judged) return null;
   const { report, model, rivals, detections } = judged;

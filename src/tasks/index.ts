@@ -1,5 +1,6 @@
 export { type Backtest, type BacktestFold, type BacktestOptions, type BacktestRow, backtest } from "./backtest.js";
 export { configJsonSchema, configSchema, type ExperimentConfig, type ExperimentConfigInput, parseConfig } from "./config.js";
+export { type DetectedRow, detectionTable, detectRows } from "./detect-rows.js";
 export {
   dataOptions,
   type ExperimentEvent,

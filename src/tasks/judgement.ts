@@ -195,7 +195,8 @@ const UNIT_NAMES: Record<string, string | undefined> = { characters: "character"
 export function scoringOptions(config: ExperimentConfig, prepared: PreparedData): EvaluateOptions {
   const { decision, data } = config;
   const { preprocessing } = prepared;
-  const scaler = preprocessing.targetScaler;
+  // Members of a set are there or not: they have neither units nor a scale.
+  const scaler = config.task === "language" ? null : preprocessing.targetScaler;
   const unitName = UNIT_NAMES[preprocessing.targetCodebook?.kind ?? ""];
   const naming = unitName && { unitName, joiner: unitName === "character" ? "" : " " };
   // An alignment has no end of its own to be foretold, as a translation has.

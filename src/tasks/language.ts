@@ -5,6 +5,8 @@
  * (such as the keys of a chord), each member of the next frame by itself; loss: the negative log-likelihood of independent members
  * (Boulanger-Lewandowski et al. 2012).
  */
+import type { ExampleSpec } from "../core/batch.js";
+import { OstinatoError } from "../core/errors.js";
 import { classTask } from "./class-loss.js";
 import { recurrentArchitecture } from "./recurrent-architecture.js";
 import { stepExamples } from "./step-examples.js";
@@ -23,7 +25,10 @@ export function language(config: TaskConfig): Task {
       metric: "nll",
       unit: "step",
       examples: frameExamples(config, { ahead: 1 }),
-      complete: (spec) => ({ ...spec, distribution }),
+      complete(spec) {
+        if (config.model.tieWeights) wantTable(spec);
+        return { ...spec, distribution };
+      },
       ...valueTask(config, { distribution, everyStep: true, horizon: 1, ahead: 1 }),
     };
   }
@@ -33,7 +38,22 @@ export function language(config: TaskConfig): Task {
     metric: "logLoss",
     unit: "step",
     examples: stepExamples(config, { together: false }),
-    complete: (spec) => spec,
+    complete(spec) {
+      if (config.model.tieWeights) wantTable(spec);
+      return spec;
+    },
     ...classTask(config),
   };
+}
+
+/** @throws OST_CONFIG unless the network's one table of vectors has a row for every class. */
+function wantTable({ codes = [], classes }: ExampleSpec): void {
+  if (codes.length === 1 && codes[0].size === classes.length) return;
+  throw new OstinatoError("OST_CONFIG", {
+    what: "there is no embedding of the codes that are predicted to be the output layer too",
+    expected: "the target as the only category that is embedded",
+    got: codes.length === 0 ? "no embedding" : `embeddings of ${codes.map(({ size }) => size).join(", ")} codes`,
+    where: "model.tieWeights",
+    repair: "set as: embedding for the target alone, or model.tieWeights: false",
+  });
 }

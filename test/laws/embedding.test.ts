@@ -5,7 +5,13 @@ import { type Rng, seed } from "../../src/core/rng.js";
 import { estimateMemory } from "../../src/diagnose/index.js";
 import { defaultEngine, type Kernels, ReferenceKernels, WasmKernels } from "../../src/kernels/index.js";
 import { mse } from "../../src/losses/index.js";
-import { type Architecture as AnyArchitecture, buildNetwork, countParameters, openSession, recurrentSpec } from "../../src/model/index.js";
+import {
+  type Architecture as AnyArchitecture,
+  buildNetwork,
+  countParameters,
+  openSession,
+  recurrentSpec,
+} from "../../src/model/index.js";
 import {
   type ForwardOptions,
   type ForwardResult,

