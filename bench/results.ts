@@ -20,7 +20,7 @@ const done: Record<string, Outcome> = existsSync(values.out) ? JSON.parse(readFi
 
 const rows: ResultRow[] = [];
 for (const file of readdirSync(new URL("./results/", import.meta.url)).sort()) {
-  if (file === "row.ts") continue;
+  if (!file.endsWith(".ts") || file === "row.ts") continue;
   rows.push(...((await import(new URL(`./results/${file}`, import.meta.url).href)) as { rows: ResultRow[] }).rows);
 }
 

@@ -24,7 +24,7 @@ const { positionals, values } = parseArgs({
     length: { type: "string", default: "20" },
     cells: { type: "string", default: "lstm,gru,rnn" },
     hidden: { type: "string", default: "128" },
-    updates: { type: "string", default: "4000" },
+    updates: { type: "string", default: "5000" },
     rate: { type: "string", default: "0.005" },
     seed: { type: "string", default: "1" },
     plot: { type: "string" },

@@ -104,7 +104,7 @@ export async function calibrateCommand(path: string, options: CalibrateCommandOp
   await writeWhole(out, bytes);
   terminal.clear();
   terminal.print(
-    `\n  ${predictorName(loaded)}: ${describe(calibration, spec)}, fitted on ${counted(calibration.n, "example")} of ${fitted.name}`,
+    `\n  ${predictorName(loaded)}: ${describe(calibration, spec, plan.threshold?.class)}, fitted on ${counted(calibration.n, "example")} of ${fitted.name}`,
   );
   for (const note of notes) terminal.print(`  ${terminal.color.yellow("note")} ${note}`);
   terminal.print();
@@ -419,10 +419,11 @@ function intervalQuality(model: LoadedModel, part: HeldBack, spec: ExampleSpec, 
   };
 }
 
-function describe({ temperature, threshold, conformal }: Calibration, { classes }: ExampleSpec): string {
+function describe({ temperature, threshold, conformal }: Calibration, spec: ExampleSpec, wanted = 1): string {
+  const decided = threshold === undefined ? null : decides(threshold, spec, wanted);
   const told = [
     temperature === undefined ? null : `temperature ${figure(temperature)}`,
-    threshold === undefined ? null : `"${classes[1]}" above ${figure(threshold)}`,
+    decided && `"${decided.class}" above ${figure(decided.above)}`,
     conformal === undefined ? null : `${figure(100 * conformal.coverage, 1)} % intervals`,
   ];
   return told.filter((one) => one !== null).join(", ");

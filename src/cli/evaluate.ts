@@ -79,6 +79,7 @@ export async function evaluateCommand(path: string, options: EvaluateCommandOpti
         baselines: Object.fromEntries(others.slice(small ? 1 : 0).map(({ name, test }) => [name, test.metrics])),
         comparisons: report.comparisons,
         lengthShift: report.lengthShift ?? null,
+        freeRunning: report.freeRunning ?? null,
         verdict: report.verdict,
         notes: [...notes, ...report.notes],
       });

@@ -1,6 +1,13 @@
 /** @file Texts of the command line as a model's data: each is a series of its own. */
 import { OstinatoError } from "../core/errors.js";
-import { applyPreprocessing, type Codebook, type PreparedData, tableFromRecords, Vocabulary } from "../data/index.js";
+import {
+  applyPreprocessing,
+  type Codebook,
+  type PreparedData,
+  tableFromRecords,
+  unknownPiece,
+  Vocabulary,
+} from "../data/index.js";
 import type { LoadedModel } from "../model/index.js";
 
 /**
@@ -46,8 +53,7 @@ export function prepareTexts({ header, preprocessing }: LoadedModel, texts: read
 export function wantKnown(codebook: Codebook, text: string, where: string): void {
   const cells = codebook.several ? [text] : text.trim().split(/\s+/);
   if (learnedUnknown(codebook) || !cells.some((cell) => codebook.encode(cell).includes(0))) return;
-  const pieces = codebook.several ? [...text, ...text.split(/\s+/)] : cells;
-  const got = pieces.find((piece) => piece !== "" && codebook.encode(piece).includes(0)) ?? text.slice(0, 40);
+  const got = unknownPiece(codebook, text) ?? cells.find((cell) => codebook.encode(cell).includes(0)) ?? text.slice(0, 40);
   throw new OstinatoError("OST_VALUE", {
     what: "the text holds what the model has never seen",
     expected: "what its vocabulary holds",

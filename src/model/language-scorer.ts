@@ -1,5 +1,6 @@
 /** @file A language model of codes as a scorer of next tokens: what generates and what tells how probable a text is. */
 import { OstinatoError } from "../core/errors.js";
+import { unknownPiece } from "../data/index.js";
 import type { StepScorer } from "../decode/index.js";
 import { flattenState, stepperOf } from "../nn/index.js";
 import { inference } from "../tensor/index.js";
@@ -71,7 +72,7 @@ export function languageScorer({ header, preprocessing, network: any }: LoadedMo
       throw new OstinatoError("OST_VALUE", {
         what: "the text holds what the model has never seen",
         expected: "what its vocabulary holds",
-        got: unseen(text, (one) => codebook.encode(one)) ?? JSON.stringify(text.slice(0, 40)),
+        got: JSON.stringify(unknownPiece(codebook, text) ?? text.slice(0, 40)),
         where: `token ${unknown + 1}`,
         repair: "leave it out, or train on text that holds it",
       });
@@ -93,12 +94,6 @@ export function languageScorer({ header, preprocessing, network: any }: LoadedMo
       return { logProbabilities, states: next };
     },
   };
-}
-
-/** The first character that alone is unknown, quoted; undefined where none is. */
-function unseen(text: string, encode: (text: string) => readonly number[]): string | undefined {
-  for (const character of text) if (encode(character).includes(0)) return JSON.stringify(character);
-  return undefined;
 }
 
 function logSoftmax(logits: ArrayLike<number>, out: Float64Array): void {

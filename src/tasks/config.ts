@@ -314,6 +314,7 @@ function check(config: ExperimentConfig, where: string): void {
   checkLoss(config, refuse);
   checkForecast(config, refuse);
   if (network.crf && task !== "tag") throw refuse("model.crf", "task: tag", `task: ${task}`, "set model.crf: false");
+  checkVariant(config, refuse);
   if (network.highway !== undefined) checkHighway(config, refuse);
   if (network.crf && mode === "streaming") {
     throw refuse(
@@ -337,6 +338,31 @@ function check(config: ExperimentConfig, where: string): void {
       "leave model.numLayers out",
     );
   }
+}
+
+/** What only a plain stack of recurrent layers has. */
+const STACK_ALONE = [
+  "layerSizes",
+  "embeddingDropout",
+  "inputDropout",
+  "lockedDropout",
+  "recurrentDropout",
+  "weightDropout",
+  "zoneout",
+  "cellZoneout",
+  "layerNorm",
+  "residual",
+  "projection",
+  "learnedState",
+] as const;
+
+/** Nothing that is asked for is silently left out. */
+function checkVariant({ task, detect, model }: ExperimentConfig, refuse: Refuse): void {
+  const whole = task === "translate" ? "an encoder-decoder" : detect?.by === "reconstruction" ? "an autoencoder" : null;
+  if (whole === null) return;
+  const extra = STACK_ALONE.find((key) => model[key]);
+  if (extra)
+    throw refuse(`model.${extra}`, `nothing: ${whole} has no such option`, String(model[extra]), `leave model.${extra} out`);
 }
 
 function checkHighway({ task, mode, model, window, forecast }: ExperimentConfig, refuse: Refuse): void {

@@ -182,7 +182,9 @@ export function fitDetection(config: Configured, prepared: PreparedData, part: P
         )
       : chooseThreshold(scores, undefined, rule);
   const n = rule.by === "f1" ? known.length : scores.length;
-  const threshold = chosen + (margin - 1) * Math.abs(chosen);
+  // Ranks are whole numbers: of all thresholds that alert the same validation rows the lowest is how many events are likely enough.
+  const least = by === "nextEvent" ? scores.reduce((most, score) => (score <= chosen ? Math.max(most, score) : most), 0) : chosen;
+  const threshold = least + (margin - 1) * Math.abs(least);
   return { ...common, threshold, off: Math.min(threshold, threshold * hold.off), rule: describeRule(rule, { unit, margin }), n };
 }
 

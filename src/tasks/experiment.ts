@@ -255,7 +255,7 @@ export async function runExperiment(
 
   const entrants = [...networks];
   if (from) entrants.push(before(from, spec, main));
-  const leftOut: string[] = from ? [goesOnFrom(from)] : [];
+  const leftOut: string[] = from ? [goesOnFrom(from, task.architecture(spec))] : [];
   for (const baseline of baselines) {
     onEvent({ kind: "baseline", name: baseline.name });
     await turn();
@@ -396,8 +396,11 @@ function architectureOf({ header }: LoadedModel, wanted: Architecture): Architec
   });
 }
 
-function goesOnFrom({ header, hash }: LoadedModel): string {
+function goesOnFrom({ header, hash }: LoadedModel, asked: Architecture): string {
+  const own = describeArchitecture(header.architecture as Architecture);
+  const instead = describeArchitecture(asked);
   return (
+    (own === instead ? "" : `The network is that model's, ${own}, and not the configuration's, ${instead}. `) +
     `The network goes on from ${header.name} (${hash.slice(0, 12)}). Whether that model's training data hold rows of this test part is not ` +
     "known here."
   );

@@ -17,6 +17,10 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 const enabled = process.env["OSTINATO_E2E"] === "1";
 const GUIDES = [
   "first-minutes",
+  "tasks",
+  "layers",
+  "decoding",
+  "metrics",
   "data-without-the-future",
   "training",
   "honest-evaluation",

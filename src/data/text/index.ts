@@ -24,7 +24,7 @@ export { BytePair, type BytePairOptions, splitBytePairWords } from "./byte-pair.
 export { tokenizerJson } from "./byte-pair-export.js";
 export { Characters, type CharactersOptions, type CharacterUnit, splitCharacters } from "./characters.js";
 export { Symbols, type SymbolsOptions } from "./symbols.js";
-export type { MarkerCodes, Markers, Piece, Tokenizer } from "./tokenizer.js";
+export { type MarkerCodes, type Markers, type Piece, type Tokenizer, unknownPiece } from "./tokenizer.js";
 export { TokenizerJson, type TokenizerJsonOptions } from "./tokenizer-json.js";
 export { LARGEST_VOCABULARY, UNKNOWN, Vocabulary, type VocabularyOptions } from "./vocabulary.js";
 export { splitWords, Words, type WordsOptions } from "./words.js";

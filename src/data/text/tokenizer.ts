@@ -21,6 +21,13 @@ export interface Tokenizer extends Codebook {
   decode(codes: Iterable<number>): string;
 }
 
+/** The first piece of a text that has no code of its own; undefined where all have one, or the codebook is no tokenizer. */
+export function unknownPiece(codebook: Codebook, text: string): string | undefined {
+  if (!codebook.several) return undefined;
+  const piece = (codebook as Tokenizer).pieces(text).find(({ code }) => code === 0);
+  return piece && text.slice(piece.start, piece.end);
+}
+
 /** Whether every encoded text begins and ends with a code of its own, which a model learns as "here it starts" and "here it ends". */
 export interface Markers {
   /** Default false. */
