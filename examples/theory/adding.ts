@@ -27,7 +27,7 @@ const { positionals, values } = parseArgs({
     length: { type: "string", default: "200" },
     cells: { type: "string", default: "lstm,gru,rnn" },
     hidden: { type: "string", default: "64" },
-    updates: { type: "string", default: "4000" },
+    updates: { type: "string", default: "3000" },
     rate: { type: "string", default: "0.005" },
     seed: { type: "string", default: "1" },
     plot: { type: "string" },

@@ -25,7 +25,7 @@ const { positionals, values } = parseArgs({
     cells: { type: "string", default: "lstm,gru,rnn" },
     hidden: { type: "string", default: "128" },
     updates: { type: "string", default: "5000" },
-    rate: { type: "string", default: "0.005" },
+    rate: { type: "string", default: "0.01" },
     seed: { type: "string", default: "1" },
     plot: { type: "string" },
   },

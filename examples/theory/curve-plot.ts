@@ -12,7 +12,7 @@ export interface CurvePlot {
 const COLOURS = ["#0b6e99", "#3a7d34", "#c0392b", "#7d3c98"];
 const WIDTH = 760;
 const HEIGHT = 380;
-const AREA = { left: 70, right: 600, top: 44, bottom: 330 };
+const AREA = { left: 70, right: 600, top: 60, bottom: 330 };
 
 /** A picture in SVG, readable on white. */
 export function curvePlot({ title, unit, curves, level }: CurvePlot): string {
@@ -29,14 +29,14 @@ export function curvePlot({ title, unit, curves, level }: CurvePlot): string {
   for (let decade = low; decade <= high; decade++) {
     const at = y(10 ** decade);
     parts.push(`<path d="M${AREA.left} ${at.toFixed(1)}H${AREA.right}" stroke="#ddd"/>`);
-    parts.push(text([AREA.left - 8, at + 4], (10 ** decade).toPrecision(1), 'text-anchor="end"'));
+    parts.push(text([AREA.left - 8, at + 4], (10 ** decade).toFixed(Math.max(0, -decade)), 'text-anchor="end"'));
   }
   for (let quarter = 0; quarter <= 4; quarter++) {
     const updates = Math.round((most * quarter) / 4);
     parts.push(text([x(updates), AREA.bottom + 20], updates.toLocaleString("en"), 'text-anchor="middle"'));
   }
   parts.push(text([(AREA.left + AREA.right) / 2, AREA.bottom + 40], "updates", 'text-anchor="middle"'));
-  parts.push(text([16, AREA.top - 8], unit));
+  parts.push(text([AREA.left, AREA.top - 16], unit));
   const labels: { at: number; content: string; colour: string }[] = [{ at: y(level.error), content: level.name, colour: "#555" }];
   parts.push(
     `<path d="M${AREA.left} ${y(level.error).toFixed(1)}H${AREA.right}" stroke="#555" stroke-dasharray="5 4" fill="none"/>`,

@@ -1,6 +1,7 @@
 /** @file Sample paths of a model of next values: each drawn value is read in its turn, many times over, and the paths' spread is the forecast's. */
 import { OstinatoError } from "../core/errors.js";
 import type { Rng } from "../core/rng.js";
+import { sortedQuantile } from "../core/sorted-quantile.js";
 import { sequenceRng } from "./sequence-rng.js";
 import { checkWhole } from "./step-scorer.js";
 
@@ -102,10 +103,7 @@ export function pathQuantiles({ values, paths, horizon, size }: Paths, levels: r
     for (let path = 0; path < paths; path++) column[path] = values[path * horizon * size + at];
     column.sort();
     levels.forEach((level, q) => {
-      const position = level * (paths - 1);
-      const below = column[Math.floor(position)];
-      const above = column[Math.ceil(position)];
-      quantiles[at * levels.length + q] = below + (position - Math.floor(position)) * (above - below);
+      quantiles[at * levels.length + q] = sortedQuantile(column, level);
     });
   }
   return quantiles;

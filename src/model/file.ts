@@ -8,6 +8,7 @@
 import type { ExampleSpec, TargetKind } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
 import { TASK_NAMES, type TaskName } from "../core/task-name.js";
+import { CONSTRAINT_SCHEMES } from "../decode/index.js";
 import { MERGES, SHARES } from "../nn/index.js";
 import type { Architecture } from "./architecture.js";
 import { DETECTIONS, type Detection } from "./detection.js";
@@ -140,27 +141,24 @@ function checkHeader(text: string | undefined): ModelHeader {
   const task = at.oneOf("task", TASK_NAMES);
   at.oneOf("mode", ["streaming", "causal", "offline"]);
   const streaming = at.oneOf("streaming", ["carried", "windowed", null]);
-  at.count("windowLength", streaming === "windowed" ? 1 : 0, 1_000_000);
+  const windowLength = at.count("windowLength", streaming === "windowed" ? 1 : 0, 1_000_000);
   at.oneOf("normalize", ["none", "last", "meanStd"]);
   at.object("preprocessing");
   at.object("provenance");
   if (at.has("profile")) at.object("profile");
   const spec = at.object("spec");
   for (const key of ["features", "targets", "classes"]) spec.texts(key);
+  if (windowLength * spec.list("features").length > MAX_WINDOW_VALUES)
+    throw at.fault(".windowLength", `a window of at most ${MAX_WINDOW_VALUES} values`, windowLength);
   const kind = spec.oneOf("targetKind", TARGET_KINDS[task]);
   spec.count("horizon", 0, 1_000_000);
   spec.count("length", 0, 1_000_000);
   spec.oneOf("everyStep", [true, false]);
   spec.numbers("targetFeature");
   if (spec.has("ahead")) spec.oneOf("ahead", [0, 1]);
-  if (spec.has("tagScheme")) spec.text("tagScheme");
-  if (spec.has("distribution")) checkDistribution(spec.object("distribution"));
-  if (spec.has("recursive")) {
-    const recursive = spec.object("recursive");
-    recursive.count("paths", 1, 10_000);
-    recursive.count("seed", 0, 0xffffffff);
-    if (recursive.has("distribution")) checkDistribution(recursive.object("distribution"));
-  }
+  if (spec.has("tagScheme")) spec.oneOf("tagScheme", CONSTRAINT_SCHEMES);
+  const distribution = spec.has("distribution") ? checkDistribution(spec.object("distribution")) : null;
+  if (spec.has("recursive")) checkRecursive(spec, { task, distribution });
   if (at.has("decoding")) checkDecoding(at.object("decoding"));
   if (at.has("calibration")) checkCalibration(at.object("calibration"), kind);
   if (task === "detect" || at.has("detection")) {
@@ -181,14 +179,36 @@ const TARGET_KINDS: Record<TaskName, readonly TargetKind[]> = {
   detect: ["next", "values"],
 };
 
-function checkDistribution(at: Fields): void {
+/** Values that a stream keeps for one session: 1 GB. */
+const MAX_WINDOW_VALUES = 268_435_456;
+
+/** Values of all paths of one forecast together: 1 GB. The horizon is no size of the weights, which would bound it. */
+const MAX_PATH_VALUES = 268_435_456;
+
+/** @param options `distribution`: the kind of the spec's own, which is that of the quantiles over paths. */
+function checkRecursive(spec: Fields, { task, distribution }: { task: TaskName; distribution: string | null }): void {
+  const recursive = spec.object("recursive");
+  if (task !== "forecast") throw recursive.fault("", `none for task: ${task}`, "a recursive forecast");
+  const paths = recursive.count("paths", 1, 10_000);
+  recursive.count("seed", 0, 0xffffffff);
+  const step = recursive.has("distribution") ? checkDistribution(recursive.object("distribution")) : null;
+  if (step === "quantiles" || step === "bernoulli") throw recursive.fault(".distribution", "one that paths are drawn from", step);
+  const wanted = step === null ? null : "quantiles";
+  if (distribution !== wanted) throw spec.fault(".distribution", wanted ?? "none without one of the next step", distribution);
+  const values = spec.count("horizon", 1, 1_000_000) * spec.list("targets").length * (step === null ? 1 : paths);
+  if (values > MAX_PATH_VALUES) throw spec.fault(".horizon", `at most ${MAX_PATH_VALUES} values of all paths together`, values);
+}
+
+/** @returns its kind. */
+function checkDistribution(at: Fields): string {
   const kind = at.oneOf("kind", ["gaussian", "studentT", "negativeBinomial", "bernoulli", "quantiles"]);
-  if (kind !== "quantiles") return;
+  if (kind !== "quantiles") return kind;
   const levels = at.list("levels");
   const rising = levels.every(
     (level, i) => typeof level === "number" && level > 0 && level < 1 && (i === 0 || level > (levels[i - 1] as number)),
   );
   if (levels.length === 0 || levels.length > 64 || !rising) throw at.fault(".levels", "1 .. 64 rising levels in (0, 1)", levels);
+  return kind;
 }
 
 function checkDecoding(at: Fields): void {

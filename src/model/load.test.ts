@@ -51,8 +51,41 @@ describe("opening a model file", () => {
       (copy) => Object.assign(copy.architecture, { cell: "transformer" }),
       (copy) => Object.assign(copy, { task: "__proto__" }),
       (copy) => Object.assign(copy.spec, { horizon: -1 }),
+      (copy) => {
+        Object.assign(copy, { streaming: "windowed", windowLength: 1_000_000 });
+        Object.assign(copy.spec, { features: new Array(300).fill("f") });
+      },
     ];
     for (const change of cases) await expect(openModel(changed(change))).rejects.toThrow(/OST_MODEL_FILE/);
+  });
+
+  it("refuses recursive forecasts and schemes of tags that could not be followed", async () => {
+    const levels = [0.1, 0.5, 0.9];
+    const distribution = { kind: "quantiles", levels };
+    const forecast = {
+      targetKind: "values",
+      classes: [],
+      targets: ["a"],
+      targetFeature: [0],
+      horizon: 4,
+      distribution,
+      recursive: { paths: 10, seed: 1, distribution: { kind: "gaussian" } },
+    };
+    const opened = (task: string, spec: object) =>
+      openModel(changed((copy) => Object.assign(Object.assign(copy, { task }).spec, forecast, spec)));
+    const field = /OST_MODEL_FILE.*field of the header/s;
+    // As it stands only preprocessing and network are another's.
+    await expect(opened("forecast", {})).rejects.toThrow(/OST_MODEL_FILE.*disagree/s);
+    await expect(opened("forecast", { distribution: { kind: "gaussian" } })).rejects.toThrow(field);
+    await expect(opened("forecast", { recursive: { paths: 10, seed: 1 } })).rejects.toThrow(field);
+    await expect(opened("forecast", { recursive: { ...forecast.recursive, distribution } })).rejects.toThrow(field);
+    await expect(opened("forecast", { horizon: 1_000_000, recursive: { ...forecast.recursive, paths: 10_000 } })).rejects.toThrow(
+      field,
+    );
+    await expect(opened("language", {})).rejects.toThrow(field);
+    for (const tagScheme of ["constructor", "__proto__", "BIO3"]) {
+      await expect(openModel(changed((copy) => Object.assign(copy.spec, { tagScheme })))).rejects.toThrow(field);
+    }
   });
 
   it("refuses embeddings that no network could have, before building one", async () => {

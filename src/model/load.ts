@@ -112,7 +112,7 @@ function emptyNetwork(architecture: Architecture, arrays: ModelArrays, engine: K
       got: String(stored),
     });
   }
-  const cheap = architecture.type === "recurrent" ? { ...architecture, init: "uniform" as const } : architecture;
+  const cheap = "init" in architecture ? { ...architecture, init: "uniform" as const } : architecture;
   return buildNetwork(cheap, { rng: seed(0), engine });
 }
 
@@ -135,6 +135,7 @@ function checkConsistent({ spec, architecture, calibration }: ModelHeader, prepr
     spec.targetFeature.every((index) => Number.isInteger(index) && index >= -1 && index < features) &&
     sameCodes(spec.codes ?? [], preprocessing.codes) &&
     (network === null || (network.inputSize === features && outputsOf(network) === outputs)) &&
+    (!spec.recursive || network === null || readsItself(spec, network)) &&
     (network?.embeddings ?? []).every(({ column, size }) =>
       preprocessing.codes.some((code) => code.column === column && code.size <= size),
     );
@@ -164,6 +165,11 @@ function checkCalibrated({ classes, horizon, targets }: ModelHeader["spec"], { t
     got: conformal ? `${halfWidth.length} steps` : `${classes.length} classes`,
     where: "ostinato.calibration",
   });
+}
+
+/** Whether what a recursive forecast predicts is all that it reads, by a network that can be read on from. */
+function readsItself({ targetFeature }: ModelHeader["spec"], network: Architecture): boolean {
+  return network.type === "recurrent" && !network.bidirectional && targetFeature.every((feature) => feature >= 0);
 }
 
 function outputsOf(network: Architecture): number {

@@ -6,9 +6,10 @@
  * With a distribution of the next step, paths are drawn from it and the quantiles over the paths are the forecast.
  */
 import type { Batch, ExampleSpec, RecursiveForecast } from "../core/batch.js";
+import { crc32 } from "../core/bytes.js";
 import { type Distribution, outputsPerValue, point, sample } from "../core/predictive-distribution.js";
-import { type Rng, seed as seedRng } from "../core/rng.js";
 import { sortedQuantile } from "../core/sorted-quantile.js";
+import { sequenceRng } from "../decode/index.js";
 import type { SequenceModel, State } from "../nn/index.js";
 import { inference, integers, type Tensor, tensor } from "../tensor/index.js";
 
@@ -48,9 +49,9 @@ export function recursiveForecast(network: SequenceModel, spec: ExampleSpec, bat
     const per = outputsPerValue(distribution);
     const levels = (spec.distribution as { levels: readonly number[] }).levels;
     const size = batch.batchSize * spec.horizon * spec.targets.length;
+    const seeds = rowSeeds(batch, recursive.seed);
     const drawn = Array.from({ length: recursive.paths }, (_, path) => {
-      // A row's generator depends on its example and the path alone, so that neither batch nor other paths matter.
-      const rngs = Array.from(batch.example, (example) => pathRng(recursive.seed, example, path));
+      const rngs = seeds.map((own) => sequenceRng(own, path));
       const value = (raw: Float32Array, b: number) => sample(distribution, raw, rngs[b]);
       return inference(() => pathOf(network, spec, batch, { output: last, state, per, value }));
     });
@@ -67,10 +68,15 @@ export function recursiveForecast(network: SequenceModel, spec: ExampleSpec, bat
   });
 }
 
-function pathRng(seed: number, example: number, path: number): Rng {
-  return seedRng(
-    (Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b) + Math.imul(example + 1, 0xc2b2ae35) + Math.imul(path + 1, 0x27d4eb2f)) >>> 0,
-  );
+/**
+ * What the generators of each row's paths begin with: it depends on what the row holds alone, so that neither batch nor padding nor place in
+ * a file matters, and a stream draws what a batch does.
+ */
+function rowSeeds({ x, batchSize, time, features, lengths }: Batch, seed: number): number[] {
+  return Array.from({ length: batchSize }, (_, b) => {
+    const row = x.subarray(b * time * features, (b * time + lengths[b]) * features);
+    return (seed ^ crc32(new Uint8Array(row.buffer, row.byteOffset, row.byteLength))) >>> 0;
+  });
 }
 
 interface Start {

@@ -19,16 +19,17 @@ export function spanTagger(
 ): Required<Pick<Predictor, "predict" | "labels">> {
   const C = classes.length;
   const constraint = tagScheme ? tagConstraint(classes, tagScheme) : null;
-  // A field's paths need the emissions that its posterior was made from; asked for right after the prediction, they need not be made again.
+  // Paths need the emissions that the prediction was made from; asked for right after it, they need not be made again. A prediction always
+  // makes them anew: the weights may have changed since.
   let last: { batch: Batch; emissions: Float32Array } | null = null;
-  const emissionsOf = (batch: Batch): Float32Array => {
-    if (last?.batch !== batch) last = { batch, emissions: logitsOf(batch) };
+  const read = (batch: Batch): Float32Array => {
+    last = { batch, emissions: logitsOf(batch) };
     return last.emissions;
   };
   return {
     predict(batch) {
-      const emissions = emissionsOf(batch);
-      if (!crf) return emissions;
+      const emissions = read(batch);
+      if (!crf) return emissions.slice();
       const { batchSize, time, lengths } = batch;
       return inference(() => {
         const { engine } = crf;
@@ -37,7 +38,7 @@ export function spanTagger(
       });
     },
     labels(batch) {
-      const emissions = emissionsOf(batch);
+      const emissions = last?.batch === batch ? last.emissions : read(batch);
       const { batchSize, time, lengths } = batch;
       const labels = new Int32Array(batchSize * time);
       const chain = constrained(crf?.scores(), constraint);

@@ -16,15 +16,24 @@ const FITTED = ["fill", "scaler", "entities"];
  * the one before; a windowed state holds scaled inputs, and there they are.
  */
 export function stateSchemaOf({ header, preprocessing, network }: LoadedModel): string {
-  const { streaming, windowLength, architecture } = header;
+  const { streaming, windowLength, architecture, detection, spec } = header;
   const carried = streaming === "carried" && network !== null;
   const facts = {
     layout: LAYOUT,
     streaming,
     windowLength,
     features: preprocessing.featureNames,
-    preprocessing: preprocessingFacts(preprocessing, carried),
+    // A detector also holds its latest prediction, in scaled values or by code, and the alarm's mean.
+    preprocessing: preprocessingFacts(preprocessing, carried && !detection),
     network: carried ? { ...cellFacts(architecture), state: sequenceModel(network).stateSpec } : null,
+    ...(detection && {
+      detection: {
+        by: detection.by,
+        smooth: detection.smooth,
+        outputs: [spec.classes.length, spec.targets, spec.distribution ?? null],
+        scaler: preprocessing.targetScaler?.toJSON() ?? null,
+      },
+    }),
   };
   return sha256(new TextEncoder().encode(canonicalJSON(facts)));
 }

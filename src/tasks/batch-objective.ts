@@ -18,10 +18,10 @@ export function batchObjective(
   { config, spec, options }: ObjectiveSetup,
 ): (batch: Batch, context: ObjectiveContext) => Objective {
   const task = taskOf(config);
-  return (batch, { rng, state, step }) => ({
-    ...task.objective(batch, { network, spec, options, rng, state: carriedInto(batch, network, state), step }),
-    weight: task.lossWeight(batch, options),
-  });
+  return (batch, { rng, state, step }) => {
+    const made = task.objective(batch, { network, spec, options, rng, state: carriedInto(batch, network, state), step });
+    return { ...made, weight: made.weight ?? task.lossWeight(batch, options) };
+  };
 }
 
 /** What is carried from the batch before, with a fresh state in the rows that begin a series. */

@@ -317,6 +317,21 @@ describe("a test part", () => {
   });
 });
 
+describe("the state of a detector", () => {
+  it("is gone on from by another model only if the two mean the same by it", async () => {
+    const [a, b, smooth] = await Promise.all(
+      [waves(), waves({ detect: { margin: 3 } }), waves({ detect: { smooth: 4 } })].map(async (trial) =>
+        openModel((await ran(trial)).file),
+      ),
+    );
+    const schema = (loaded: LoadedModel) => toStream(loaded).stateSchema;
+    expect(schema(b)).toBe(schema(a));
+    expect(schema(smooth)).not.toBe(schema(a));
+    const { detection: _, ...header } = a.header;
+    expect(schema({ ...a, header: { ...header, task: "forecast" } })).not.toBe(schema(a));
+  });
+});
+
 describe("the header of a detector", () => {
   it("is read only if everything in it can be", async () => {
     const { file } = await ran(waves());

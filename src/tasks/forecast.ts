@@ -70,9 +70,20 @@ function distributionOf({ distribution, levels }: TaskConfig["forecast"]): Distr
   return distribution === "quantiles" ? { kind: "quantiles", levels } : { kind: distribution };
 }
 
-/** @throws OST_CONFIG where an input is not among the values that are predicted. */
+/** @throws OST_CONFIG where an input is not among the values that are predicted, or one of those is no input. */
 function wantAllPredicted(spec: ExampleSpec): void {
-  const unknown = spec.features.filter((_, f) => targetOfFeature(spec)[f] < 0);
+  const unread = spec.targets.filter((_, k) => spec.targetFeature[k] < 0);
+  if (unread.length > 0) {
+    throw new OstinatoError("OST_CONFIG", {
+      what: "a recursive forecast reads its own predictions, and some of them are no inputs",
+      expected: "targets that all are inputs",
+      got: unread.slice(0, 8).join(", "),
+      where: "data.target",
+      repair: "add them to data.features, leave them out, or set forecast.strategy: direct",
+    });
+  }
+  const targets = targetOfFeature(spec);
+  const unknown = spec.features.filter((_, f) => targets[f] < 0);
   if (unknown.length === 0) return;
   throw new OstinatoError("OST_CONFIG", {
     what: "a recursive forecast reads its own predictions, and some inputs are not predicted",

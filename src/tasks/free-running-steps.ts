@@ -7,6 +7,7 @@
 import type { Batch, ExampleSpec } from "../core/batch.js";
 import { softplus } from "../core/softplus.js";
 import { batches } from "../data/index.js";
+import { logSumExp } from "../decode/index.js";
 import { DivergenceSums, type FreeRunningRow } from "../evaluate/index.js";
 import { type Predictor, type StepReader, type StepReading, targetOfFeature } from "../model/index.js";
 import type { Places } from "./free-running-places.js";
@@ -220,11 +221,4 @@ function likeliest(output: Float32Array): number {
   let best = 0;
   for (let v = 1; v < output.length; v++) if (output[v] > output[best]) best = v;
   return best;
-}
-
-function logSumExp(values: Float32Array): number {
-  const top = values[likeliest(values)];
-  let total = 0;
-  for (const value of values) total += Math.exp(value - top);
-  return top + Math.log(total);
 }

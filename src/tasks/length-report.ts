@@ -38,22 +38,36 @@ export function lengthReport(
       if (!longest?.stretches || multiple > longest.multiple) return undefined;
       const examples = endingAtSamePlaces(longest.stretches, multiple * trainingLength);
       const all = [...batches(examples, { batchSize: 8, normalize: config.window.normalize })];
-      const scored = all.map((batch) => lastSteps(batch, spec, Math.ceil(trainingLength / 2)));
-      let next = 0;
-      const { metrics } = evaluate(() => predictor.predict(all[next++]), scored, spec);
+      const scored = new Map(all.map((batch) => [lastSteps(batch, spec, Math.ceil(trainingLength / 2)), batch]));
+      const { metrics } = evaluate(askedOf(predictor, scored), scored.keys(), spec);
       return { n: metrics.n, value: (metrics as unknown as Record<string, number>)[metric] };
     },
   });
 }
 
+/** The predictor, asked for another batch in place of each; labels that it decides itself are its own here too. */
+function askedOf(predictor: Predictor, instead: ReadonlyMap<Batch, Batch>): Predictor {
+  const { name, distributional } = predictor;
+  const of = (batch: Batch) => instead.get(batch) as Batch;
+  return {
+    name,
+    ...(distributional !== undefined && { distributional }),
+    predict: (batch) => predictor.predict(of(batch)),
+    ...(predictor.labels && {
+      labels: (batch, prediction) => (predictor as Required<Predictor>).labels(of(batch), prediction),
+    }),
+  };
+}
+
 /** Stretches of the test part, thinned; null where none is that long. */
 function stretchesOf(config: ExperimentConfig, prepared: PreparedData, length: number): Examples | null {
   const { window, mode } = config;
-  const everyStep = taskOf(config).everyStep || mode === "streaming";
+  const task = taskOf(config);
+  const everyStep = task.everyStep || mode === "streaming";
   const stride = everyStep ? Math.max(1, Math.floor((window.length as number) / 4)) : 1;
   let found: Examples;
   try {
-    found = windows(prepared, { length, horizon: window.horizon, part: "test", stride, everyStep });
+    found = windows(prepared, { length, horizon: task.horizon.judged, part: "test", stride, everyStep });
   } catch (error) {
     if (error instanceof OstinatoError && error.code === "OST_WINDOW") return null;
     throw error;

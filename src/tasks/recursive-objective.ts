@@ -45,7 +45,11 @@ export function recursiveObjective(config: TaskConfig, distribution: Distributio
     const flat = pieces.map((piece) => piece.reshape([piece.size / per, per]));
     const prediction = flat.length === 1 ? flat[0] : concatenate(flat, 0);
     const values = targets.reduce(joined, new Float32Array(0));
-    return { loss: valueLoss(config, distribution ? prediction : prediction.reshape([prediction.size]), values, distribution) };
+    const weight = values.reduce((count, value) => count + (Number.isNaN(value) ? 0 : 1), 0);
+    return {
+      loss: valueLoss(config, distribution ? prediction : prediction.reshape([prediction.size]), values, distribution),
+      weight,
+    };
   };
 }
 

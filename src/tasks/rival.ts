@@ -13,7 +13,7 @@ export function rivalArchitectures(
   const { inputSize, outputSize, embeddings } = main;
   const rivals: Architecture[] = [];
   if (hasNarrowRival(model)) {
-    const { projection: _, tieWeights: __, zoneout: ___, layerSizes, ...rest } = main;
+    const { projection: _, tieWeights: __, zoneout: ___, cellZoneout: ____, layerSizes, ...rest } = main;
     rivals.push({
       ...rest,
       ...(layerSizes && { layerSizes: layerSizes.map(quarter) }),

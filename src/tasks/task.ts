@@ -57,7 +57,10 @@ export interface Task {
   architecture(spec: ExampleSpec): Architecture;
   /** The scalar to be minimised, recorded. Targets that are missing and padded steps take no part. */
   objective(batch: Batch, context: ObjectiveContext): Objective;
-  /** What the loss of the batch is a mean over, so that the means of several batches can be joined; 0 where no target is there. */
+  /**
+   * What the loss of the batch is a mean over, so that the means of several batches can be joined; 0 where no target is there. In training
+   * the objective's own weight goes before it.
+   */
   lossWeight(batch: Batch, options: LossOptions): number;
 }
 

@@ -1,7 +1,13 @@
 /** @file Laws of recursive and probabilistic forecasts, from the table to the report. */
 import { describe, expect, it } from "vitest";
 import { seed } from "../../src/core/rng.js";
+import { batches, tableFromRecords } from "../../src/data/index.js";
 import { type FreeRunningForecast, renderReportHtml, renderReportText } from "../../src/evaluate/index.js";
+import { buildNetwork } from "../../src/model/index.js";
+import { batchObjective } from "../../src/tasks/batch-objective.js";
+import { parseConfig, prepareExperiment } from "../../src/tasks/index.js";
+import { taskOf } from "../../src/tasks/task.js";
+import { scope } from "../../src/tensor/index.js";
 import {
   expectBatchesDoNotMatter,
   expectFileKeeps,
@@ -96,6 +102,28 @@ describe("a recursive forecast", () => {
 
   it("is learned alike by the same number of threads, paths of chance and all", async () => {
     await expectWorkersRepeat(withSettings(GAUSSIAN, { train: { epochs: 1 } }));
+  });
+
+  it.each([
+    ["an input that is not predicted", { features: ["v", "u"], target: ["v"] }, /OST_CONFIG.*inputs are not predicted.*u/s],
+    ["a value that is not read", { features: ["v"], target: ["v", "u"] }, /OST_CONFIG.*are no inputs.*u/s],
+  ])("refuses %s", async (_, columns, message) => {
+    const data = { ...POINT.input.data, ...columns };
+    await expect(ran({ ...POINT, input: { ...POINT.input, data } })).rejects.toThrow(message);
+  });
+
+  it("weighs a batch by all that its loss is a mean over, in the window and beyond", () => {
+    const config = parseConfig(POINT.input);
+    const rows = POINT.rows.map((row, i) => (i % 5 === 0 ? { ...row, u: null } : row));
+    const gappy = { ...config, data: { ...config.data, missing: "forwardFill" as const } };
+    const { prepared, spec } = prepareExperiment(gappy, tableFromRecords(rows));
+    const network = buildNetwork(taskOf(gappy).architecture(spec), { rng: seed(1) });
+    const objective = batchObjective(network, { config: gappy, spec, options: { classWeights: null, costs: null } });
+    const [batch] = batches(taskOf(gappy).examples(prepared, "train"), { batchSize: 16 });
+    const beyond = (batch.values as Float32Array).filter((value) => !Number.isNaN(value)).length;
+    expect(beyond).toBeLessThan(16 * 3 * 2);
+    const weight = scope(() => objective(batch, { rng: seed(2), step: 0 }).weight);
+    expect(weight).toBe(16 * 7 * 2 + beyond);
   });
 
   it("of values in an order of chance is no better than the mean, or a ridge regression", async () => {

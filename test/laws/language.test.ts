@@ -124,6 +124,12 @@ describe("what cannot be learned", () => {
   });
 });
 
+it("frames are predicted one ahead, whatever the horizon of windows says", async () => {
+  const settings = { window: { length: 4, horizon: 3 }, train: { epochs: 1, maxSteps: 2 } };
+  const { report } = await ran(withSettings(FRAMES, settings));
+  expect(report.lengthShift?.trainingLength).toBe(4);
+});
+
 it("a report of language tells what the model makes of its own output", async () => {
   const found = (await ran(CODES)).report.freeRunning as FreeRunningSteps;
   const [{ byStep, forced, free, firstDivergence }] = found.rows;

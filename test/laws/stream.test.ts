@@ -6,10 +6,12 @@ import { applyPreprocessing, tableFromRecords } from "../../src/data/index.js";
 import {
   type Advance,
   checkBatchInvariance,
+  givesDistribution,
   type LoadedModel,
   openModel,
   openSession,
   type Prediction,
+  pointsOf,
   probabilities,
   type RawRecord,
   type StreamModel,
@@ -74,6 +76,25 @@ const CASES: Record<string, { config: ExperimentConfigInput; regular?: boolean; 
       },
       window: { length: 12, horizon: 4, normalize: "meanStd" },
       model: { cell: "lstm", hiddenSize: 8 },
+      train: TRAIN,
+    },
+  },
+  "sample paths that read themselves, each window normalised": {
+    config: {
+      task: "forecast",
+      data: {
+        source: "x",
+        time: "time",
+        entity: "run",
+        features: FEATURES,
+        target: FEATURES,
+        split: SPLIT,
+        missing: "forwardFill",
+      },
+      window: { length: 8, horizon: 3, normalize: "meanStd" },
+      forecast: { strategy: "recursive", distribution: "gaussian", levels: [0.1, 0.5, 0.9], paths: 9 },
+      // What only an LSTM has must not keep its narrower rival, a GRU, from being made.
+      model: { cell: "lstm", hiddenSize: 8, cellZoneout: 0.1 },
       train: TRAIN,
     },
   },
@@ -149,7 +170,8 @@ function batchPredictions({ config, loaded }: Pick<Built, "config" | "loaded">, 
       const length = batch.lengths[b];
       for (let t = perStep ? 0 : length - 1; t < length; t++) {
         const at = perStep ? b * batch.time + t : b;
-        const values = output.subarray(at * width, (at + 1) * width);
+        const raw = output.subarray(at * width, (at + 1) * width);
+        const values = givesDistribution(loaded) ? pointsOf(spec.distribution, raw) : raw;
         const decoded =
           spec.targetKind === "values" ? [...loaded.preprocessing.unscaleTarget(values)] : probabilities(values, 0, width);
         found.set((time as Float64Array)[batch.start[b] + t], decoded);
