@@ -211,13 +211,17 @@ function checkDistribution(at: Fields): string {
   return kind;
 }
 
+/** Tokens of all hypotheses of a search together. */
+const MAX_SEARCHED = 1_048_576;
+
 function checkDecoding(at: Fields): void {
   at.oneOf("method", ["greedy", "beam"]);
-  at.count("width", 1, 1024);
+  const width = at.count("width", 1, 1024);
   at.number("lengthPenalty", 0, 1000);
   at.number("coveragePenalty", 0, 1000);
   if (at.has("noRepeat")) at.count("noRepeat", 1, 1_000_000);
-  at.count("maxLength", 1, 1_000_000);
+  // A search copies the tokens of each hypothesis at every step.
+  at.count("maxLength", 1, Math.floor(MAX_SEARCHED / width));
 }
 
 function checkCalibration(at: Fields, kind: TargetKind): void {

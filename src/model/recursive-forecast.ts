@@ -40,6 +40,20 @@ export function predictedInput(values: Tensor, spec: ExampleSpec): Tensor {
  */
 export function recursiveForecast(network: SequenceModel, spec: ExampleSpec, batch: Batch): Float32Array {
   const recursive = spec.recursive as RecursiveForecast;
+  const perRow = (recursive.distribution ? recursive.paths : 1) * spec.horizon * spec.targets.length;
+  const rows = Math.max(1, Math.floor(VALUES_AT_ONCE / perRow));
+  if (batch.batchSize > rows) {
+    const parts: Float32Array[] = [];
+    for (let from = 0; from < batch.batchSize; from += rows) {
+      parts.push(recursiveForecast(network, spec, rowsOf(batch, from, Math.min(batch.batchSize, from + rows))));
+    }
+    const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+    parts.reduce((at, part) => {
+      all.set(part, at);
+      return at + part.length;
+    }, 0);
+    return all;
+  }
   return inference(() => {
     const { engine } = network;
     const x = tensor(batch.x, [batch.batchSize, batch.time, batch.features], { engine });
@@ -66,6 +80,24 @@ export function recursiveForecast(network: SequenceModel, spec: ExampleSpec, bat
     }
     return quantiles;
   });
+}
+
+/** Values of all paths that are held at once: 16 MB. */
+const VALUES_AT_ONCE = 4_194_304;
+
+/** What a forecast reads of rows from .. to - 1. */
+function rowsOf(batch: Batch, from: number, to: number): Batch {
+  const { time, features, normalization } = batch;
+  const cut = (list: Float32Array, width: number) => list.subarray(from * width, to * width);
+  return {
+    ...batch,
+    batchSize: to - from,
+    x: cut(batch.x, time * features),
+    lengths: batch.lengths.subarray(from, to),
+    ...(normalization && {
+      normalization: { offset: cut(normalization.offset, features), scale: cut(normalization.scale, features) },
+    }),
+  };
 }
 
 /**
