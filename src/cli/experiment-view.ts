@@ -108,7 +108,9 @@ export class ExperimentView {
       data.sessions ? counted(series, "session") : data.entity === null ? null : counted(series, data.entity),
       counted(this.#rows, "row"),
       `${counted(named, "feature")}${features === named ? "" : ` (${features} inputs)`}`,
-      classes > 0 ? `${thousands(classes)} classes of ${data.target[0]}` : `predicting ${listed(data.target)}`,
+      classes > 0
+        ? `${thousands(classes)} classes of ${data.target[0]}`
+        : `predicting ${listed(data.target.length > 0 ? data.target : data.features)}`,
     ];
     const { by } = data.split;
     const parts = (["train", "validation", "test"] as const)

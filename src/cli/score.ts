@@ -522,7 +522,7 @@ function unseen(where: string, task: string): OstinatoError {
     expected: "what its vocabulary holds",
     got: "an unknown token",
     where,
-    repair: `leave it out, or train on ${task === "language" ? "text" : "targets"} that hold it`,
+    repair: `leave it out, or train on ${task === "language" ? "text that holds" : "targets that hold"} it`,
   });
 }
 

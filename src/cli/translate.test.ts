@@ -5,6 +5,8 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { csvRows, type Json, jsonOf, printedBy, refusalOf, Workshop } from "../../test/support/command-run.js";
 import { seed } from "../core/rng.js";
+import { loadModel } from "../model/load-file.js";
+import { toStream } from "../model/stream.js";
 import { predictCommand } from "./predict.js";
 import { scoreCommand } from "./score.js";
 import { translateCommand } from "./translate.js";
@@ -70,6 +72,12 @@ describe("ostinato translate", () => {
     expect(made[39]).toEqual(alone);
     expect(made[2]).toEqual({ source: "", text: "", tokens: [], logProbability: null });
     expect(alone.text).toBe(alone.tokens.join(""));
+  });
+
+  it("cannot be streamed, and no mode of training is said to mend that", async () => {
+    const loaded = await loadModel(model);
+    expect(() => toStream(loaded)).toThrow(/OST_CAUSAL.*an encoder-decoder[\s\S]*use ostinato predict/);
+    expect(() => toStream(loaded)).not.toThrow(/bidirectional/);
   });
 
   it("tells the log-probability that scoring the pair gives, and predict writes", async () => {

@@ -147,12 +147,17 @@ export function toStream(loaded: LoadedModel): StreamModel & RowSampler {
   const { spec } = header;
   const looksAhead = loaded.network !== null && !isCausal(loaded.network);
   if (header.streaming === null || preprocessing.lookAhead > 0 || looksAhead) {
+    const type = header.architecture?.type;
+    // These read all of their input first, in whatever direction: no mode of training makes a stream of them.
+    const whole = type === "encoderDecoder" ? "an encoder-decoder" : type === "reconstruction" ? "an autoencoder" : null;
     throw new OstinatoError("OST_CAUSAL", {
       what: "this model looks ahead and cannot be streamed",
-      expected: "mode: streaming or causal",
-      got: looksAhead ? "a bidirectional network" : `mode: ${header.mode}`,
+      expected: whole ? "a network that answers row by row" : "mode: streaming or causal",
+      got: whole ?? (looksAhead ? "a bidirectional network" : `mode: ${header.mode}`),
       where: header.name,
-      repair: "train it with mode: causal and bidirectional: false, or use ostinato predict on whole files",
+      repair: whole
+        ? "use ostinato predict on whole files"
+        : "train it with mode: causal and bidirectional: false, or use ostinato predict on whole files",
     });
   }
   const { roles, derived } = preprocessing;
