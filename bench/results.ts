@@ -11,7 +11,11 @@ import { parseArgs } from "node:util";
 import type { Outcome, ResultRow } from "./results/row.js";
 
 const { values } = parseArgs({
-  options: { only: { type: "string" }, seeds: { type: "string", default: "3" }, out: { type: "string", default: "results.json" } },
+  options: {
+    only: { type: "string" },
+    seeds: { type: "string", default: "3" },
+    out: { type: "string", default: "results.json" },
+  },
 });
 const data = process.env["OSTINATO_DATA"] ?? "../shared/data";
 const only = values.only?.split(",");

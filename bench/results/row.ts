@@ -46,11 +46,15 @@ export function trained(
   const folder = mkdtempSync(join(tmpdir(), "ostinato-results-"));
   try {
     const overrides = [...set, `train.seed=${seed}`].flatMap((one) => ["--set", one]);
-    const printed = execFileSync("node", ["dist/cli/main.js", "train", config, ...overrides, "--out", join(folder, "run"), "--json", "--quiet"], {
-      encoding: "utf8",
-      maxBuffer: 2 ** 28,
-      stdio: ["ignore", "pipe", "inherit"],
-    });
+    const printed = execFileSync(
+      "node",
+      ["dist/cli/main.js", "train", config, ...overrides, "--out", join(folder, "run"), "--json", "--quiet"],
+      {
+        encoding: "utf8",
+        maxBuffer: 2 ** 28,
+        stdio: ["ignore", "pipe", "inherit"],
+      },
+    );
     const { seconds, metrics, baselines } = JSON.parse(printed) as TrainSummary;
     const better = higherIsBetter ? 1 : -1;
     const [best] = Object.entries(baselines)

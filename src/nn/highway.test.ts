@@ -48,7 +48,11 @@ it("has the gradient of central differences, of weights and of inputs", () => {
   const mix = tensor(numbers(B * 8), [B, 8], { engine });
   const [last, x] = [parameter(numbers(B * 8), [B, 8], { engine }), parameter(numbers(B * T * F), [B, T, F], { engine })];
   const all = new Map([...highway.namedParameters(), ["last", last] as const, ["x", x] as const]);
-  const loss = () => highway.forward(last, x, integers(lengths, [B], { engine })).multiply(mix).sum();
+  const loss = () =>
+    highway
+      .forward(last, x, integers(lengths, [B], { engine }))
+      .multiply(mix)
+      .sum();
   expect(checkGradient(loss, all).checks).toBeGreaterThan(30);
 });
 
