@@ -7,6 +7,7 @@ const shop = new Workshop();
 let marked: string;
 let unmarked: string;
 let forecast: string;
+let events: string;
 
 beforeAll(async () => {
   shop.file("chars.txt", "abcabc\nabab\ncabcab\nbcbc\nabcab\n".repeat(8));
@@ -26,6 +27,20 @@ beforeAll(async () => {
   unmarked = await shop.train("unmarked", chars({}));
   const rows = Array.from({ length: 80 }, (_, i) => `${Math.sin(i / 4)}\n`);
   shop.file("series.csv", `a\n${rows.join("")}`);
+  const steps = Array.from({ length: 12 }, (_, run) => ["open", "read", "read", "close"].map((event) => `${run},${event}\n`));
+  shop.file("events.csv", `run,event\n${steps.flat().join("")}`);
+  events = await shop.train("events", {
+    task: "language",
+    data: {
+      source: "events.csv",
+      entity: "run",
+      categories: { event: { kind: "vocabulary", as: "embedding", width: 3 } },
+      target: "event",
+      split: { by: "entity", train: 0.6, validation: 0.2, test: 0.2 },
+    },
+    model: { hiddenSize: 4 },
+    train: { epochs: 1 },
+  });
   forecast = await shop.train("forecast", {
     task: "forecast",
     data: { source: "series.csv", features: ["a"], target: "a", split: { by: "time", train: 0.6, validation: 0.2, test: 0.2 } },
@@ -46,6 +61,13 @@ describe("ostinato generate", () => {
     expect(await generated(marked)).toEqual(one);
     expect(await generated(marked, { seed: 6 })).not.toEqual(one);
     expect((await generated(marked, { count: 2 })).map(({ text }) => text)).toEqual(one.slice(0, 2).map(({ text }) => text));
+  });
+
+  it("goes on from several events, which stand between white space", async () => {
+    const [one] = await generated(events, { prompt: "open  read", length: 2 });
+    expect(one.text).toMatch(/^open read( \S+){2}$/);
+    const { code, message } = await refusalOf(() => generateCommand(events, { ...USUAL, prompt: "open wrote" }));
+    expect([code, message]).toEqual(["OST_VALUE", expect.stringContaining(`"wrote"`)]);
   });
 
   it("tells the log-probability that scoring the text gives", async () => {

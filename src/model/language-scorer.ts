@@ -66,13 +66,15 @@ export function languageScorer({ header, preprocessing, network: any }: LoadedMo
     nameOf: (code) => spec.classes[code],
     decode: (codes) => preprocessing.decodeTarget(codes),
     encode(text) {
-      const codes = codebook.encode(text).filter((code) => code !== begin && code !== end);
+      // Events stand between white space; a tokenizer knows its own pieces.
+      const cells = codebook.several ? [text] : text.split(/\s+/).filter((cell) => cell !== "");
+      const codes = cells.flatMap((cell) => [...codebook.encode(cell)]).filter((code) => code !== begin && code !== end);
       const unknown = codes.indexOf(0);
       if (unknown < 0) return [...codes];
       throw new OstinatoError("OST_VALUE", {
         what: "the text holds what the model has never seen",
         expected: "what its vocabulary holds",
-        got: JSON.stringify(unknownPiece(codebook, text) ?? text.slice(0, 40)),
+        got: JSON.stringify(unknownPiece(codebook, text) ?? cells[unknown] ?? text.slice(0, 40)),
         where: `token ${unknown + 1}`,
         repair: "leave it out, or train on text that holds it",
       });
