@@ -1,20 +1,20 @@
 /**
- * @file The published tables: runs every row of `bench/results/*.ts` with several seeds and prints ours beside the published figure.
+ * @file The published tables: runs every row of `bench/published/*.ts` with several seeds and prints ours beside the published figure.
  *
- *     npx tsx --conditions=ostinato-source bench/results.ts [--only name,name] [--seeds 3] [--out results.json]
+ *     npm run bench:published -- [--only name,name] [--seeds 3] [--out published.json]
  *
  * OSTINATO_DATA names the folder of the data sets, by default ../shared/data. A row whose data are missing is skipped by name. Results are
  * kept in --out as they come, and rows that stand there already are not run again.
  */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import type { Outcome, ResultRow } from "./results/row.js";
+import type { Outcome, ResultRow } from "./published/row.js";
 
 const { values } = parseArgs({
   options: {
     only: { type: "string" },
     seeds: { type: "string", default: "3" },
-    out: { type: "string", default: "results.json" },
+    out: { type: "string", default: "published.json" },
   },
 });
 const data = process.env["OSTINATO_DATA"] ?? "../shared/data";
@@ -23,9 +23,9 @@ const seeds = Array.from({ length: Number(values.seeds) }, (_, i) => i + 1);
 const done: Record<string, Outcome> = existsSync(values.out) ? JSON.parse(readFileSync(values.out, "utf8")) : {};
 
 const rows: ResultRow[] = [];
-for (const file of readdirSync(new URL("./results/", import.meta.url)).sort()) {
+for (const file of readdirSync(new URL("./published/", import.meta.url)).sort()) {
   if (!file.endsWith(".ts") || file === "row.ts") continue;
-  rows.push(...((await import(new URL(`./results/${file}`, import.meta.url).href)) as { rows: ResultRow[] }).rows);
+  rows.push(...((await import(new URL(`./published/${file}`, import.meta.url).href)) as { rows: ResultRow[] }).rows);
 }
 
 const shown = (value: number) => (Math.abs(value) >= 100 ? value.toFixed(1) : value.toFixed(Math.abs(value) >= 10 ? 2 : 3));
