@@ -20,7 +20,6 @@ const GUIDES = [
   "tasks",
   "layers",
   "decoding",
-  "metrics",
   "data-without-the-future",
   "training",
   "honest-evaluation",
