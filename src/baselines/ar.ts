@@ -8,10 +8,12 @@
  * AIC = n log(sigma^2) + 2 (p + 1), over training stretches; all is frozen, and a forecast reads the lags of its window only.
  * Sources: Box & Jenkins 1970; Burg 1975; Akaike 1974, IEEE Transactions on Automatic Control 19(6).
  */
+
 import type { Batch, ExampleSpec } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
+import { unfitted } from "./baseline.js";
 import { ColumnForecast } from "./column-forecast.js";
-import { checkPeriod, keptSteps, replaceInfinite, requireColumns, unfittedForecast } from "./ets.js";
+import { checkPeriod, keptSteps, replaceInfinite, requireColumns } from "./ets.js";
 import { firstOf } from "./exponential-smoothing.js";
 import { trainingStretches } from "./training-stretch.js";
 
@@ -78,7 +80,7 @@ export class AR extends ColumnForecast {
 
   /** What the fit chose per column. @throws OST_RANGE before `fit`. */
   get columns(): readonly ARColumn[] {
-    return this.#columns ?? unfittedForecast(this.name);
+    return this.#columns ?? unfitted(this.name);
   }
 
   override fit(train: () => Iterable<Batch>, _validation: () => Iterable<Batch>): void {
@@ -126,7 +128,7 @@ export class AR extends ColumnForecast {
   }
 
   protected extend(past: Float64Array, count: number, future: Float64Array, target: number): void {
-    const { constant, weights } = this.#maps[target] ?? unfittedForecast(this.name);
+    const { constant, weights } = this.#maps[target] ?? unfitted(this.name);
     const lags = weights.length;
     const y = new Float64Array(lags + count + future.length).fill(firstOf(past, count), 0, lags);
     for (let t = 0; t < count + future.length; t++) {

@@ -95,6 +95,11 @@ export function forEachOrigin(batch: Batch, visit: (row: number, step: number, p
   }
 }
 
+/** For what a baseline knows only once it is fitted. @throws OST_RANGE always. */
+export function unfitted(where: string): never {
+  throw new OstinatoError("OST_RANGE", { what: "the baseline has not been fitted", where, repair: "call fit first" });
+}
+
 /** The array of that name and shape. @throws OST_MODEL_FILE if it is absent or has another shape. */
 export function requireArray(arrays: BaselineArrays, name: string, shape: number[], where: string): Float32Array {
   const found = arrays[name];

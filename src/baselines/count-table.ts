@@ -9,11 +9,11 @@
  */
 import type { Batch, ExampleSpec } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
-import { type Baseline, type BaselineArrays, type BaselineJson, requireBatch } from "./baseline.js";
+import { type Baseline, type BaselineArrays, type BaselineJson, requireBatch, unfitted } from "./baseline.js";
 import { classInput, type ReadCode, requireClassInput } from "./code-input.js";
 import { nextCodes } from "./code-stream.js";
 import { LaneMemory } from "./lane-memory.js";
-import { countArrays, forEachContext, restoreCounts, unfitted } from "./ngram.js";
+import { countArrays, forEachContext, restoreCounts } from "./ngram.js";
 import { NGramCounts } from "./ngram-counts.js";
 
 export interface CountTableOptions {

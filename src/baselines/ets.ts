@@ -8,8 +8,10 @@
  * a state of its own; they are frozen. The state is read from the window alone: a forecast depends on no step before it.
  * Sources: exponential-smoothing.ts; choice by AICc: Hyndman, Koehler, Snyder & Grose 2002, International Journal of Forecasting 18(3).
  */
+
 import type { Batch, ExampleSpec } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
+import { unfitted } from "./baseline.js";
 import { ColumnForecast } from "./column-forecast.js";
 import { ExponentialSmoothing, firstOf, type Season, type SmoothingParameters, type Trend } from "./exponential-smoothing.js";
 import { nelderMead } from "./nelder-mead.js";
@@ -65,7 +67,7 @@ export class ETS extends ColumnForecast {
 
   /** What the fit chose per column. @throws OST_RANGE before `fit`. */
   get columns(): readonly ETSColumn[] {
-    return this.#columns ?? unfittedForecast(this.name);
+    return this.#columns ?? unfitted(this.name);
   }
 
   override fit(train: () => Iterable<Batch>, _validation: () => Iterable<Batch>): void {
@@ -122,7 +124,7 @@ export class ETS extends ColumnForecast {
   }
 
   protected extend(past: Float64Array, count: number, future: Float64Array, target: number): void {
-    const smoothing = this.#smoothing[target] ?? unfittedForecast(this.name);
+    const smoothing = this.#smoothing[target] ?? unfitted(this.name);
     smoothing.run(past, count);
     smoothing.forecast(future);
     replaceInfinite(future, past, count);
@@ -200,8 +202,4 @@ export function requireColumns<C>(
     where,
     repair: "save the baseline again",
   });
-}
-
-export function unfittedForecast(where: string): never {
-  throw new OstinatoError("OST_RANGE", { what: "the baseline has not been fitted", where, repair: "call fit first" });
 }

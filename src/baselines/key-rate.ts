@@ -17,6 +17,7 @@ import {
   inputAt,
   requireArray,
   requireBatch,
+  unfitted,
 } from "./baseline.js";
 
 abstract class KeyRate implements Baseline {
@@ -126,12 +127,7 @@ abstract class KeyRate implements Baseline {
   }
 
   #fitted(): Float32Array {
-    if (this.#logOdds) return this.#logOdds;
-    throw new OstinatoError("OST_RANGE", {
-      what: "the baseline has not been fitted",
-      where: this.name,
-      repair: "call fit first",
-    });
+    return this.#logOdds ?? unfitted(this.name);
   }
 
   toJSON(): BaselineJson {

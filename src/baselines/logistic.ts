@@ -10,7 +10,15 @@
  */
 import type { Batch, ExampleSpec } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
-import { type Baseline, type BaselineArrays, type BaselineJson, requireArray, requireBatch, strideFor } from "./baseline.js";
+import {
+  type Baseline,
+  type BaselineArrays,
+  type BaselineJson,
+  requireArray,
+  requireBatch,
+  strideFor,
+  unfitted,
+} from "./baseline.js";
 import { CodeBag } from "./code-bag.js";
 import { minimize } from "./lbfgs.js";
 import { forEachLabel, hasClasses, requireClasses } from "./majority.js";
@@ -121,12 +129,7 @@ export class Logistic implements Baseline {
 
   /** What the fit chose. @throws OST_RANGE before `fit`. */
   get choice(): LogisticChoice {
-    if (this.#choice) return this.#choice;
-    throw new OstinatoError("OST_RANGE", {
-      what: "the baseline has not been fitted",
-      where: this.name,
-      repair: "call fit first",
-    });
+    return this.#choice ?? unfitted(this.name);
   }
 
   fit(train: () => Iterable<Batch>, validation: () => Iterable<Batch>): void {

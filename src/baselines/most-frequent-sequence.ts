@@ -1,7 +1,7 @@
 /** @file The most frequent target sequence of the training part, whatever the input. */
 import type { Batch, ExampleSpec } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
-import { type Baseline, type BaselineArrays, type BaselineJson, type FoundSequence, requireBatch } from "./baseline.js";
+import { type Baseline, type BaselineArrays, type BaselineJson, type FoundSequence, requireBatch, unfitted } from "./baseline.js";
 
 /**
  * The commonest whole target, the first seen among those as common. It has no log-probabilities: `predict` gives NaN.
@@ -57,12 +57,7 @@ export class MostFrequentSequence implements Baseline {
   }
 
   #fitted(): number[] {
-    if (this.#tokens) return this.#tokens;
-    throw new OstinatoError("OST_RANGE", {
-      what: "the baseline has not been fitted",
-      where: this.name,
-      repair: "call fit first",
-    });
+    return this.#tokens ?? unfitted(this.name);
   }
 
   toJSON(): BaselineJson {

@@ -8,10 +8,9 @@
  */
 import type { Batch, ExampleSpec } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
-import { type Baseline, type BaselineArrays, type BaselineJson, requireArray, requireBatch } from "./baseline.js";
+import { type Baseline, type BaselineArrays, type BaselineJson, requireArray, requireBatch, unfitted } from "./baseline.js";
 import { columnReader } from "./code-input.js";
 import { forEachLabel } from "./majority.js";
-import { unfitted } from "./ngram.js";
 
 interface MostFrequentTagChoice {
   /** The column of x that holds the codes. */

@@ -14,6 +14,7 @@ import {
   requireArray,
   requireBatch,
   strideFor,
+  unfitted,
 } from "./baseline.js";
 import { columnReader, type ReadCode } from "./code-input.js";
 import { requireTokens, targetOf, withoutTargets } from "./most-frequent-sequence.js";
@@ -137,12 +138,7 @@ export class NearestSource implements Baseline {
   }
 
   #fitted(): SourceIndex {
-    if (this.#index) return this.#index;
-    throw new OstinatoError("OST_RANGE", {
-      what: "the baseline has not been fitted",
-      where: this.name,
-      repair: "call fit first",
-    });
+    return this.#index ?? unfitted(this.name);
   }
 
   toJSON(): BaselineJson {

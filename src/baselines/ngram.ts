@@ -1,7 +1,7 @@
 /** @file The n-gram: the next code from the latest few, by interpolated Witten-Bell estimates (witten-bell.ts). */
 import type { Batch, ExampleSpec } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
-import { type Baseline, type BaselineArrays, type BaselineJson, requireArray, requireBatch } from "./baseline.js";
+import { type Baseline, type BaselineArrays, type BaselineJson, requireArray, requireBatch, unfitted } from "./baseline.js";
 import { classInput, type ReadCode, requireClassInput } from "./code-input.js";
 import { nextCodes } from "./code-stream.js";
 import { LaneMemory } from "./lane-memory.js";
@@ -226,8 +226,4 @@ export function forEachContext(
       visit(context, row * batch.time + step, row, step);
     }
   }
-}
-
-export function unfitted(where: string): never {
-  throw new OstinatoError("OST_RANGE", { what: "the baseline has not been fitted", where, repair: "call fit first" });
 }

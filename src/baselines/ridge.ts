@@ -25,6 +25,7 @@ import {
   requireArray,
   requireBatch,
   strideFor,
+  unfitted,
 } from "./baseline.js";
 import { cholesky, choleskySolve } from "./cholesky.js";
 import { CodeBag } from "./code-bag.js";
@@ -161,12 +162,7 @@ export class Ridge implements Baseline {
 
   /** What the fit chose. @throws OST_RANGE before `fit`. */
   get choice(): RidgeChoice {
-    if (this.#choice) return this.#choice;
-    throw new OstinatoError("OST_RANGE", {
-      what: "the baseline has not been fitted",
-      where: this.name,
-      repair: "call fit first",
-    });
+    return this.#choice ?? unfitted(this.name);
   }
 
   fit(train: () => Iterable<Batch>, validation: () => Iterable<Batch>): void {

@@ -8,9 +8,11 @@
  * factors where all training values are above 0, else as differences. a is fitted on training stretches as long as a window, and frozen.
  * Sources: Assimakopoulos & Nikolopoulos 2000, International Journal of Forecasting 16(4); this form Hyndman & Billah 2003, ibid. 19(2).
  */
+
 import type { Batch, ExampleSpec } from "../core/batch.js";
+import { unfitted } from "./baseline.js";
 import { ColumnForecast } from "./column-forecast.js";
-import { checkPeriod, keptSteps, replaceInfinite, requireColumns, sigmoid, unfittedForecast } from "./ets.js";
+import { checkPeriod, keptSteps, replaceInfinite, requireColumns, sigmoid } from "./ets.js";
 import { firstOf, fitLine, mean, type Season } from "./exponential-smoothing.js";
 import { nelderMead } from "./nelder-mead.js";
 import { trainingStretches } from "./training-stretch.js";
@@ -59,7 +61,7 @@ export class Theta extends ColumnForecast {
 
   /** What the fit chose per column. @throws OST_RANGE before `fit`. */
   get columns(): readonly ThetaColumn[] {
-    return this.#columns ?? unfittedForecast(this.name);
+    return this.#columns ?? unfitted(this.name);
   }
 
   override fit(train: () => Iterable<Batch>, _validation: () => Iterable<Batch>): void {

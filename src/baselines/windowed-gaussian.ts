@@ -8,9 +8,9 @@
  */
 import type { Batch, ExampleSpec } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
-import { inputAt, requireBatch } from "./baseline.js";
+import { inputAt, requireBatch, unfitted } from "./baseline.js";
 import { ColumnForecast, forEachPast } from "./column-forecast.js";
-import { requireColumns, unfittedForecast } from "./ets.js";
+import { requireColumns } from "./ets.js";
 
 export interface WindowedGaussianOptions {
   /** Steps that mean and deviation are taken of, >= 2; absent: chosen on the validation part by likelihood. */
@@ -168,7 +168,7 @@ export class WindowedGaussian extends ColumnForecast {
   }
 
   #fitted(): WindowedGaussianChoice {
-    return this.#choice ?? unfittedForecast(this.name);
+    return this.#choice ?? unfitted(this.name);
   }
 
   protected options(): WindowedGaussianChoice {

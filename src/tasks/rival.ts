@@ -35,10 +35,15 @@ function quarter(units: number): number {
 /** Units of the narrowest rival. */
 const NARROWEST = 4;
 
-export function hasNarrowRival({ hiddenSize }: ExperimentConfig["model"]): boolean {
-  return hiddenSize >= 2 * NARROWEST;
+export function hasNarrowRival(model: ExperimentConfig["model"]): boolean {
+  return widthOf(model) >= 2 * NARROWEST;
+}
+
+/** Units of the widest layer. */
+function widthOf({ hiddenSize, layerSizes }: ExperimentConfig["model"]): number {
+  return layerSizes ? Math.max(...layerSizes) : hiddenSize;
 }
 
 export function noNarrowRival({ model }: ExperimentConfig): string {
-  return `No narrower network was tried: a quarter of ${model.hiddenSize} units is fewer than ${NARROWEST}.`;
+  return `No narrower network was tried: a quarter of ${widthOf(model)} units is fewer than ${NARROWEST}.`;
 }

@@ -9,7 +9,9 @@
  * such order, p_n = 1 / (2^k total_n), the k-th of them (Lin & Och 2004, "NIST"); "none" leaves 0. Where no hypothesis has an n-gram of some
  * order at all, or nothing matches, BLEU is 0. The definitions are those that sacrebleu 2 uses (Post 2018).
  */
+
 import { OstinatoError } from "../../core/errors.js";
+import { corpusSums } from "./corpus-sum.js";
 
 export const BLEU_ORDER = 4;
 /** Sums that BLEU is a function of: matches and totals of each order, length of the hypotheses, length of the references. */
@@ -88,20 +90,8 @@ export function bleuOf(sums: ArrayLike<number>, at = 0, { smoothing = "exp" }: B
 
 /** BLEU of a corpus: `references[i]` are those of `hypotheses[i]`. @throws OST_SHAPE if the lists differ in length. */
 export function bleu(hypotheses: readonly Tokens[], references: readonly (readonly Tokens[])[], options: BleuOptions = {}): Bleu {
-  if (hypotheses.length !== references.length) {
-    throw new OstinatoError("OST_SHAPE", {
-      what: "every hypothesis needs its own references",
-      expected: `${hypotheses.length} lists of references`,
-      got: String(references.length),
-      where: "bleu",
-    });
-  }
-  const sums = new Float64Array(BLEU_WIDTH);
-  hypotheses.forEach((hypothesis, i) => {
-    bleuStatistics(hypothesis, references[i]).forEach((value, at) => {
-      sums[at] += value;
-    });
-  });
+  const statistics = (hypothesis: Tokens, i: number) => bleuStatistics(hypothesis, references[i]);
+  const sums = corpusSums(hypotheses, references, { width: BLEU_WIDTH, statistics, where: "bleu" });
   return bleuOf(sums, 0, options);
 }
 

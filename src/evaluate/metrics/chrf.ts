@@ -7,7 +7,9 @@
  * White space is left out first. Of several references the one of the best score counts. These are the defaults of sacrebleu 2 (Post 2018).
  * A character is a Unicode code point.
  */
+
 import { OstinatoError } from "../../core/errors.js";
+import { corpusSums } from "./corpus-sum.js";
 
 export const CHRF_ORDER = 6;
 /** Sums that chrF is a function of: for each order the n-grams of the hypotheses, of the references, and the matches. */
@@ -67,20 +69,8 @@ export function chrf(
   references: readonly (readonly string[])[],
   options: ChrfOptions = {},
 ): number {
-  if (hypotheses.length !== references.length) {
-    throw new OstinatoError("OST_SHAPE", {
-      what: "every hypothesis needs its own references",
-      expected: `${hypotheses.length} lists of references`,
-      got: String(references.length),
-      where: "chrf",
-    });
-  }
-  const sums = new Float64Array(CHRF_WIDTH);
-  hypotheses.forEach((hypothesis, i) => {
-    chrfStatistics(hypothesis, references[i], options).forEach((value, at) => {
-      sums[at] += value;
-    });
-  });
+  const statistics = (hypothesis: string, i: number) => chrfStatistics(hypothesis, references[i], options);
+  const sums = corpusSums(hypotheses, references, { width: CHRF_WIDTH, statistics, where: "chrf" });
   return chrfOf(sums, 0, options);
 }
 
