@@ -1,7 +1,8 @@
 /** @file What losses against one class per row share: the checks of targets and weights, and losses computed from log-probabilities. */
+
 import { OstinatoError } from "../core/errors.js";
+import { logSoftmax } from "../core/log-softmax.js";
 import { describeShape } from "../core/shape.js";
-import type { FloatArray } from "../kernels/index.js";
 import { apply, type Op, type Tensor } from "../tensor/index.js";
 import { wantFloat } from "../tensor/op.js";
 
@@ -95,12 +96,3 @@ const mean: Op<{ cost: ClassCost; weights: Float64Array | null; factor: number }
     }
   },
 };
-
-function logSoftmax(values: FloatArray, at: number, logs: Float64Array): void {
-  let most = Number.NEGATIVE_INFINITY;
-  for (let k = 0; k < logs.length; k++) most = Math.max(most, values[at + k]);
-  let sum = 0;
-  for (let k = 0; k < logs.length; k++) sum += Math.exp(values[at + k] - most);
-  const logOfSum = Math.log(sum);
-  for (let k = 0; k < logs.length; k++) logs[k] = values[at + k] - most - logOfSum;
-}

@@ -2,8 +2,10 @@
  * @file The CTC loss: -log of the probability of a target summed over all its alignments with the input (Graves, Fernandez, Gomez &
  * Schmidhuber 2006). Computed in float64 whatever the engine's float type; the equations are in `core/ctc-alignment.ts`.
  */
+
 import { CtcAlignment, checkCtcTokens, ctcSteps } from "../core/ctc-alignment.js";
 import { OstinatoError } from "../core/errors.js";
+import { logSoftmax } from "../core/log-softmax.js";
 import { describeShape } from "../core/shape.js";
 import type { FloatArray } from "../kernels/index.js";
 import { apply, type Op, type Tensor, tensor } from "../tensor/index.js";
@@ -144,14 +146,7 @@ const alignmentLoss: Op<{ examples: readonly CtcExample[] }> = {
 /** Log-softmax of each row in float64; false if a row has none: NaN, +Infinity, or nothing but -Infinity. */
 function logSoftmaxRows(values: FloatArray, first: number, rows: number, classes: number, logs: Float64Array): boolean {
   for (let row = 0; row < rows; row++) {
-    const [from, to] = [first + row * classes, row * classes];
-    let most = Number.NEGATIVE_INFINITY;
-    for (let k = 0; k < classes; k++) most = Math.max(most, values[from + k]);
-    if (!Number.isFinite(most)) return false;
-    let sum = 0;
-    for (let k = 0; k < classes; k++) sum += Math.exp(values[from + k] - most);
-    const logOfSum = Math.log(sum);
-    for (let k = 0; k < classes; k++) logs[to + k] = values[from + k] - most - logOfSum;
+    if (!logSoftmax(values, first + row * classes, logs.subarray(row * classes, (row + 1) * classes))) return false;
   }
   return true;
 }

@@ -1,5 +1,7 @@
 /** @file A language model of codes as a scorer of next tokens: what generates and what tells how probable a text is. */
+
 import { OstinatoError } from "../core/errors.js";
+import { logSoftmax } from "../core/log-softmax.js";
 import { unknownPiece } from "../data/index.js";
 import type { StepScorer } from "../decode/index.js";
 import { flattenState, stepperOf } from "../nn/index.js";
@@ -90,19 +92,11 @@ export function languageScorer({ header, preprocessing, network: any }: LoadedMo
         next[i] = row.state;
         logSoftmax(
           tempered(row.output, header.calibration?.temperature),
+          0,
           logProbabilities.subarray(i * vocabSize, (i + 1) * vocabSize),
         );
       });
       return { logProbabilities, states: next };
     },
   };
-}
-
-function logSoftmax(logits: ArrayLike<number>, out: Float64Array): void {
-  let top = Number.NEGATIVE_INFINITY;
-  for (let v = 0; v < out.length; v++) top = Math.max(top, logits[v]);
-  let total = 0;
-  for (let v = 0; v < out.length; v++) total += Math.exp(logits[v] - top);
-  const normalizer = top + Math.log(total);
-  for (let v = 0; v < out.length; v++) out[v] = logits[v] - normalizer;
 }

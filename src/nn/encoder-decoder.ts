@@ -19,7 +19,9 @@
  *
  * Legend: B batch, S source time, U longest target, V plain target codes, H hiddenSize, E width of an encoder output, D targetEmbedding.
  */
+
 import { OstinatoError } from "../core/errors.js";
+import { logSoftmax } from "../core/log-softmax.js";
 import type { Rng } from "../core/rng.js";
 import { describeShape } from "../core/shape.js";
 import type { FloatArray, Kernels } from "../kernels/index.js";
@@ -588,13 +590,6 @@ function draw(logits: FloatArray, rng: Rng): number {
 /** log softmax of every row, in float64. */
 function logSoftmaxRows(logits: FloatArray, classes: number): Float64Array {
   const result = new Float64Array(logits.length);
-  for (let start = 0; start < logits.length; start += classes) {
-    let top = Number.NEGATIVE_INFINITY;
-    for (let c = start; c < start + classes; c++) top = Math.max(top, logits[c]);
-    let total = 0;
-    for (let c = start; c < start + classes; c++) total += Math.exp(logits[c] - top);
-    const normalizer = top + Math.log(total);
-    for (let c = start; c < start + classes; c++) result[c] = logits[c] - normalizer;
-  }
+  for (let start = 0; start < logits.length; start += classes) logSoftmax(logits, start, result.subarray(start, start + classes));
   return result;
 }
