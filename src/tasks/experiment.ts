@@ -41,12 +41,10 @@ import { referenceProfile } from "../monitor/index.js";
 import type { TrainProgress, TrainResult } from "../train/index.js";
 import { ConfidenceCount } from "./confidence-count.js";
 import type { ExperimentConfig } from "./config.js";
-import { checkCounts } from "./count-target.js";
 import { detectBaselines } from "./detect-baselines.js";
 import { evaluationBatches, type FitOptions, fitNetwork, trainingPadding } from "./fit-network.js";
 import { type Entrant, type ExperimentData, judgeEntrants, splitNotes, trainingScales, turn } from "./judgement.js";
 import { rivalArchitectures } from "./rival.js";
-import { checkTagScheme } from "./tag-scheme.js";
 import { countTargets } from "./target-count.js";
 import { taskOf } from "./task.js";
 
@@ -152,9 +150,8 @@ export function prepareExperiment(
   const { window } = config;
   const options = { ...dataOptions(config, tokenizers), ...(from && { frozen: from.preprocessing }) };
   const prepared = "preprocessing" in input ? input : prepare(input, options);
-  if (config.data.tagScheme) checkTagScheme(prepared, config.data.tagScheme);
   const task = taskOf(config);
-  if (config.task === "forecast" && config.forecast.distribution === "negativeBinomial") checkCounts(prepared);
+  task.check?.(prepared);
   const { everyStep, ahead, horizon } = task;
   const spec = prepared.preprocessing.spec({ length: window.length ?? 0, horizon: horizon.judged, everyStep, ahead });
   return { prepared, spec: task.complete(spec) };

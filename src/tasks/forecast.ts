@@ -10,6 +10,7 @@ import { OstinatoError } from "../core/errors.js";
 import { type Distribution, outputsPerValue } from "../core/predictive-distribution.js";
 import { windows } from "../data/index.js";
 import { targetOfFeature } from "../model/index.js";
+import { checkCounts } from "./count-target.js";
 import { recurrentArchitecture } from "./recurrent-architecture.js";
 import { recursiveObjective } from "./recursive-objective.js";
 import { countTargets } from "./target-count.js";
@@ -21,11 +22,14 @@ export function forecast(config: TaskConfig): Task {
   const recursive = settings.strategy === "recursive";
   const distribution = distributionOf(settings);
   const rollout = recursive ? (train.rollout ?? 1) : window.horizon;
-  const shared: Pick<Task, "name" | "targetKind" | "metric" | "unit" | "streams" | "examples"> = {
+  const shared: Pick<Task, "check" | "name" | "targetKind" | "metric" | "unit" | "streams" | "examples"> = {
     name: "forecast",
     targetKind: "values",
     metric: distribution ? "crps" : "mse",
     unit: "window",
+    check(prepared) {
+      if (settings.distribution === "negativeBinomial") checkCounts(prepared);
+    },
     streams: true,
     examples(
       prepared,

@@ -12,39 +12,42 @@ import { pointsOf, predictedInput, sequenceModel } from "../model/index.js";
 import { concatenate, integers, type Tensor, tensor } from "../tensor/index.js";
 import { scheduledSampling } from "../train/index.js";
 import type { Task, TaskConfig } from "./task.js";
-import { valueLoss } from "./value-loss.js";
+import { normalizedTargets, valueLoss } from "./value-loss.js";
 
 export function recursiveObjective(config: TaskConfig, distribution: Distribution | undefined): Task["objective"] {
   const per = outputsPerValue(distribution);
-  return (batch, { network, spec, rng, step = 0 }) => {
+  return (batch, { network, spec, rng, step: updates = 0 }) => {
     const model = sequenceModel(network);
     const { engine } = model;
     const { batchSize, time, features } = batch;
     const K = spec.targets.length;
     const horizon = batch.horizon;
-    const own = rng ? ownProbability(config, step) : 1;
+    const own = rng ? ownProbability(config, updates) : 1;
     const lengths = integers(batch.lengths, [batchSize], { engine });
     const x = tensor(batch.x, [batchSize, time, features], { engine });
     const { output, last, state } = model.forward(x, { lengths, rng });
-    // Between windows of validation the horizon alone is held against its targets: that is what is judged.
+    // In validation the horizon alone is held against its targets: that is what is judged.
+    const within = rng ? stepTargets(batch, spec) : new Float32Array(0);
     const pieces: Tensor[] = rng ? [output] : [];
-    const targets: Float32Array[] = rng ? [stepTargets(batch, spec)] : [];
-    const beyond = beyondTargets(batch, spec);
+    const beyond = normalizedTargets(batch, spec.targetFeature);
+    const values = new Float32Array(within.length + beyond.length);
+    values.set(within);
     let current = last;
     let carried = state;
     for (let p = 0; p < horizon; p++) {
       pieces.push(current.reshape([batchSize, 1, K * per]));
-      targets.push(beyond.map((steps) => steps.subarray(p * K, (p + 1) * K)).reduce(joined, new Float32Array(0)));
+      const at = within.length + p * batchSize * K;
+      const step = values.subarray(at, at + batchSize * K);
+      for (let b = 0; b < batchSize; b++) step.set(beyond.subarray((b * horizon + p) * K, (b * horizon + p + 1) * K), b * K);
       if (p + 1 === horizon) break;
       const predicted = distribution ? tensor(pointsOf(distribution, current.floats()), [batchSize, K], { engine }) : current;
-      const read = own < 1 && rng ? mixed(predicted, { targets: targets[targets.length - 1], own, rng }) : predicted;
+      const read = own < 1 && rng ? mixed(predicted, { targets: step, own, rng }) : predicted;
       const result = model.forward(predictedInput(read, spec), { state: carried, rng });
       current = result.last;
       carried = result.state;
     }
     const flat = pieces.map((piece) => piece.reshape([piece.size / per, per]));
     const prediction = flat.length === 1 ? flat[0] : concatenate(flat, 0);
-    const values = targets.reduce(joined, new Float32Array(0));
     const weight = values.reduce((count, value) => count + (Number.isNaN(value) ? 0 : 1), 0);
     return {
       loss: valueLoss(config, distribution ? prediction : prediction.reshape([prediction.size]), values, distribution),
@@ -70,20 +73,6 @@ function stepTargets({ x, batchSize, time, features, lengths }: Batch, { targetF
   return next;
 }
 
-/** The targets beyond each window, in its own units. [B][P * K] */
-function beyondTargets(batch: Batch, { targetFeature }: ExampleSpec): Float32Array[] {
-  const { values = new Float32Array(0), normalization, batchSize, features } = batch;
-  const size = values.length / batchSize;
-  return Array.from({ length: batchSize }, (_, b) => {
-    const own = values.slice(b * size, (b + 1) * size);
-    if (!normalization) return own;
-    return own.map((value, i) => {
-      const at = b * features + targetFeature[i % targetFeature.length];
-      return (value - normalization.offset[at]) / normalization.scale[at];
-    });
-  });
-}
-
 /** Row by row the prediction, or with probability 1 - own what was measured. */
 function mixed(predicted: Tensor, { targets, own, rng }: { targets: Float32Array; own: number; rng: Rng }): Tensor {
   const [batchSize, K] = predicted.shape;
@@ -97,11 +86,4 @@ function mixed(predicted: Tensor, { targets, own, rng }: { targets: Float32Array
   }
   const { engine } = predicted;
   return predicted.multiply(tensor(keep, [batchSize, K], { engine })).add(tensor(measured, [batchSize, K], { engine }));
-}
-
-function joined(a: Float32Array, b: Float32Array): Float32Array {
-  const all = new Float32Array(a.length + b.length);
-  all.set(a);
-  all.set(b, a.length);
-  return all;
 }

@@ -8,6 +8,7 @@
 import { classTask } from "./class-loss.js";
 import { recurrentArchitecture } from "./recurrent-architecture.js";
 import { stepExamples } from "./step-examples.js";
+import { checkTagScheme } from "./tag-scheme.js";
 import type { Task, TaskConfig } from "./task.js";
 
 export function tag(config: TaskConfig): Task {
@@ -19,6 +20,9 @@ export function tag(config: TaskConfig): Task {
     metric: data.tagScheme ? "spanF1" : "accuracy",
     unit: "step",
     streams: !model.crf,
+    check(prepared) {
+      if (data.tagScheme) checkTagScheme(prepared, data.tagScheme);
+    },
     examples: stepExamples(config, { together }),
     complete: (spec) => (data.tagScheme ? { ...spec, tagScheme: data.tagScheme } : spec),
     architecture: (spec) => recurrentArchitecture(config, spec),

@@ -50,6 +50,8 @@ export interface Task {
   readonly unit: string;
   /** False where a prediction needs the whole sequence. */
   readonly streams: boolean;
+  /** Looks for what the task cannot learn from, before anything is learned. @throws OST_TARGET naming where it stands. */
+  check?(prepared: PreparedData): void;
   /** Windows or whole sequences of a part; for a model that does not carry its state. */
   examples<P extends Part>(prepared: PreparedData, part: P, options?: ExampleOptions): Examples<P>;
   /** What predictors must know of the examples, beside what the data say. @throws OST_CONFIG where data and task do not fit. */

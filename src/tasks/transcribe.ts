@@ -20,10 +20,8 @@ export function transcribe(config: TaskConfig): Task {
     metric: "tokenErrorRate",
     unit: "sequence",
     streams: false,
-    examples(prepared, part) {
-      checkAlignable(prepared);
-      return sequences(prepared, { part });
-    },
+    check: checkAlignable,
+    examples: (prepared, part) => sequences(prepared, { part }),
     complete: (spec) => spec,
     architecture: (spec) => recurrentArchitecture(config, spec, { outputSize: spec.classes.length + 1 }),
     objective(batch, { network, spec, rng }) {

@@ -59,8 +59,8 @@ function targetsOf({ values = new Float32Array(0) }: Batch): Targets {
   return values;
 }
 
-/** Targets in the units of a normalised window, in which a network's distributions are. */
-function normalizedTargets(batch: Batch, targetFeature: readonly number[]): Targets {
+/** Targets in the units of a normalised window, in which a network gives distributions and its own next inputs. */
+export function normalizedTargets(batch: Batch, targetFeature: readonly number[]): Targets {
   const { values = new Float32Array(0), normalization, batchSize, features } = batch;
   if (!normalization) return values;
   const K = targetFeature.length;
