@@ -8,7 +8,7 @@ import { type ResultRow, scripted, trained } from "./row.js";
 const CELLS = [
   { cell: "gru", bar: 8.5, published: "8.43 (TCN paper's GRU)", set: [] },
   { cell: "lstm", bar: 8.5, published: "8.45 (TCN paper's LSTM)", set: [] },
-  { cell: "rnn", bar: 9.5, published: "8.91 (TCN paper's RNN)", set: ["train.learningRate=2e-3"] },
+  { cell: "rnn", published: "8.91 (TCN paper's RNN)", set: ["train.learningRate=2e-3"] },
 ];
 
 export const rows: ResultRow[] = CELLS.map(({ cell, bar, published, set }) => ({

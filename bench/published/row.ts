@@ -19,7 +19,8 @@ export interface ResultRow {
   data: string;
   metric: string;
   higherIsBetter: boolean;
-  bar: number;
+  /** Absent: the figure is reported, and nothing is asked of it. */
+  bar?: number;
   /** What others have published, with the source. */
   published: string;
   /** Where the run itself has none. */
@@ -34,14 +35,23 @@ interface TrainSummary {
   baselines: Record<string, Record<string, number>>;
 }
 
+interface TrainedOptions {
+  set: readonly string[];
+  seed: number;
+  metric: string;
+  higherIsBetter: boolean;
+  rank?: { metric: string; higherIsBetter: boolean };
+}
+
 /**
  * Trains from a configuration and reads a metric of the test part.
  *
  * @param set overrides as `--set` takes them; the seed is added.
+ * @param rank the metric by which the best baseline is the best; default `metric`.
  */
 export function trained(
   config: string,
-  { set, seed, metric, higherIsBetter }: { set: readonly string[]; seed: number; metric: string; higherIsBetter: boolean },
+  { set, seed, metric, higherIsBetter, rank = { metric, higherIsBetter } }: TrainedOptions,
 ): Outcome {
   const folder = mkdtempSync(join(tmpdir(), "ostinato-results-"));
   try {
@@ -56,14 +66,14 @@ export function trained(
       },
     );
     const { seconds, metrics, baselines } = JSON.parse(printed) as TrainSummary;
-    const better = higherIsBetter ? 1 : -1;
+    const better = rank.higherIsBetter ? 1 : -1;
     const [best] = Object.entries(baselines)
       .filter(([, values]) => Number.isFinite(values[metric]))
-      .sort(([, a], [, b]) => better * (b[metric] - a[metric]));
+      .sort(([, a], [, b]) => better * (b[rank.metric] - a[rank.metric]));
     return {
       value: metrics.test[metric],
       trainSeconds: seconds,
-      ...(best && { baseline: `${best[0]} ${best[1][metric].toFixed(3)}` }),
+      ...(best && { baseline: `${best[0]} ${best[1][metric].toFixed(best[1][metric] < 0.01 ? 4 : 3)}` }),
     };
   } finally {
     rmSync(folder, { recursive: true, force: true });

@@ -30,9 +30,8 @@ export const rows: ResultRow[] = [
     published: "0.998 best, 0.997 overall-best (Lake & Baroni 2018; from memory)",
   }),
   split("length", {
-    metric: "exact match, expected to stay low",
-    higherIsBetter: false,
-    bar: 0.25,
+    metric: "exact match",
+    higherIsBetter: true,
     published: "0.208 best, 0.138 overall-best (Lake & Baroni 2018; from memory)",
   }),
 ];

@@ -2,7 +2,9 @@
  * @file Numenta Anomaly Benchmark (Lavin & Ahmad 2015), three groups of files: how many of the labelled windows an alarm falls into, and how
  * many alarms lie outside of them.
  *
- *     npx tsx --conditions=ostinato-source examples/detect/nab.ts FOLDER [seeds]
+ *     npx tsx --conditions=ostinato-source examples/detect/nab.ts FOLDER [1,2,3]
+ *
+ * The numbers are seeds. The last line is JSON: counts of every detector.
  *
  * Each file has a network of its own, which predicts the next value from the last 48 and the time of day. The first 15 % of a file are its
  * probationary period: 10 % train, 5 % are the validation part that gives errors their scale and the alarm its threshold. The rest is test, and
@@ -15,7 +17,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type DetectionMetrics, parseConfig, runExperiment, tableFromRecords } from "ostinato";
 
-const [folder = "anomaly-nab", seeds = "3"] = process.argv.slice(2);
+const [folder = "anomaly-nab", seeds = "1,2,3"] = process.argv.slice(2);
 const windows: Record<string, [string, string][]> = JSON.parse(
   readFileSync(join(folder, "labels", "combined_windows.json"), "utf8"),
 );
@@ -60,6 +62,7 @@ interface Tally {
   points: number;
   outside: number;
   most: number;
+  trainSeconds: number;
 }
 const tallies = new Map<string, Tally>();
 const share = (part: number, whole: number) => (whole > 0 ? `${((100 * part) / whole).toFixed(0)} %` : "-");
@@ -69,7 +72,7 @@ const files = readdirSync(join(folder, "data"))
   .sort()
   .flatMap((group) => readdirSync(join(folder, "data", group)).map((file) => `${group}/${file}`))
   .sort();
-for (let seed = 1; seed <= Number(seeds); seed++) {
+for (const [run, seed] of seeds.split(",").map(Number).entries()) {
   console.log(`\nseed ${seed}`.padEnd(60), "windows hit", " false alarms", " per 1,000");
   for (const file of files) {
     const result = await runExperiment(configOf(seed), tableFromRecords(recordsOf(file)));
@@ -79,9 +82,10 @@ for (let seed = 1; seed <= Number(seeds); seed++) {
       const found = (metrics[name] as DetectionMetrics).events;
       if (!found) throw new Error(`${file} has no labels`);
       const detector = `${i === 0 ? "GRU 32" : name.replace(/\(.*/, "")} ${kind === "model" ? `seed ${seed}` : ""}`;
-      const tally = tallies.get(detector) ?? { windows: 0, hit: 0, alarms: 0, points: 0, outside: 0, most: 0 };
+      const tally = tallies.get(detector) ?? { windows: 0, hit: 0, alarms: 0, points: 0, outside: 0, most: 0, trainSeconds: 0 };
       tallies.set(detector, tally);
       if (i === 0) {
+        tally.trainSeconds += result.training.seconds;
         const cells = [`${found.found}/${found.events}`, String(found.falseAlarms), found.falseAlarmsPer1000.toFixed(2)];
         console.log(file.padEnd(60), cells[0].padStart(11), cells[1].padStart(13), cells[2].padStart(10));
       }
@@ -89,7 +93,7 @@ for (let seed = 1; seed <= Number(seeds); seed++) {
         tally.most = Math.max(tally.most, found.falseAlarms);
         return;
       }
-      if (kind === "baseline" && seed > 1) return;
+      if (kind === "baseline" && run > 0) return;
       tally.windows += found.events;
       tally.hit += found.found;
       tally.alarms += found.falseAlarms;
@@ -104,3 +108,4 @@ for (const [name, { windows: all, hit, alarms, points, outside, most }] of talli
   const wrong = `${per1000(alarms, outside)} false alarms, ${per1000(points, outside)} alerted steps per 1,000 outside`;
   console.log(`${name.padEnd(24)} ${found.padEnd(28)} ${wrong}, ${most}`);
 }
+console.log(JSON.stringify(Object.fromEntries(tallies)));

@@ -152,6 +152,17 @@ export function decide(decision: Decision, { test, validation }: { test: Score; 
   };
 }
 
+/** The figure a decision goes by: the metric, the mean cost of the class of least expected cost, or the recall within the budget. */
+export function decidedValue(result: DecisionResult): number {
+  if (result.kind === "metric") return result.value;
+  return result.kind === "costs" ? result.meanCostMinimized : (result.recall ?? 0);
+}
+
+/** Whether more of `decidedValue` is better. */
+export function isHigherBetter(decision: Decision): boolean {
+  return "metric" in decision ? METRICS[decision.metric].higherIsBetter : "alertBudget" in decision;
+}
+
 /**
  * The difference A - B of what the decision values: the metric, the mean cost where the class of least expected cost is decided, or
  * the recall at the threshold that keeps the budget on the validation part. Whether it does so on test, `decide` tells.

@@ -18,7 +18,16 @@ export {
 export { applyTemperature, fitTemperature, type Temperature, type TemperatureOptions } from "./calibrate/temperature.js";
 export { chooseThreshold, type Threshold, type ThresholdRule } from "./calibrate/threshold.js";
 export { type ComparableMetric, comparableMetric, compareScores } from "./comparison.js";
-export { compareDecision, type Decision, type DecisionResult, decide, decisionNeeds, describeDecision } from "./decision.js";
+export {
+  compareDecision,
+  type Decision,
+  type DecisionResult,
+  decide,
+  decidedValue,
+  decisionNeeds,
+  describeDecision,
+  isHigherBetter,
+} from "./decision.js";
 export { type MetricDifference, metricDifferences } from "./difference.js";
 export { INTERVAL_LEVELS } from "./distribution-sums.js";
 export { type Continuation, type TokenDivergence, tokenDivergence, type ValueDivergence, valueDivergence } from "./divergence.js";

@@ -2,7 +2,7 @@
 import type { Rng } from "../core/rng.js";
 import type { Comparison } from "./bootstrap.js";
 import { comparableMetric } from "./comparison.js";
-import { compareDecision, type Decision, type DecisionResult, decide } from "./decision.js";
+import { compareDecision, type Decision, type DecisionResult, decide, decidedValue } from "./decision.js";
 import type { LengthShift } from "./length-shift.js";
 import type { Report, ReportColumn } from "./report.js";
 import { METRICS, type MetricName, metricFacts, metricValue, type Score } from "./score.js";
@@ -184,11 +184,6 @@ function labelOf(metric: MetricName, { metrics }: Score): string {
 /** The contender's value of what the comparisons compare. */
 function comparedValue(rule: Decision, one: Contender, decided: number): number {
   return "metric" in rule ? (metricValue(one.test, comparableMetric(rule.metric)) ?? decided) : decided;
-}
-
-function decidedValue(result: DecisionResult): number {
-  if (result.kind === "metric") return result.value;
-  return result.kind === "costs" ? result.meanCostMinimized : (result.recall ?? 0);
 }
 
 function overBudget(result: DecisionResult): Pick<Rival, "overBudget"> {

@@ -157,6 +157,10 @@ const train = z.strictObject({
     .optional()
     .describe("steps of a segment whose activations the backward pass computes again, to save memory; auto: sqrt of the steps"),
   seed: seedNumber.default(7),
+  selection: z
+    .enum(["loss", "metric"])
+    .default("loss")
+    .describe("what the best epoch is chosen by on validation; metric: that of the decision, or else of the task"),
   earlyStopping: z
     .strictObject({ patience: z.number().int().min(0).default(3) })
     .nullable()
@@ -461,6 +465,14 @@ function checkLoss({ task, detect, decision, forecast, data, model: { crf }, tra
     throw refuse("train.labelSmoothing", "train.loss: crossEntropy", loss, "set train.labelSmoothing: 0");
   }
   const recursive = task === "forecast" && forecast.strategy === "recursive";
+  if (train.selection === "metric" && task === "detect") {
+    throw refuse(
+      "train.selection",
+      "loss for task: detect",
+      "metric",
+      "what counts as an alert is chosen on the validation part afterwards: leave train.selection out",
+    );
+  }
   if (sampling && task !== "translate" && !recursive) {
     throw refuse("train.sampling", "task: translate, or a recursive forecast", `task: ${task}`, "leave train.sampling out");
   }

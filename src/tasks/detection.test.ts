@@ -15,7 +15,7 @@ import {
 } from "../model/index.js";
 import { detectRows } from "./detect-rows.js";
 import { scoresOf, surprisesOf } from "./detection.js";
-import { evaluationBatches } from "./fit-network.js";
+import { evaluationBatches } from "./evaluation-batches.js";
 import { type ExperimentConfigInput, type ExperimentResult, parseConfig, prepareExperiment, runExperiment } from "./index.js";
 
 type Rows = Record<string, string | number>[];

@@ -5,9 +5,11 @@ import { tableFromRecords } from "../data/index.js";
 import { maseScale } from "../evaluate/index.js";
 import { networkPredictor, openModel, openSession, type RawRecord } from "../model/index.js";
 import { type ExperimentConfigInput, parseConfig } from "./config.js";
+import { evaluationBatches } from "./evaluation-batches.js";
 import { type ExperimentEvent, prepareExperiment, runExperiment, VERSION } from "./experiment.js";
-import { evaluationBatches, fitNetwork } from "./fit-network.js";
-import { judgeEntrants, scoringOptions } from "./judgement.js";
+import { fitNetwork } from "./fit-network.js";
+import { judgeEntrants } from "./judgement.js";
+import { scoringOptions } from "./scoring.js";
 
 type Cells = Record<string, string | number | null>;
 

@@ -26,7 +26,6 @@ import {
   type Architecture,
   buildNetwork,
   countParameters,
-  type Decoding,
   describeArchitecture,
   encodeModel,
   type LoadedModel,
@@ -42,9 +41,11 @@ import type { TrainProgress, TrainResult } from "../train/index.js";
 import { ConfidenceCount } from "./confidence-count.js";
 import type { ExperimentConfig } from "./config.js";
 import { detectBaselines } from "./detect-baselines.js";
-import { evaluationBatches, type FitOptions, fitNetwork, trainingPadding } from "./fit-network.js";
-import { type Entrant, type ExperimentData, judgeEntrants, splitNotes, trainingScales, turn } from "./judgement.js";
+import { evaluationBatches } from "./evaluation-batches.js";
+import { type FitOptions, fitNetwork, trainingPadding } from "./fit-network.js";
+import { type Entrant, type ExperimentData, judgeEntrants, splitNotes, turn } from "./judgement.js";
 import { rivalArchitectures } from "./rival.js";
+import { decodingOf, trainingScales } from "./scoring.js";
 import { countTargets } from "./target-count.js";
 import { taskOf } from "./task.js";
 
@@ -415,14 +416,6 @@ function before({ header, network }: LoadedModel, spec: ExampleSpec, architectur
     predictor: networkPredictor(name, copy, spec, { decoding: header.decoding }),
     save: (own) => saveNetwork({ ...own, architecture }, copy),
   };
-}
-
-/** How sequences are searched for; undefined where none is to be found. */
-function decodingOf({ decoding }: ExperimentConfig, { series, preprocessing }: PreparedData): Decoding | undefined {
-  if (preprocessing.targetKind !== "tokens") return undefined;
-  const trained = series.filter(({ part }) => part.includes(partCode("train")));
-  const longest = trained.reduce((most, { tokens }) => Math.max(most, tokens?.length ?? 0), 1);
-  return { ...decoding, maxLength: decoding.maxLength ?? 2 * longest };
 }
 
 /** Carried: one step per record. Whole sequences are learned from a fresh state and read to their end, so they stream step by step too. */

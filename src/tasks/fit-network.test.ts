@@ -6,8 +6,9 @@ import { buildNetwork } from "../model/index.js";
 import type { CheckpointStore, RunLogEntry } from "../train/index.js";
 import { type ExperimentConfigInput, parseConfig } from "./config.js";
 import { prepareExperiment } from "./experiment.js";
-import { type FitOptions, fitNetwork, meanLoss } from "./fit-network.js";
+import { type FitOptions, fitNetwork } from "./fit-network.js";
 import { taskOf, wholeLanes } from "./task.js";
+import { meanLoss } from "./validation.js";
 
 const RECORDS = ["train", "train", "train", "train", "train", "train", "train", "validation", "test"].flatMap((part, s) =>
   Array.from({ length: 12 + 5 * (s % 4) }, (_, i) => ({
@@ -171,5 +172,38 @@ describe("augmentation", () => {
       log.flatMap((entry) => (entry.kind === "epoch" ? [entry.validation as number] : []));
     expect(losses(varied.log)).not.toEqual(losses(plain.log));
     for (const [epoch, loss] of validation(varied.log).entries()) expect(loss).toBeCloseTo(validation(plain.log)[epoch], 6);
+  });
+});
+
+describe("the best epoch", () => {
+  const chosenBy = async (train: Train, more: Partial<ExperimentConfigInput> = {}) => {
+    const { log } = await fitted(configOf("tag", { epochs: 8, learningRate: 0.1, ...train }, { window: { length: 6 }, ...more }));
+    return log.flatMap((entry) => (entry.kind === "epoch" ? [{ validation: entry.validation as number, best: entry.best }] : []));
+  };
+
+  it("is that of the lowest loss, or of the best metric, whichever is asked for", async () => {
+    const by = {
+      loss: await chosenBy({}),
+      accuracy: await chosenBy({ selection: "metric" }),
+      logLoss: await chosenBy({ selection: "metric" }, { decision: { metric: "logLoss" } }),
+    };
+    const kept = (epochs: typeof by.loss) => epochs.map(({ best }) => best).lastIndexOf(true);
+    const values = (epochs: typeof by.loss) => epochs.map(({ validation }) => validation);
+    expect(values(by.loss)[kept(by.loss)]).toBe(Math.min(...values(by.loss)));
+    expect(values(by.accuracy)[kept(by.accuracy)]).toBe(Math.max(...values(by.accuracy)));
+    values(by.logLoss).forEach((value, i) => void expect(value).toBeCloseTo(values(by.loss)[i], 5));
+    expect(kept(by.logLoss)).toBe(kept(by.loss));
+  });
+
+  it("is not chosen by alerts, which are fitted on the validation part", () => {
+    const detect = () =>
+      parseConfig({
+        task: "detect",
+        data: { source: "records", features: ["v"], target: "v", split: { by: "column:part" } },
+        window: { length: 6 },
+        detect: { by: "residual" },
+        train: { selection: "metric" },
+      });
+    expect(detect).toThrow(/OST_CONFIG.*train.selection.*loss/s);
   });
 });

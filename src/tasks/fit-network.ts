@@ -1,11 +1,10 @@
 /** @file Trains one network on prepared data: batches or carried lanes, objective, validation loss, schedule and optimizer from the configuration. */
-import { type Batch, type ExampleSpec, isPerStep, type Part } from "../core/batch.js";
+import { type Batch, type ExampleSpec, isPerStep } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
 import { seed as seedRng } from "../core/rng.js";
 import {
   augment,
   type BatchRecipe,
-  batches,
   type Examples,
   elementAt,
   makeBatches,
@@ -23,7 +22,7 @@ import { type MemoryPlan, planMemory } from "../diagnose/memory-plan.js";
 import { decisionNeeds } from "../evaluate/index.js";
 import type { Kernels } from "../kernels/index.js";
 import { type Architecture, buildNetwork, type Network } from "../model/index.js";
-import { RecurrentNetwork, type State, type StateDictEntry } from "../nn/index.js";
+import { RecurrentNetwork, type StateDictEntry } from "../nn/index.js";
 import {
   Adam,
   AdamW,
@@ -36,12 +35,12 @@ import {
   stepDecay,
   warmupCosine,
 } from "../optim/index.js";
-import { inference } from "../tensor/index.js";
 import { type CheckpointStore, type GradientWorkers, type TrainOptions, type TrainResult, train } from "../train/index.js";
-import { batchObjective, carriedInto } from "./batch-objective.js";
+import { batchObjective } from "./batch-objective.js";
 import type { ExperimentConfig } from "./config.js";
 import type { ReplicaDescription } from "./replica.js";
-import { type LossOptions, type Task, taskOf, WHOLE_LANES, wholeLanes } from "./task.js";
+import { type LossOptions, taskOf } from "./task.js";
+import { validationOf } from "./validation.js";
 
 export interface FitOptions
   extends Pick<TrainOptions<Batch>, "onLog" | "onProgress" | "signal" | "resume" | "otherEngine" | "fingerprint"> {
@@ -68,8 +67,7 @@ export async function fitNetwork(
   architecture: Architecture,
   { engine, prefetcher, gradientWorkers, from, ...run }: FitOptions = {},
 ): Promise<FittedNetwork> {
-  const { train: settings, mode } = config;
-  const task = taskOf(config);
+  const { train: settings } = config;
   const network = buildNetwork(architecture, { rng: seedRng(settings.seed), engine });
   if (from) network.loadStateDict(from);
   if (network instanceof RecurrentNetwork) network.recurrent.recompute = settings.recompute;
@@ -79,10 +77,7 @@ export async function fitNetwork(
     costs: settings.loss === "costs" ? costMatrix(config, spec) : null,
   };
   const recipe = trainingRecipe(config, prepared);
-  const validationBatches = () =>
-    mode === "streaming"
-      ? wholeLanes(prepared, "validation", Math.max(1, task.horizon.judged), { chunk: EVALUATED_STEPS / WHOLE_LANES })
-      : evaluationBatches(config, prepared, "validation", { thinned: THINNED_VALIDATION });
+  const validation = validationOf(config, { prepared, spec }, network, options);
   const batchesOfEpoch = () => makeBatches(recipe, seedRng(0)).skip(Number.POSITIVE_INFINITY);
   const schedule = makeSchedule(settings, () => Math.ceil(batchesOfEpoch() / settings.accumulate));
   const ahead = prefetches(settings.prefetch, recipe, prefetcher);
@@ -103,7 +98,8 @@ export async function fitNetwork(
     workers,
     accumulate: settings.accumulate,
     averaging: settings.averaging ?? undefined,
-    validate: () => inference(() => meanLoss(network, spec, validationBatches(), { task, options })),
+    validate: validation.measure,
+    higherIsBetter: validation.higherIsBetter,
     epochs: settings.epochs,
     maxSteps: settings.maxSteps,
     clipNorm: settings.clipNorm ?? Number.POSITIVE_INFINITY,
@@ -116,33 +112,6 @@ export async function fitNetwork(
     workers?.close();
   });
   return { network, result: await ended };
-}
-
-/** The loss over all targets of some batches; what lanes carry goes on from batch to batch. NaN where no target is. */
-export function meanLoss(
-  network: Network,
-  spec: ExampleSpec,
-  source: Iterable<Batch>,
-  { task, options }: { task: Task; options: LossOptions },
-): number {
-  let total = 0;
-  let weight = 0;
-  let carried: State | undefined;
-  for (const batch of source) {
-    const { reset, lengths } = batch;
-    const goesOn = carried && reset?.some((begins, b) => begins === 0 && lengths[b] > 0);
-    const share = task.lossWeight(batch, options);
-    if (share === 0 && !reset) continue;
-    const { loss, state } = inference(() => {
-      const before = goesOn ? carriedInto(batch, network, carried) : undefined;
-      const { loss, state } = task.objective(batch, { network, spec, options, state: before });
-      return { loss: share > 0 ? loss.item() : 0, state: reset && state };
-    });
-    carried = state;
-    total += share * loss;
-    weight += share;
-  }
-  return weight > 0 ? total / weight : Number.NaN;
 }
 
 /** @throws OST_RANGE where nothing can start threads. */
@@ -264,45 +233,6 @@ function laneLength(batchSize: number, chunk: number, prepared: PreparedData): n
   const share = Math.ceil(prepared.split.train / batchSize / chunk);
   return Math.max(8, share) * chunk;
 }
-
-/** Steps predicted at least, where a pass over every trailing window would cost too much. */
-const THINNED_VALIDATION = 1_000;
-
-export interface EvaluationBatchesOptions {
-  /**
-   * Where every step has a window of its own: evenly spaced steps alone, at least so many of those the part has, and no more than read each
-   * of its rows four times over.
-   */
-  thinned?: number;
-}
-
-/**
- * Batches of a part in order: windows or sequences as a stream reads them, or whole stretches through which the state is carried.
- *
- * @throws OST_WINDOW if the part has no example.
- */
-export function evaluationBatches(
-  config: ExperimentConfig,
-  prepared: PreparedData,
-  part: Part,
-  { thinned }: EvaluationBatchesOptions = {},
-): Iterable<Batch> {
-  const { window, mode } = config;
-  const task = taskOf(config);
-  if (mode === "streaming") return wholeLanes(prepared, part, Math.max(1, task.horizon.judged));
-  const stride =
-    task.targetKind === "values" && part !== "train"
-      ? 1
-      : isPerStep(task.targetKind) && thinned !== undefined
-        ? Math.max(1, Math.min(Math.ceil((window.length ?? 1) / 4), Math.floor(prepared.split[part] / thinned)))
-        : undefined;
-  const examples = task.examples(prepared, part, { stride, served: true });
-  const rows = Math.floor(EVALUATED_STEPS / Math.max(1, examples.longest));
-  return batches(examples, { batchSize: Math.max(1, Math.min(256, rows)), normalize: window.normalize });
-}
-
-/** Most steps, over all rows of a batch together, that are predicted at once: the memory of judging does not grow with the sequences. */
-const EVALUATED_STEPS = 65_536;
 
 function makeOptimizer(
   { optimizer, learningRate, weightDecay, momentum }: ExperimentConfig["train"],

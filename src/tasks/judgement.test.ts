@@ -4,7 +4,7 @@ import { tableFromRecords } from "../data/index.js";
 import { maseScale } from "../evaluate/index.js";
 import { parseConfig } from "./config.js";
 import { prepareExperiment } from "./experiment.js";
-import { trainingScales } from "./judgement.js";
+import { trainingScales } from "./scoring.js";
 
 describe("the scale of MASE", () => {
   it("is that of the whole training column, though it is read in pieces", () => {

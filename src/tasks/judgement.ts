@@ -3,17 +3,17 @@
  * comparisons and verdict.
  */
 import type { Batch, ExampleSpec, Part } from "../core/batch.js";
-import { OstinatoError } from "../core/errors.js";
 import { seed as seedRng } from "../core/rng.js";
-import { type PreparedData, type PreparedSeries, partCode, runsOf, stretches } from "../data/index.js";
-import { type Contender, type EvaluateOptions, evaluate, judgeStepwise, maseScale, type Report } from "../evaluate/index.js";
+import { type PreparedData, partCode, stretches } from "../data/index.js";
+import { type Contender, evaluate, judgeStepwise, type Report } from "../evaluate/index.js";
 import type { Detection, Predictor } from "../model/index.js";
 import type { ExperimentConfig } from "./config.js";
 import { detectionNotes, fitDetection, scoreAlerts, surprisesOf } from "./detection.js";
-import { evaluationBatches } from "./fit-network.js";
+import { evaluationBatches } from "./evaluation-batches.js";
 import { freeRunning } from "./free-running.js";
 import { lengthReport } from "./length-report.js";
 import { hasNarrowRival, noNarrowRival } from "./rival.js";
+import { scoringOptions } from "./scoring.js";
 import { taskOf } from "./task.js";
 
 /** Prepared data and what the model must know of its examples. */
@@ -186,59 +186,4 @@ export function splitNotes({ data }: ExperimentConfig, { series }: PreparedData)
       `the test rows of "${tested.entity}" begin at ${told(tested.at)}. Where series share events, the test part is not new; ` +
       "set data.split.at: instant to cut all at one time.",
   ];
-}
-
-/** What one code of a tokenizer is called. */
-const UNIT_NAMES: Record<string, string | undefined> = { characters: "character", words: "word" };
-
-/** Errors in original units, MASE where the training part gives it a scale, and what the decision needs. */
-export function scoringOptions(config: ExperimentConfig, prepared: PreparedData): EvaluateOptions {
-  const { decision, data } = config;
-  const { preprocessing } = prepared;
-  // Members of a set are there or not: they have neither units nor a scale.
-  const scaler = config.task === "language" ? null : preprocessing.targetScaler;
-  const unitName = UNIT_NAMES[preprocessing.targetCodebook?.kind ?? ""];
-  const naming = unitName && { unitName, joiner: unitName === "character" ? "" : " " };
-  // An alignment has no end of its own to be foretold, as a translation has.
-  const ends = config.task === "transcribe" && { endCounted: false };
-  if (!scaler) return { decision, ...naming, ...ends, ...(data.tagScheme && { tagScheme: data.tagScheme }) };
-  const maseScales = orNothing(() => trainingScales(config, prepared));
-  return { decision, original: (value: number, k: number) => scaler.invert(value, k), ...(maseScales && { maseScales }) };
-}
-
-/** The denominator of MASE for each target. @throws OST_WINDOW, OST_TARGET where the training part gives none. */
-export function trainingScales({ evaluation }: ExperimentConfig, { preprocessing, series }: PreparedData): number[] {
-  const width = preprocessing.roles.target.length;
-  const period = evaluation.period ?? 1;
-  return Array.from({ length: width }, (_, k) => maseScale(trainingColumn(series, { width, k, period }), { period }));
-}
-
-/** Steps of a column that are looked at together. */
-const PIECE = 16_384;
-
-/** A target column over the training part, in pieces that each begin a period early, so that every pair of values is in one of them. */
-function* trainingColumn(
-  series: readonly PreparedSeries[],
-  { width, k, period }: { width: number; k: number; period: number },
-): Generator<Float32Array> {
-  for (const { values, part, copy } of series) {
-    if (copy || !values) continue;
-    for (const [from, to] of runsOf(part, partCode("train"))) {
-      for (let at = from; at < to; at += PIECE) {
-        const first = Math.max(from, at - period);
-        const rows = values.subarray(first * width, Math.min(to, at + PIECE) * width);
-        yield Float32Array.from({ length: rows.length / width }, (_, i) => rows[i * width + k]);
-      }
-    }
-  }
-}
-
-/** Undefined where a series is too short or constant, so that MASE has no scale. */
-function orNothing<T>(run: () => T): T | undefined {
-  try {
-    return run();
-  } catch (error) {
-    if (error instanceof OstinatoError && (error.code === "OST_WINDOW" || error.code === "OST_TARGET")) return undefined;
-    throw error;
-  }
 }

@@ -34,15 +34,17 @@ export interface TrainOptions<B> {
   accumulate?: number;
   /** The model is the average of the weights over the updates: what is validated, kept as best, and there at the end. */
   averaging?: WeightAverageOptions;
-  /** Validation loss, lower is better; called at the end of every epoch. Absent: no early stopping, the last weights are kept. */
+  /** What the weights are worth on the validation part; called at the end of every epoch. Absent: no early stopping, the last weights are kept. */
   validate?: () => number;
+  /** Whether `validate` returns a metric of which more is better; default false, as of a loss. */
+  higherIsBetter?: boolean;
   epochs: number;
   /** Ends the run after so many updates; default none. */
   maxSteps?: number;
   /** Default 1. */
   clipNorm?: number;
   schedule?: Schedule;
-  /** Stops once more than `patience` epochs in a row bring no validation loss below the best. The best weights are restored in any case. */
+  /** Stops once more than `patience` epochs in a row bring no better validation. The best weights are restored in any case. */
   earlyStopping?: { patience: number };
   seed?: number;
   checkpoint?: CheckpointStore;
@@ -154,6 +156,7 @@ async function runEpochs<B>(model: Trainable, options: TrainOptions<B>, baseRate
     checkpointSeconds = 30,
   } = options;
   const { fingerprint = "", otherEngine = false, checkpoint, earlyStopping, workers, accumulate = 1 } = options;
+  const { higherIsBetter = false } = options;
   if (!(Number.isInteger(accumulate) && accumulate >= 1)) {
     throw new OstinatoError("OST_RANGE", {
       what: "not a number of batches",
@@ -269,12 +272,12 @@ async function runEpochs<B>(model: Trainable, options: TrainOptions<B>, baseRate
     validation = validate ? (average ? average.within(validate) : validate()) : null;
     if (validation !== null && !Number.isFinite(validation)) {
       throw new OstinatoError("OST_NAN", {
-        what: "the validation loss is not finite",
+        what: `the validation ${higherIsBetter ? "metric" : "loss"} is not finite`,
         got: String(validation),
         where: `epoch ${run.epoch}`,
       });
     }
-    const isBest = run.keepIfBest(validation, () => average?.values() ?? valuesOf(parameters));
+    const isBest = run.keepIfBest(validation, higherIsBetter, () => average?.values() ?? valuesOf(parameters));
     const seconds = (performance.now() - startedAt) / 1000;
     options.onLog?.({
       kind: "epoch",
@@ -294,7 +297,7 @@ async function runEpochs<B>(model: Trainable, options: TrainOptions<B>, baseRate
     }
     releaseState(run.carried);
     run.finishEpoch(validation, isBest);
-    if (validation !== null) schedule.observe(validation);
+    if (validation !== null) schedule.observe(higherIsBetter ? -validation : validation);
     if (earlyStopping && run.waited > earlyStopping.patience) {
       run.finished = true;
       stopped = "early";
@@ -351,9 +354,15 @@ class Run {
     if (clipped) this.#loss.clipped++;
   }
 
-  /** True if the weights that were validated have the lowest loss so far. */
-  keepIfBest(validation: number | null, weights: () => Map<string, Float32Array | Float64Array>): boolean {
-    if (validation === null || (this.best !== null && validation >= this.best.validation)) return false;
+  /** True if the weights that were validated are the best so far. */
+  keepIfBest(
+    validation: number | null,
+    higherIsBetter: boolean,
+    weights: () => Map<string, Float32Array | Float64Array>,
+  ): boolean {
+    if (validation === null) return false;
+    const before = this.best?.validation;
+    if (before !== undefined && !(higherIsBetter ? validation > before : validation < before)) return false;
     this.best = { validation, epoch: this.epoch };
     this.bestWeights = weights();
     return true;

@@ -19,8 +19,9 @@ import {
 import { segmentSteps } from "../../src/nn/recurrent-segment.js";
 import { AdamW, SGD } from "../../src/optim/index.js";
 import { type ExperimentConfigInput, parseConfig } from "../../src/tasks/config.js";
+import { evaluationBatches } from "../../src/tasks/evaluation-batches.js";
 import { prepareExperiment } from "../../src/tasks/experiment.js";
-import { evaluationBatches, fitNetwork } from "../../src/tasks/fit-network.js";
+import { fitNetwork } from "../../src/tasks/fit-network.js";
 import { taskOf } from "../../src/tasks/task.js";
 import { integers, type Parameter, parameter, scope, tensor } from "../../src/tensor/index.js";
 import { checkModelGradient, checkModelLaws } from "../../src/testing/check-model.js";
