@@ -16,6 +16,7 @@ import {
   type ReadTableOptions,
   readChunks,
   readTable,
+  sampleRateOf,
   sourceBytes,
 } from "../data/read/index.js";
 import { dataOptions, type ExperimentConfig, type Tokenizers, taskOf } from "../tasks/index.js";
@@ -335,6 +336,17 @@ export function portableConfig(config: ExperimentConfig): ExperimentConfig {
           : data.targetTokens,
     },
   };
+}
+
+/** The configuration with the sample rate that its recordings have, so that whoever reads others by it asks for the same. */
+export async function withSampleRate(config: ExperimentConfig): Promise<ExperimentConfig> {
+  const { data } = config;
+  const read = data.read as ReadOptions;
+  if (data.sql || read.audio?.sampleRateHz !== undefined) return config;
+  const sampleRateHz = await sampleRateOf(data.source, read);
+  if (sampleRateHz === null) return config;
+  const audio: ExperimentConfig["data"]["read"]["audio"] = { features: "logMel", ...data.read.audio, sampleRateHz };
+  return { ...config, data: { ...data, read: { ...data.read, audio } } };
 }
 
 /**

@@ -10,7 +10,7 @@ import { type ExperimentResult, runExperiment, taskOf } from "../tasks/index.js"
 import { checkpointFile } from "../train/checkpoint-file.js";
 import type { RunLogEntry } from "../train/index.js";
 import { type LoadedConfig, loadConfig } from "./config-file.js";
-import { fingerprintOf, hashData, judgesAlike, openExperimentData, portableConfig } from "./data-file.js";
+import { fingerprintOf, hashData, judgesAlike, openExperimentData, portableConfig, withSampleRate } from "./data-file.js";
 import { banner, ExperimentView } from "./experiment-view.js";
 import { takeInterrupts } from "./interrupt.js";
 import { takeUpRun } from "./resume.js";
@@ -80,7 +80,7 @@ export async function trainCommand(path: string | undefined, options: TrainComma
     }
     await writeConfig(at, config);
     const view = new ExperimentView(terminal, config, rows);
-    const result = await runExperiment(portableConfig(config), input, {
+    const result = await runExperiment(portableConfig(await withSampleRate(config)), input, {
       engine,
       dataHashes: hashes,
       tokenizers,

@@ -14,11 +14,11 @@ let model: string;
 let language: string;
 
 /** A tone for each letter, with pauses between them. */
-function recording(word: string, rng: Rng): Buffer {
+function recording(word: string, rng: Rng, rate = RATE): Buffer {
   const samples: number[] = [];
   for (const letter of word) {
     const hz = { a: 400, b: 1200, c: 2400 }[letter] as number;
-    for (let i = 0; i < 700; i++) samples.push(0.3 * Math.sin((2 * Math.PI * hz * i) / RATE) + 0.01 * rng.normal());
+    for (let i = 0; i < 700; i++) samples.push(0.3 * Math.sin((2 * Math.PI * hz * i) / rate) + 0.01 * rng.normal());
     for (let i = 0; i < 300; i++) samples.push(0.01 * rng.normal());
   }
   const bytes = Buffer.alloc(44 + 2 * samples.length);
@@ -28,8 +28,8 @@ function recording(word: string, rng: Rng): Buffer {
   bytes.writeUInt32LE(16, 16);
   bytes.writeUInt16LE(1, 20);
   bytes.writeUInt16LE(1, 22);
-  bytes.writeUInt32LE(RATE, 24);
-  bytes.writeUInt32LE(2 * RATE, 28);
+  bytes.writeUInt32LE(rate, 24);
+  bytes.writeUInt32LE(2 * rate, 28);
   bytes.writeUInt16LE(2, 32);
   bytes.writeUInt16LE(16, 34);
   bytes.write("data", 36);
@@ -92,6 +92,14 @@ describe("ostinato transcribe", () => {
     for (const { logProbability } of made) expect(logProbability).toBeLessThanOrEqual(0);
     const { stdout } = await printedBy(() => transcribeCommand(model, files, {}));
     expect(stdout).toMatch(/cab\.wav\s+-\d.*\s+cab\n.*aab\.wav\s+-\d.*\s+aab\n/);
+  });
+
+  it("refuses a recording of another sample rate than training's, whether it is the first or not", async () => {
+    const fast = shop.file("fast.wav", recording("cab", seed(3), 2 * RATE));
+    for (const files of [[fast], [shop.path("cab.wav"), fast]]) {
+      const { code, message } = await refusalOf(() => transcribeCommand(model, files, {}));
+      expect([code, message]).toEqual(["OST_FORMAT", expect.stringMatching(/fast\.wav.*8000 Hz.*16000 Hz/s)]);
+    }
   });
 
   it("tells the log-probability over all alignments, as score and predict do", async () => {

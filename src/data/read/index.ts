@@ -15,12 +15,14 @@ export {
   type Format,
   READ_DEFAULTS,
   type ReadOptions,
+  type RecordingOptions,
   TEXT_UNITS,
   type TextUnit,
 } from "./options.js";
 export type { ReadProgress } from "./progress.js";
 export type { DataFiles } from "./source-file.js";
 export { type QueryOptions, querySql } from "./sql.js";
+export { sampleRateOf } from "./wav.js";
 
 /**
  * Reads files chunk by chunk, their rows one below the other; no more than a few chunks are held.

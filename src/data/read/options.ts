@@ -15,6 +15,12 @@ export type Encoding = (typeof ENCODINGS)[number];
 export const TEXT_UNITS = ["line", "paragraph", "document"] as const;
 export type TextUnit = (typeof TEXT_UNITS)[number];
 
+/** Features of recordings. */
+export interface RecordingOptions extends AudioOptions {
+  /** What every recording must have, 1 .. 1,000,000; default what the first one has. */
+  sampleRateHz?: number;
+}
+
 export interface ReadOptions {
   /** Default: by the file's extension, a ".gz" left off. */
   format?: Format | null;
@@ -45,7 +51,7 @@ export interface ReadOptions {
   /** Folders and globs: a column `label` from the folder a file lies in, or from its name without extension. */
   label?: "folder" | "name" | null;
   /** wav: which features its frames become; null: log mel energies with their defaults. */
-  audio?: AudioOptions | null;
+  audio?: RecordingOptions | null;
 }
 
 export const READ_DEFAULTS: Readonly<Required<ReadOptions>> = {
