@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import type { Part } from "../core/batch.js";
 import { seed } from "../core/rng.js";
 import { batches, collate, type Normalization } from "./batch.js";
 import { type DataOptions, prepare } from "./prepare.js";
@@ -202,7 +203,7 @@ describe("a normalised window", () => {
     expect(spread.x[3]).toBe(0);
   });
 
-  it("is refused where every step predicts, because its statistics know the later steps", () => {
+  it("is refused where every step is judged, because its statistics know the later steps", () => {
     const table = tableFromRecords(Array.from({ length: 30 }, (_, i) => ({ v: i })));
     const prepared = prepare(table, {
       targetKind: "values",
@@ -210,8 +211,12 @@ describe("a normalised window", () => {
       target: "v",
       split: { by: "time", rows: [20, 5, 5] },
     });
-    const examples = windows(prepared, { length: 4, horizon: 1, part: "train", everyStep: true });
-    expect(() => [...batches(examples, { batchSize: 2, normalize: "last" })]).toThrow(/OST_CAUSAL/);
-    expect(() => [...batches(examples, { batchSize: 2, normalize: "batch" as "last" })]).toThrow(/OST_RANGE/);
+    const of = (part: Part) => windows(prepared, { length: 4, horizon: 1, part, everyStep: true });
+    for (const part of ["validation", "test"] as const) {
+      expect(() => [...batches(of(part), { batchSize: 2, normalize: "last" })]).toThrow(/OST_CAUSAL/);
+    }
+    expect(() => [...batches(of("train"), { batchSize: 2, normalize: "batch" as "last" })]).toThrow(/OST_RANGE/);
+    const [{ values, normalization }] = batches(of("train"), { batchSize: 1, normalize: "last" });
+    expect([values?.length, normalization?.scale.length]).toEqual([4, 1]);
   });
 });

@@ -62,7 +62,8 @@ export function batches(rows: Rows, { normalize = "none", ...options }: BatchOpt
   });
 }
 
-function checkNormalize({ spec }: Pick<Rows, "spec">, normalize: Normalization): void {
+/** In training a network may learn from every step of a normalised window what it is judged by at the last one alone. */
+function checkNormalize({ spec, part }: Pick<Rows, "spec" | "part">, normalize: Normalization): void {
   if (!NORMALIZATIONS.includes(normalize)) {
     throw new OstinatoError("OST_RANGE", {
       what: "unknown normalisation",
@@ -71,7 +72,7 @@ function checkNormalize({ spec }: Pick<Rows, "spec">, normalize: Normalization):
       where: "window.normalize",
     });
   }
-  if (normalize !== "none" && (spec.everyStep || isPerStep(spec.targetKind))) {
+  if (normalize !== "none" && ((spec.everyStep && part !== "train") || isPerStep(spec.targetKind))) {
     throw new OstinatoError("OST_CAUSAL", {
       what: "a window cannot be normalised while each of its steps predicts: its statistics know the later steps",
       expected: "normalize: none",

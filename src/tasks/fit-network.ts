@@ -208,7 +208,7 @@ function augmentedLanes(): OstinatoError {
 function memoryOfStep(
   { train: settings, window }: ExperimentConfig,
   recipe: BatchRecipe,
-  { targetKind, everyStep }: ExampleSpec,
+  { targetKind, everyStep, recursive }: ExampleSpec,
   network: RecurrentNetwork,
 ): MemoryPlan {
   const longest = recipe.kind === "lanes" ? recipe.options.chunk + (recipe.options.lead ?? 0) : longestOf(recipe.rows);
@@ -217,7 +217,7 @@ function memoryOfStep(
   return planMemory(network, {
     batch: maxTokens === undefined ? batchSize : Math.max(1, Math.min(batchSize, Math.floor(maxTokens / Math.max(1, longest)))),
     time: Math.max(longest, window.length ?? 0),
-    reads: isPerStep(targetKind) || everyStep ? "output" : "last",
+    reads: isPerStep(targetKind) || everyStep || recursive ? "output" : "last",
     loss: targetKind === "values" ? "pointwise" : "crossEntropy",
     moments: { sgd: Math.sign(settings.momentum), rmsprop: 1, adam: 2, adamw: 2 }[settings.optimizer],
   });

@@ -37,7 +37,9 @@ export function forecast(config: TaskConfig): Task {
       { stride = part === "train" ? window.stride : 1, length = window.length, served = part !== "train", keepUnscored } = {},
     ) {
       const horizon = served ? window.horizon : rollout;
-      return windows(prepared, { length: length as number, horizon, stride, part, keepUnscored });
+      // A recursive forecast is learned from every step of a window.
+      const everyStep = recursive && !served;
+      return windows(prepared, { length: length as number, horizon, stride, part, everyStep, keepUnscored });
     },
   };
   if (!recursive) {

@@ -27,9 +27,8 @@ export function recursiveObjective(config: TaskConfig, distribution: Distributio
     const x = tensor(batch.x, [batchSize, time, features], { engine });
     const { output, last, state } = model.forward(x, { lengths, rng });
     // In validation the horizon alone is held against its targets: that is what is judged.
-    const within = rng ? stepTargets(batch, spec) : new Float32Array(0);
-    const pieces: Tensor[] = rng ? [output] : [];
-    const beyond = normalizedTargets(batch, spec.targetFeature);
+    const { within, beyond } = targetsOf(batch, spec);
+    const pieces: Tensor[] = batch.everyStep ? [output] : [];
     const values = new Float32Array(within.length + beyond.length);
     values.set(within);
     let current = last;
@@ -61,16 +60,28 @@ function ownProbability({ train: { sampling } }: TaskConfig, step: number): numb
   return sampling ? scheduledSampling(sampling)(step) : 1;
 }
 
-/** What each step of a window is to predict, which is its next row; NaN at its last one and after. [B * T * K] */
-function stepTargets({ x, batchSize, time, features, lengths }: Batch, { targetFeature }: ExampleSpec): Float32Array {
+interface RecursiveTargets {
+  /** The next row of each step of a window; NaN at its last step and after. [B, T, K], or empty where steps have no targets. */
+  within: Float32Array;
+  /** [B, P, K] */
+  beyond: Float32Array;
+}
+
+/** In the units of the network; NaN where nothing was measured, though the input may have been filled in there. */
+function targetsOf(batch: Batch, { targetFeature }: ExampleSpec): RecursiveTargets {
+  const values = normalizedTargets(batch, targetFeature);
+  if (!batch.everyStep) return { within: new Float32Array(0), beyond: values };
+  const { batchSize, time, horizon, lengths } = batch;
   const K = targetFeature.length;
-  const next = new Float32Array(batchSize * time * K).fill(Number.NaN);
+  const within = new Float32Array(batchSize * time * K).fill(Number.NaN);
+  const beyond = new Float32Array(batchSize * horizon * K);
   for (let b = 0; b < batchSize; b++) {
-    for (let t = 0; t + 1 < lengths[b]; t++) {
-      for (let k = 0; k < K; k++) next[(b * time + t) * K + k] = x[(b * time + t + 1) * features + targetFeature[k]];
-    }
+    const last = b * time + lengths[b] - 1;
+    for (let step = b * time; step < last; step++)
+      within.set(values.subarray(step * horizon * K, (step * horizon + 1) * K), step * K);
+    beyond.set(values.subarray(last * horizon * K, (last + 1) * horizon * K), b * horizon * K);
   }
-  return next;
+  return { within, beyond };
 }
 
 /** Row by row the prediction, or with probability 1 - own what was measured. */
