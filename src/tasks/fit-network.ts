@@ -5,6 +5,7 @@ import { seed as seedRng } from "../core/rng.js";
 import {
   augment,
   type BatchRecipe,
+  collate,
   type Examples,
   elementAt,
   makeBatches,
@@ -18,7 +19,9 @@ import {
   stretches,
   worthPrefetching,
 } from "../data/index.js";
-import { type MemoryPlan, planMemory } from "../diagnose/memory-plan.js";
+import { measureMemory } from "../diagnose/measured-memory.js";
+import type { MemoryEstimate } from "../diagnose/memory-estimate.js";
+import { planMemory } from "../diagnose/memory-plan.js";
 import { decisionNeeds } from "../evaluate/index.js";
 import type { Kernels } from "../kernels/index.js";
 import { type Architecture, buildNetwork, type Network } from "../model/index.js";
@@ -36,7 +39,7 @@ import {
   warmupCosine,
 } from "../optim/index.js";
 import { type CheckpointStore, type GradientWorkers, type TrainOptions, type TrainResult, train } from "../train/index.js";
-import { batchObjective } from "./batch-objective.js";
+import { batchObjective, type ObjectiveSetup } from "./batch-objective.js";
 import type { ExperimentConfig } from "./config.js";
 import type { ReplicaDescription } from "./replica.js";
 import { type LossOptions, taskOf } from "./task.js";
@@ -87,7 +90,7 @@ export async function fitNetwork(
     settings.workers > 1 ? startWorkers(settings.workers, { ...setup, architecture }, network, gradientWorkers) : undefined;
   const fit = train<Batch>(network, {
     ...run,
-    memory: network instanceof RecurrentNetwork ? memoryOfStep(config, recipe, spec, network) : undefined,
+    memory: memoryOfStep(network, { recipe, architecture, setup }),
     optimizer,
     data(_, rng) {
       if (!ahead) return makeBatches(recipe, rng);
@@ -204,23 +207,57 @@ function augmentedLanes(): OstinatoError {
   });
 }
 
-/** What an update takes on the longest batch there is. */
-function memoryOfStep(
-  { train: settings, window }: ExperimentConfig,
-  recipe: BatchRecipe,
-  { targetKind, everyStep, recursive }: ExampleSpec,
-  network: RecurrentNetwork,
-): MemoryPlan {
+interface StepContext {
+  recipe: BatchRecipe;
+  architecture: Architecture;
+  setup: ObjectiveSetup & { config: ExperimentConfig };
+}
+
+/** What an update takes on the longest batch there is; undefined where no example can tell. */
+function memoryOfStep(network: Network, { recipe, architecture, setup }: StepContext): MemoryEstimate | undefined {
+  const { config, spec } = setup;
+  const { train: settings, window } = config;
   const longest = recipe.kind === "lanes" ? recipe.options.chunk + (recipe.options.lead ?? 0) : longestOf(recipe.rows);
   const { batchSize } = recipe.options;
   const { maxTokens } = settings;
-  return planMemory(network, {
-    batch: maxTokens === undefined ? batchSize : Math.max(1, Math.min(batchSize, Math.floor(maxTokens / Math.max(1, longest)))),
-    time: Math.max(longest, window.length ?? 0),
-    reads: isPerStep(targetKind) || everyStep || recursive ? "output" : "last",
-    loss: targetKind === "values" ? "pointwise" : "crossEntropy",
-    moments: { sgd: Math.sign(settings.momentum), rmsprop: 1, adam: 2, adamw: 2 }[settings.optimizer],
+  const batch =
+    maxTokens === undefined ? batchSize : Math.max(1, Math.min(batchSize, Math.floor(maxTokens / Math.max(1, longest))));
+  const moments = { sgd: Math.sign(settings.momentum), rmsprop: 1, adam: 2, adamw: 2 }[settings.optimizer];
+  if (network instanceof RecurrentNetwork) {
+    const { targetKind, everyStep, recursive } = spec;
+    return planMemory(network, {
+      batch,
+      time: Math.max(longest, window.length ?? 0),
+      reads: isPerStep(targetKind) || everyStep || recursive ? "output" : "last",
+      loss: targetKind === "values" ? "pointwise" : "crossEntropy",
+      moments,
+    });
+  }
+  if (recipe.kind === "lanes") return undefined;
+  const { rows, options } = recipe;
+  const example = longestExample(rows);
+  const copy = buildNetwork(architecture, { rng: seedRng(0), engine: network.engine });
+  const objective = batchObjective(copy, setup);
+  return measureMemory(copy.parameters(), {
+    batch,
+    time: longest,
+    moments,
+    pass(count) {
+      const indexes = new Array<number>(count).fill(example);
+      objective(collate(rows, indexes, options), { rng: seedRng(0), step: 0 }).loss.backward();
+    },
   });
+}
+
+/** The example with the longest input and target together. */
+function longestExample({ runs, prepared }: Parameters<typeof collate>[0]): number {
+  let longest = { index: 0, steps: -1 };
+  for (let index = 0; index < runs.count; index++) {
+    const { series, length } = runs.at(index);
+    const steps = length + (prepared.series[series].tokens?.length ?? 0);
+    if (steps > longest.steps) longest = { index, steps };
+  }
+  return longest.index;
 }
 
 /** Steps of the longest row there can be. */

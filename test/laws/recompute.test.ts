@@ -277,6 +277,7 @@ describe("a run", () => {
     run: `r${Math.floor(i / 50)}`,
     v: Math.sin(i / 3),
     kind: Math.floor(i / 50) % 2 ? "a" : "b",
+    text: "abracadabra".slice(Math.floor(i / 50) % 4),
   }));
   const input = (task: "forecast" | "classify" | "tag", settings: Partial<ExperimentConfigInput>): ExperimentConfigInput => ({
     task,
@@ -295,6 +296,22 @@ describe("a run", () => {
     ["streaming", input("tag", { mode: "streaming", window: { length: 20 }, train: { epochs: 2, batchSize: 6 } })],
     ["tag", input("tag", { window: { length: 25 }, train: { epochs: 2, batchSize: 6, recompute: "auto", optimizer: "sgd" } })],
     ["classify", input("classify", { train: { batchSize: 2, recompute: 10 }, model: { cell: "lstm", dropout: 0.1 } })],
+    [
+      "reconstruction",
+      {
+        ...input("forecast", { window: { length: 20, stride: 4 }, train: { epochs: 2, batchSize: 6, optimizer: "rmsprop" } }),
+        task: "detect",
+        detect: { by: "reconstruction" },
+      },
+    ],
+    ...(["none", "general"] as const).map((attention): [string, ExperimentConfigInput] => {
+      const { data, ...whole } = input("classify", { train: { epochs: 2, batchSize: 3 } });
+      const model = { hiddenSize: 16, attention, inputFeeding: attention !== "none" };
+      return [
+        `translate, attention ${attention}`,
+        { ...whole, task: "translate", data: { ...data, target: "text", targetTokens: "characters" }, model },
+      ];
+    }),
   ];
 
   it.each(configs)("logs before its first update what updates take, within a tenth: %s", async (_, written) => {
@@ -315,7 +332,7 @@ describe("a run", () => {
         engine.memory.resetPeak();
       },
     });
-    expect((network as RecurrentNetwork).recurrent.recompute).toBe(config.train.recompute);
+    if (network instanceof RecurrentNetwork) expect(network.recurrent.recompute).toBe(config.train.recompute);
     const [, first, ...rest] = log;
     expect(rest.every(({ kind }) => kind !== "memory")).toBe(true);
     expect(first).toMatchObject({ kind: "memory", step: 0 });
