@@ -60,6 +60,9 @@ export interface Batch {
   start: Int32Array;
 }
 
+/** The class of code 0 where a vocabulary may meet what it does not know. */
+export const UNKNOWN = "<unknown>";
+
 /** A column of x that holds codes 0 .. size - 1, which a network looks up in a table of `width` numbers each. */
 export interface CodeColumn {
   column: number;

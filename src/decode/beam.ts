@@ -21,6 +21,7 @@
  * ends, and none after it.
  */
 import { OstinatoError } from "../core/errors.js";
+import { topIndices } from "../core/top-index.js";
 import { checkGeneration, type GenerationOptions } from "./generation.js";
 import {
   advanceRows,
@@ -31,7 +32,6 @@ import {
   type StepScores,
   startsOf,
 } from "./step-scorer.js";
-import { topIndices } from "./top-index.js";
 
 export interface BeamOptions<S> extends GenerationOptions<S> {
   /** Hypotheses that go on at each step, >= 1. It may exceed the vocabulary: the first step then has only as many as there are tokens. */

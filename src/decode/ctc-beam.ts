@@ -10,10 +10,10 @@
  * without fusion, p_b + p_n is the exact sum over all alignments.
  */
 import { OstinatoError } from "../core/errors.js";
+import { topIndices } from "../core/top-index.js";
 import { type CtcOptions, checkCtc, ctcFrames } from "./ctc-greedy.js";
 import { logAdd } from "./log-sum-exp.js";
 import { checkWeight, checkWhole } from "./step-scorer.js";
-import { topIndices } from "./top-index.js";
 
 /** A model of token sequences that votes on prefixes, such as an n-gram model. Its states are values. */
 export interface FusionModel<L> {

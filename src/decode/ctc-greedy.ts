@@ -4,8 +4,8 @@
  * the prefix beam adds up all the paths of a labelling.
  */
 import { OstinatoError } from "../core/errors.js";
+import { argmax } from "../core/top-index.js";
 import { checkLogProbabilities, checkWhole } from "./step-scorer.js";
-import { argmax } from "./top-index.js";
 
 export interface CtcOptions {
   /** Classes per frame, the blank included, >= 1. */

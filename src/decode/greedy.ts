@@ -1,7 +1,8 @@
 /** @file Greedy decoding: the likeliest next token, at every step. */
+
+import { argmax } from "../core/top-index.js";
 import { type GeneratedSequence, type GenerationOptions, generate } from "./generation.js";
 import type { StepScorer } from "./step-scorer.js";
-import { argmax } from "./top-index.js";
 
 /**
  * The sequence of the likeliest next tokens, for each start; of equally likely tokens the lowest is taken. It need not be the likeliest

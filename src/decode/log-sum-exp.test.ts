@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { seed as seeded } from "../core/rng.js";
+import { argmax, topIndices } from "../core/top-index.js";
 import { logAdd, logSumExp } from "./log-sum-exp.js";
-import { argmax, topIndices } from "./top-index.js";
 
 const NEVER = Number.NEGATIVE_INFINITY;
 

@@ -9,10 +9,10 @@
  */
 import { OstinatoError } from "../core/errors.js";
 import type { Rng } from "../core/rng.js";
+import { argmax, topIndices } from "../core/top-index.js";
 import { type GeneratedSequence, type GenerationOptions, generate } from "./generation.js";
 import { sequenceRng } from "./sequence-rng.js";
 import { checkWeight, checkWhole, type StepScorer } from "./step-scorer.js";
-import { argmax, topIndices } from "./top-index.js";
 
 export interface DrawOptions {
   /** >= 0, default 1. 0 is the likeliest token, as greedy decoding takes it. */

@@ -63,14 +63,16 @@ function stepSentences({ kind, unitName, places, steps, rows }: FreeRunningSteps
     const last = byStep.filter((one) => 2 * one.n >= byStep[0].n).pop() ?? byStep[0];
     const fall =
       last.step > 1 ? ` (${percent(byStep[0].free.right)} at step 1, ${percent(last.free.right)} at step ${last.step})` : "";
+    // A frame is right if all of it is; frame accuracy counts what is in it.
+    const right = kind === "frames" ? "wholly right" : "right";
     const costs = kind === "frames" ? ` and ${figure(free.nll)} nats` : "";
     const parting =
       diverged === 0
         ? "none goes wrong"
         : `${thousands(diverged)} of ${thousands(n)} go wrong, first at ${unitName} ${median} (median), ${figure(mean)} (mean)`;
     return (
-      `${name}${where}: teacher-forced ${percent(forced.right)} of ${unitName}s right and ${figure(forced.nll)} nats per ${unitName}; ` +
-      `free-running ${percent(free.right)} right${costs}${fall}; ${parting}.`
+      `${name}${where}: teacher-forced ${percent(forced.right)} of ${unitName}s ${right} and ${figure(forced.nll)} nats per ${unitName}; ` +
+      `free-running ${percent(free.right)} ${right}${costs}${fall}; ${parting}.`
     );
   });
 }

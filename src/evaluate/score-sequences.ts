@@ -1,5 +1,5 @@
 /** @file Scores target sequences that were searched for, beside what the model thinks of the true ones, batch by batch. */
-import type { Batch, ExampleSpec } from "../core/batch.js";
+import { type Batch, type ExampleSpec, UNKNOWN } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
 import type { DecodedSequence } from "../model/index.js";
 import { BLEU_WIDTH, bleuOf, bleuStatistics } from "./metrics/bleu.js";
@@ -156,8 +156,7 @@ function bucketsOf(buckets: LengthBuckets): SequenceBucket[] {
     .map(({ from, to, n, sums }) => ({ from, to, n, tokenErrorRate: errorRate(sums[0], sums[1]), exactMatch: sums[2] / n }));
 }
 
-/** The name of code 0 of a vocabulary, and what stands for it in a text. */
-const UNKNOWN = "<unknown>";
+/** What stands for an unknown token in a text. */
 const REPLACEMENT = "\ufffd";
 
 /** float32 may come out a little above 0. */

@@ -1,5 +1,5 @@
 /** @file An encoder-decoder as a predictor: how probable a target is, and the target it would write itself. */
-import type { Batch, ExampleSpec } from "../core/batch.js";
+import { type Batch, type ExampleSpec, UNKNOWN } from "../core/batch.js";
 import type { Rng } from "../core/rng.js";
 import { beamSearch, greedy } from "../decode/index.js";
 import type { Encoded, EncoderDecoder } from "../nn/index.js";
@@ -27,6 +27,7 @@ export function translator(
 ): Required<Pick<Predictor, "predict" | "decode" | "forcedRight">> {
   // Both figures come from one reading of the target; asked for right after the other, it is not read again.
   let last: { batch: Batch; forced: TeacherForced } | null = null;
+  // No prediction of a token that training never saw is right.
   const read = (batch: Batch): TeacherForced => {
     last = { batch, forced: inference(() => teacherForced(network, batch, classes[0] === UNKNOWN)) };
     return last.forced;
@@ -43,9 +44,6 @@ interface TeacherForced {
   logProbabilities: Float32Array;
   right: Int32Array;
 }
-
-/** The name of code 0 of a vocabulary, which stands for what training never saw: no prediction of it is right. */
-const UNKNOWN = "<unknown>";
 
 function teacherForced(network: EncoderDecoder, batch: Batch, hasUnknown: boolean): TeacherForced {
   const { tokens = new Int32Array(0), tokenLengths = new Int32Array(batch.batchSize), batchSize } = batch;

@@ -24,6 +24,7 @@ import { OstinatoError } from "../core/errors.js";
 import { logSoftmax } from "../core/log-softmax.js";
 import type { Rng } from "../core/rng.js";
 import { describeShape } from "../core/shape.js";
+import { argmax } from "../core/top-index.js";
 import type { FloatArray, Kernels } from "../kernels/index.js";
 import {
   apply,
@@ -464,7 +465,7 @@ export class EncoderDecoder extends Module {
           for (let b = 0; b < batchSize; b++) {
             if (!own[b * time + t + 1]) continue;
             const row = values.subarray(b * classes, (b + 1) * classes);
-            read[b * time + t + 1] = choose === "argmax" ? likeliest(row) : draw(row, rng);
+            read[b * time + t + 1] = choose === "argmax" ? argmax(row) : draw(row, rng);
           }
           return { state, feed };
         });
@@ -568,15 +569,9 @@ function pick(rows: Tensor, places: ArrayLike<number>): Tensor {
   return rows.gather(integers(places, [places.length], { engine: rows.engine }));
 }
 
-function likeliest(logits: FloatArray): number {
-  let best = 0;
-  for (let c = 1; c < logits.length; c++) if (logits[c] > logits[best]) best = c;
-  return best;
-}
-
 /** A class drawn from the softmax of logits. */
 function draw(logits: FloatArray, rng: Rng): number {
-  const top = logits[likeliest(logits)];
+  const top = logits[argmax(logits)];
   let total = 0;
   for (let c = 0; c < logits.length; c++) total += Math.exp(logits[c] - top);
   let left = rng.uniform() * total;
@@ -584,7 +579,7 @@ function draw(logits: FloatArray, rng: Rng): number {
     left -= Math.exp(logits[c] - top);
     if (left < 0) return c;
   }
-  return likeliest(logits);
+  return argmax(logits);
 }
 
 /** log softmax of every row, in float64. */

@@ -4,8 +4,10 @@
  *
  * Codes: the likeliest one. Frames: all members that are likelier there than not. Inputs beside the target stay as they were measured.
  */
+
 import type { Batch, ExampleSpec } from "../core/batch.js";
 import { softplus } from "../core/softplus.js";
+import { argmax } from "../core/top-index.js";
 import { batches } from "../data/index.js";
 import { logSumExp } from "../decode/index.js";
 import { DivergenceSums, type FreeRunningRow } from "../evaluate/index.js";
@@ -34,12 +36,12 @@ function codesOf({ features, classes, codes = [] }: ExampleSpec, target: string)
     judge(output, { classes: truth = new Int32Array(0) }, position) {
       const code = truth[position];
       if (code < 0) return null;
-      return { nll: logSumExp(output) - output[code], right: likeliest(output) === code };
+      return { nll: logSumExp(output) - output[code], right: argmax(output) === code };
     },
     fed(output, row) {
       const own = row.slice();
-      if (coded) own[coded.column] = likeliest(output);
-      else own.fill(0, first, first + size)[first + likeliest(output)] = 1;
+      if (coded) own[coded.column] = argmax(output);
+      else own.fill(0, first, first + size)[first + argmax(output)] = 1;
       return own;
     },
   };
@@ -215,10 +217,4 @@ function readOn(
     active = goOn.map(({ b }, i) => ({ b, reading: next[i] }));
   }
   return found;
-}
-
-function likeliest(output: Float32Array): number {
-  let best = 0;
-  for (let v = 1; v < output.length; v++) if (output[v] > output[best]) best = v;
-  return best;
 }

@@ -4,8 +4,8 @@
  * A frozen line has the code of the template it would have joined while learning (log-miner.ts), and changes none: the n-th template, in
  * the order in which training met them, has code n; a line that joins none, or is empty, has code 0.
  */
+import { UNKNOWN } from "../../core/batch.js";
 import type { Codebook, FrozenCodebook } from "../codebook.js";
-import { UNKNOWN } from "../text/vocabulary.js";
 import { frozen } from "../transform.js";
 import { LogMiner, type LogMinerOptions, MINER_LIMITS, MOST_TOKENS } from "./log-miner.js";
 import { Masks } from "./mask.js";

@@ -9,12 +9,13 @@
  *
  * Law: decode(encode(text)) is the text, for every well-formed text; a lone surrogate, which UTF-8 cannot write, becomes U+FFFD.
  */
+import { UNKNOWN } from "../../core/batch.js";
 import { OstinatoError } from "../../core/errors.js";
 import type { FrozenCodebook } from "../codebook.js";
 import { frozen } from "../transform.js";
 import { applyMerges, learnMerges, type Merge, pairKey } from "./pair-merge.js";
 import { frozenMarkers, MarkerCodes, type Markers, type Piece, roomBesideMarkers, type Tokenizer } from "./tokenizer.js";
-import { LARGEST_VOCABULARY, UNKNOWN } from "./vocabulary.js";
+import { LARGEST_VOCABULARY } from "./vocabulary.js";
 
 /** Code 0 and the bytes. */
 export const BYTE_ALPHABET = 257;

@@ -26,5 +26,5 @@ export { Characters, type CharactersOptions, type CharacterUnit, splitCharacters
 export { Symbols, type SymbolsOptions } from "./symbols.js";
 export { type MarkerCodes, type Markers, type Piece, type Tokenizer, unknownPiece } from "./tokenizer.js";
 export { TokenizerJson, type TokenizerJsonOptions } from "./tokenizer-json.js";
-export { LARGEST_VOCABULARY, UNKNOWN, Vocabulary, type VocabularyOptions } from "./vocabulary.js";
+export { LARGEST_VOCABULARY, Vocabulary, type VocabularyOptions } from "./vocabulary.js";
 export { splitWords, Words, type WordsOptions } from "./words.js";

@@ -6,11 +6,13 @@
  * expressions of the file run as they are, so a file from a stranger can be slow on a text made for it, and truncation and padding that the file
  * asks for are left to batching.
  */
+
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
+import { UNKNOWN } from "../../core/batch.js";
 import { OstinatoError } from "../../core/errors.js";
 import type { Codebook, FrozenCodebook } from "../codebook.js";
 import { frozen } from "../transform.js";
-import { LARGEST_VOCABULARY, UNKNOWN } from "./vocabulary.js";
+import { LARGEST_VOCABULARY } from "./vocabulary.js";
 
 const MODELS = ["BPE", "WordPiece", "Unigram", "WordLevel"] as const;
 

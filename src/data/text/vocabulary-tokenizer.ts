@@ -3,9 +3,10 @@
  *
  * Codes: 0 unknown, then the vocabulary, then the markers.
  */
+import { UNKNOWN } from "../../core/batch.js";
 import type { FrozenCodebook } from "../codebook.js";
 import { MarkerCodes, type Markers, type Piece, type Tokenizer } from "./tokenizer.js";
-import { UNKNOWN, type Vocabulary } from "./vocabulary.js";
+import type { Vocabulary } from "./vocabulary.js";
 
 /** A token and its place: `start` and `end` in UTF-16 units of the text, `text` what the vocabulary knows it by. */
 export interface Span {

@@ -1,7 +1,8 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { UNKNOWN } from "../../core/batch.js";
 import { OstinatoError } from "../../core/errors.js";
-import { LARGEST_VOCABULARY, UNKNOWN, Vocabulary } from "./vocabulary.js";
+import { LARGEST_VOCABULARY, Vocabulary } from "./vocabulary.js";
 
 const anyText = fc.oneof(
   fc.string(),

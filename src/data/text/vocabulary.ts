@@ -1,14 +1,13 @@
 /**
  * @file A vocabulary: the distinct texts of the training rows in order of frequency, one code each, with their counts.
  *
- * Code 0 is a text that is missing (""), was rarer than `minCount`, fell behind `maxSize`, or was never seen.
+ * Code 0 is a text that is missing (""), was rarer than `minCount`, fell behind `maxSize`, or was never seen. Its name in the data is a missing
+ * text too, so that every code has a name of its own.
  */
+import { UNKNOWN } from "../../core/batch.js";
 import { OstinatoError } from "../../core/errors.js";
 import type { Codebook, FrozenCodebook } from "../codebook.js";
 import { frozen } from "../transform.js";
-
-/** The name of code 0. The same text in the data is a missing text too, so that every code has a name of its own. */
-export const UNKNOWN = "<unknown>";
 
 /** The largest `size` of a vocabulary, which bounds what a model file from a stranger may claim. */
 export const LARGEST_VOCABULARY = 1 << 20;

@@ -7,8 +7,6 @@
  */
 
 export interface FrameMetrics {
-  /** Steps. */
-  frames: number;
   accuracy: number;
   precision: number;
   recall: number;
@@ -17,7 +15,6 @@ export interface FrameMetrics {
 
 /** Running sums. */
 export class FrameSums {
-  frames = 0;
   truePositives = 0;
   falsePositives = 0;
   falseNegatives = 0;
@@ -29,10 +26,9 @@ export class FrameSums {
   }
 
   result(): FrameMetrics {
-    const { frames, truePositives: hits, falsePositives: wrong, falseNegatives: missed } = this;
+    const { truePositives: hits, falsePositives: wrong, falseNegatives: missed } = this;
     const share = (part: number, whole: number) => (whole > 0 ? part / whole : wrong + missed > 0 ? 0 : 1);
     return {
-      frames,
       accuracy: share(hits, hits + wrong + missed),
       precision: share(hits, hits + wrong),
       recall: share(hits, hits + missed),
