@@ -12,8 +12,7 @@
 import type { Batch, ExampleSpec } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
 import { unfitted } from "./baseline.js";
-import { ColumnForecast } from "./column-forecast.js";
-import { checkPeriod, keptSteps, replaceInfinite, requireColumns } from "./ets.js";
+import { ColumnForecast, checkPeriod, keptSteps, replaceInfinite, requireColumns } from "./column-forecast.js";
 import { firstOf } from "./exponential-smoothing.js";
 import { trainingStretches } from "./training-stretch.js";
 

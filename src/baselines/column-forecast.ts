@@ -5,6 +5,7 @@
 import type { Batch, ExampleSpec } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
 import { type Baseline, type BaselineArrays, type BaselineJson, forEachOrigin, inputAt, requireBatch } from "./baseline.js";
+import { firstOf } from "./exponential-smoothing.js";
 
 /** A forecast of every target column from its own latest values. A row of length zero has no past and predicts zero. */
 export abstract class ColumnForecast implements Baseline {
@@ -78,5 +79,49 @@ export function forEachPast(
       for (let i = 0; i < count; i++) past[i] = inputAt(batch, row, step - count + 1 + i, feature);
       visit(past, count, position, target);
     }
+  });
+}
+
+/** Steps a state is read from where rows are whole sequences: so many seasons, and at least so many steps. */
+const SEASONS_KEPT = 4;
+const STEPS_KEPT = 64;
+
+/** How many of the latest steps a state is read from: the window, or a few seasons of a whole sequence. */
+export function keptSteps({ length }: ExampleSpec, period: number): number {
+  return length || Math.max(STEPS_KEPT, SEASONS_KEPT * period);
+}
+
+/** @throws OST_RANGE if the period is not a whole number of at least 1. */
+export function checkPeriod(period: number, where: string): number {
+  if (Number.isInteger(period) && period >= 1) return period;
+  throw new OstinatoError("OST_RANGE", {
+    what: "the period of a forecast",
+    expected: "a whole number of at least 1",
+    got: String(period),
+    where,
+  });
+}
+
+/** Values that grew beyond all numbers become the last one seen. */
+export function replaceInfinite(future: Float64Array, past: Float64Array, count: number): void {
+  if (future.every((value) => Math.abs(value) < 1e30)) return;
+  const last = firstOf(past.slice(0, count).reverse(), count);
+  for (let h = 0; h < future.length; h++) if (!(Math.abs(future[h]) < 1e30)) future[h] = last;
+}
+
+/** @throws OST_MODEL_FILE unless there is one set of finite numbers per target. */
+export function requireColumns<C>(
+  spec: ExampleSpec,
+  columns: readonly C[],
+  where: string,
+  numbers: (column: C) => number[],
+): void {
+  if (columns.length === spec.targets.length && columns.every((column) => numbers(column).every(Number.isFinite))) return;
+  throw new OstinatoError("OST_MODEL_FILE", {
+    what: "the settings of the columns do not fit the targets",
+    expected: `finite numbers for each of ${spec.targets.length}`,
+    got: `${columns.length} columns`,
+    where,
+    repair: "save the baseline again",
   });
 }

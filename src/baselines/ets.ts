@@ -12,8 +12,8 @@
 import type { Batch, ExampleSpec } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
 import { unfitted } from "./baseline.js";
-import { ColumnForecast } from "./column-forecast.js";
-import { ExponentialSmoothing, firstOf, type Season, type SmoothingParameters, type Trend } from "./exponential-smoothing.js";
+import { ColumnForecast, checkPeriod, keptSteps, replaceInfinite, requireColumns } from "./column-forecast.js";
+import { ExponentialSmoothing, type Season, type SmoothingParameters, type Trend } from "./exponential-smoothing.js";
 import { nelderMead } from "./nelder-mead.js";
 import { type Stretch, trainingStretches } from "./training-stretch.js";
 
@@ -37,9 +37,6 @@ interface ETSChoice {
 
 const TRENDS: readonly Trend[] = ["none", "additive", "damped"];
 const SEASONS: readonly Season[] = ["none", "additive", "multiplicative"];
-/** Steps a state is read from where rows are whole sequences: so many seasons, and at least so many steps. */
-const SEASONS_KEPT = 4;
-const STEPS_KEPT = 64;
 
 /**
  * One form of exponential smoothing per column. Multiplicative seasons are tried for columns whose training values are all above 0.
@@ -162,44 +159,4 @@ function unpack(x: Float64Array, { trend, season }: { trend: Trend; season: Seas
 
 export function sigmoid(x: number): number {
   return 1 / (1 + Math.exp(-x));
-}
-
-/** How many of the latest steps a state is read from: the window, or a few seasons of a whole sequence. */
-export function keptSteps({ length }: ExampleSpec, period: number): number {
-  return length || Math.max(STEPS_KEPT, SEASONS_KEPT * period);
-}
-
-/** @throws OST_RANGE if the period is not a whole number of at least 1. */
-export function checkPeriod(period: number, where: string): number {
-  if (Number.isInteger(period) && period >= 1) return period;
-  throw new OstinatoError("OST_RANGE", {
-    what: "the period of a forecast",
-    expected: "a whole number of at least 1",
-    got: String(period),
-    where,
-  });
-}
-
-/** Values that grew beyond all numbers become the last one seen. */
-export function replaceInfinite(future: Float64Array, past: Float64Array, count: number): void {
-  if (future.every((value) => Math.abs(value) < 1e30)) return;
-  const last = firstOf(past.slice(0, count).reverse(), count);
-  for (let h = 0; h < future.length; h++) if (!(Math.abs(future[h]) < 1e30)) future[h] = last;
-}
-
-/** @throws OST_MODEL_FILE unless there is one set of finite numbers per target. */
-export function requireColumns<C>(
-  spec: ExampleSpec,
-  columns: readonly C[],
-  where: string,
-  numbers: (column: C) => number[],
-): void {
-  if (columns.length === spec.targets.length && columns.every((column) => numbers(column).every(Number.isFinite))) return;
-  throw new OstinatoError("OST_MODEL_FILE", {
-    what: "the settings of the columns do not fit the targets",
-    expected: `finite numbers for each of ${spec.targets.length}`,
-    got: `${columns.length} columns`,
-    where,
-    repair: "save the baseline again",
-  });
 }

@@ -11,8 +11,8 @@
 
 import type { Batch, ExampleSpec } from "../core/batch.js";
 import { unfitted } from "./baseline.js";
-import { ColumnForecast } from "./column-forecast.js";
-import { checkPeriod, keptSteps, replaceInfinite, requireColumns, sigmoid } from "./ets.js";
+import { ColumnForecast, checkPeriod, keptSteps, replaceInfinite, requireColumns } from "./column-forecast.js";
+import { sigmoid } from "./ets.js";
 import { firstOf, fitLine, mean, type Season } from "./exponential-smoothing.js";
 import { nelderMead } from "./nelder-mead.js";
 import { trainingStretches } from "./training-stretch.js";

@@ -9,8 +9,7 @@
 import type { Batch, ExampleSpec } from "../core/batch.js";
 import { OstinatoError } from "../core/errors.js";
 import { inputAt, requireBatch, unfitted } from "./baseline.js";
-import { ColumnForecast, forEachPast } from "./column-forecast.js";
-import { requireColumns } from "./ets.js";
+import { ColumnForecast, forEachPast, requireColumns } from "./column-forecast.js";
 
 export interface WindowedGaussianOptions {
   /** Steps that mean and deviation are taken of, >= 2; absent: chosen on the validation part by likelihood. */
