@@ -4,14 +4,15 @@ import { basename, dirname, extname, relative, resolve } from "node:path";
 import { parse, stringify } from "yaml";
 import { type ErrorCode, OstinatoError } from "../core/errors.js";
 import { TASK_NAMES } from "../core/task-name.js";
-import { type Column, parseTime, type Table } from "../data/index.js";
+import type { Column, Table } from "../data/index.js";
 import { readTable } from "../data/read/index.js";
 import type { TaskName } from "../model/index.js";
 import { type ExperimentConfig, evaluationBatches, parseConfig, prepareExperiment } from "../tasks/index.js";
 import { DEFAULT_CONFIG } from "./config-file.js";
 import { readExperimentFiles } from "./data-file.js";
+import { DAY, type DataSketch, describeSketch, groupRows, HOUR, sketchData } from "./data-sketch.js";
 import { wantWritable, writeWhole } from "./output-file.js";
-import { counted, Terminal, type TerminalOptions, thousands } from "./terminal.js";
+import { counted, Terminal, type TerminalOptions } from "./terminal.js";
 
 export interface InitCommandOptions extends TerminalOptions {
   data: string;
@@ -19,41 +20,6 @@ export interface InitCommandOptions extends TerminalOptions {
   target?: string;
   force?: boolean;
 }
-
-/** What a table looks like to someone who has to configure it. */
-export interface DataSketch {
-  rows: number;
-  time: string | null;
-  entity: string | null;
-  series: number;
-  /** Rows of the shortest series. */
-  shortest: number;
-  /** Columns of numbers; time, entity, labels and mere counts of the rows left out. */
-  numeric: string[];
-  /** Columns of texts, or of numbers named like a label, with few distinct values; the likeliest label last. */
-  labels: { name: string; values: number; constant: boolean }[];
-  /** A column that names the parts of a split. */
-  part: string | null;
-  missing: number;
-  /** Median step between two rows of a series, or null without times. */
-  stepMs: number | null;
-  first: number | null;
-  last: number | null;
-  /** Places where a step is longer than one and a half of the median. */
-  gaps: number;
-}
-
-const MAX_LABELS = 100;
-/** Names under which whole numbers are classes. */
-const LABEL_NAME = /^(label|class|category|target_class)$/i;
-/** Names of columns that tell series apart, alone or as the last word of a longer name. */
-const ENTITY_NAME =
-  /(^|[^a-z])(id|device|run|entity|unit|machine|series|session|sequence|user|sensor|subject|patient|vehicle)(_?id)?$/i;
-const CAMEL_ID = /[a-z](Id|ID)$/;
-const PARTS = new Set(["train", "validation", "test", ""]);
-const MINUTE = 60_000;
-const HOUR = 60 * MINUTE;
-const DAY = 24 * HOUR;
 
 export async function initCommand(task: string | undefined, options: InitCommandOptions): Promise<0> {
   const terminal = new Terminal(options);
@@ -68,13 +34,16 @@ export async function initCommand(task: string | undefined, options: InitCommand
   wantWritable(out);
   const table = await readTable(options.data);
   const sketch = sketchData(table);
-  const plan = makePlan(sketch, checkTask(task, sketch), options.target, table);
+  const plan = makePlan(sketch, checkTask(task, sketch, table), options.target, table);
   const source = relative(dirname(resolve(out)), resolve(options.data)).replaceAll("\\", "/");
   const text = configText(sketch, plan, source, basename(options.data, extname(options.data)));
   const config = parseConfig(parse(text), out);
   await wantTrainable({ ...config, data: { ...config.data, source: resolve(options.data) } }, sketch, table);
   await writeWhole(out, text);
-  terminal.print(`  Read ${basename(options.data)}: ${describeSketch(sketch)}.`);
+  const seen = isText(table)
+    ? `${counted(characters(table), "character")} in ${counted(table.rows, "line")}`
+    : describeSketch(sketch);
+  terminal.print(`  Read ${basename(options.data)}: ${seen}.`);
   const named = out === DEFAULT_CONFIG ? "" : ` ${out}`;
   terminal.print(`  Wrote ${out}: ${plan.summary}. Edit it, then: ostinato audit${named} && ostinato train${named}`);
   if (options.json) terminal.json({ out, task: plan.task, target: plan.target, ...sketch });
@@ -93,10 +62,10 @@ const HOPELESS: readonly ErrorCode[] = ["OST_WINDOW", "OST_SPLIT", "OST_TARGET",
 async function wantTrainable(config: ExperimentConfig, sketch: DataSketch, read: Table): Promise<void> {
   const { source } = read;
   try {
-    const numbered = [config.data.entity, ...(config.task === "forecast" ? [] : config.data.target)].some((name) =>
-      read.columns.some((column) => column.name === name && column.texts === null),
-    );
-    const table = numbered ? (await readExperimentFiles(config)).table : read;
+    const { entity, target, anomaly } = config.data;
+    const texts = [entity, anomaly?.column, ...(VALUES.includes(config.task) ? [] : target)];
+    const numbered = texts.some((name) => read.columns.some((column) => column.name === name && column.texts === null));
+    const table = numbered || isText(read) ? (await readExperimentFiles(config)).table : read;
     const { prepared } = prepareExperiment(config, table);
     for (const part of ["train", "validation", "test"] as const) for (const _ of evaluationBatches(config, prepared, part)) break;
   } catch (error) {
@@ -121,143 +90,66 @@ async function wantTrainable(config: ExperimentConfig, sketch: DataSketch, read:
   }
 }
 
-/** Looks at every column of a table. */
-export function sketchData(table: Table): DataSketch {
-  const time = table.columns.find(isTime)?.name ?? null;
-  const rest = table.columns.filter(({ name }) => name !== time);
-  const part =
-    rest.find(({ texts }) => texts !== null && new Set(texts).size > 1 && texts.every((text) => PARTS.has(text.trim())))?.name ??
-    null;
-  const texts = rest.filter((column): column is Column & { texts: string[] } => column.texts !== null && column.name !== part);
-  const times = time === null ? null : timesOf(table, time);
-  const entity = findEntity(table, rest, texts, times);
-  const groups = groupRows(table, entity);
-  const isIndex = (cells: Float64Array) =>
-    groups.every(
-      (rows) => cells[rows[0]] <= 1 && cells[rows[0]] >= 0 && rows.every((row, i) => cells[row] === cells[rows[0]] + i),
-    );
-  const labels = rest
-    .filter(({ name, numbers }) => name !== entity && name !== part && (numbers === null || LABEL_NAME.test(name)))
-    .map(({ name, numbers, texts: own }) => ({ name, cells: own ?? Array.from(numbers as Float64Array) }))
-    .filter(({ cells }) => distinct(cells) >= 2 && distinct(cells) <= Math.min(MAX_LABELS, table.rows / 4))
-    .map(({ name, cells }) => ({
-      name,
-      values: distinct(cells),
-      constant: entity !== null && groups.every((rows) => rows.every((row) => cells[row] === cells[rows[0]])),
-    }));
-  const labelled = new Set(labels.map(({ name }) => name));
-  const numeric = rest
-    .filter(({ name, numbers }) => numbers !== null && name !== entity && !labelled.has(name))
-    .filter(({ numbers }) => table.rows === groups.length || !isIndex(numbers as Float64Array))
-    .map(({ name }) => name);
-  const measured = new Set(numeric);
-  const steps = times ? groups.flatMap((rows) => rows.slice(1).map((row, i) => times[row] - times[rows[i]])) : [];
-  const sorted = Float64Array.from(steps).sort();
-  const stepMs = sorted.length > 0 ? sorted[sorted.length >> 1] : null;
-  return {
-    rows: table.rows,
-    time,
-    entity,
-    series: groups.length,
-    shortest: groups.reduce((least, rows) => Math.min(least, rows.length), table.rows),
-    numeric,
-    labels,
-    part,
-    missing: rest.reduce(
-      (sum, { name, numbers }) =>
-        sum + (numbers && measured.has(name) ? numbers.reduce((n, value) => n + (Number.isNaN(value) ? 1 : 0), 0) : 0),
-      0,
-    ),
-    stepMs,
-    first: times ? times.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY) : null,
-    last: times ? times.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY) : null,
-    gaps: stepMs === null ? 0 : steps.filter((step) => step > 1.5 * stepMs).length,
-  };
+/** Tasks whose targets are numbers. */
+const VALUES: readonly TaskName[] = ["forecast", "detect"];
+/** Names under which a column says what was anomalous. */
+const ANOMALY_NAME = /^(is_?)?(anomal(y|ous)|attack|fault|label)$/i;
+
+/** Of a text, the ends of its lines included. */
+function characters({ columns: [, { texts }] }: Table): number {
+  return (texts ?? []).reduce((sum, line) => sum + line.length + 1, 0);
 }
 
-/** Texts that are all times, or numbers that are named like one and rise. */
-function isTime({ name, numbers, texts }: Column): boolean {
-  if (texts && !numbers) return texts.every((text) => parseTime(text) !== undefined && !Number.isNaN(parseTime(text) as number));
-  return /^(time|timestamp|date|datetime|ts)$/i.test(name) && (numbers as Float64Array).every((value) => Number.isFinite(value));
-}
+type SketchedTask = "forecast" | "classify" | "tag" | "language" | "detect";
 
-function timesOf(table: Table, name: string): Float64Array {
-  const { numbers, texts } = table.columns.find((column) => column.name === name) as Column;
-  return Float64Array.from(
-    { length: table.rows },
-    (_, i) => parseTime(texts ? texts[i] : (numbers as Float64Array)[i]) as number,
-  );
-}
-
-function distinct(cells: ArrayLike<unknown>): number {
-  return new Set(Array.from(cells)).size;
-}
-
-/**
- * The column within whose values time rises: needed where times repeat or go back, and else only where a name says so. A column of texts,
- * or of whole numbers that is named like one: any measurement whose values are rare enough would part the rows in the same way.
- */
-function findEntity(
-  table: Table,
-  rest: readonly Column[],
-  texts: readonly (Column & { texts: string[] })[],
-  times: Float64Array | null,
-): string | null {
-  const candidates = rest.filter(
-    ({ name, numbers }) =>
-      (ENTITY_NAME.test(name) || CAMEL_ID.test(name)) && (numbers === null || numbers.every(Number.isInteger)),
-  );
-  const rises = (rows: readonly number[][]) =>
-    times === null || rows.every((group) => group.every((row, i) => i === 0 || times[row] > times[group[i - 1]]));
-  const tells = (name: string) => {
-    const groups = groupRows(table, name);
-    return groups.length >= 2 && groups.length <= table.rows / 2 && rises(groups);
-  };
-  const named = candidates.find(({ name }) => tells(name));
-  if (named) return named.name;
-  if (times === null || rises([Array.from({ length: table.rows }, (_, i) => i)])) return null;
-  return texts.find(({ name }) => tells(name))?.name ?? null;
-}
-
-function groupRows(table: Table, name: string | null): number[][] {
-  if (name === null) return [Array.from({ length: table.rows }, (_, i) => i)];
-  const { numbers, texts } = table.columns.find((column) => column.name === name) as Column;
-  const groups = new Map<unknown, number[]>();
-  for (let i = 0; i < table.rows; i++) {
-    const key = texts ? texts[i] : (numbers as Float64Array)[i];
-    const rows = groups.get(key);
-    if (rows) rows.push(i);
-    else groups.set(key, [i]);
-  }
-  return [...groups.values()];
-}
+/** What a run begins with. */
+const SETTINGS: Record<
+  SketchedTask,
+  { cell: string; hiddenSize: number; dropout: number; epochs: number; rate: string; patience: number }
+> = {
+  forecast: { cell: "lstm", hiddenSize: 64, dropout: 0, epochs: 10, rate: "1e-3", patience: 3 },
+  classify: { cell: "gru", hiddenSize: 64, dropout: 0.2, epochs: 40, rate: "3e-3", patience: 8 },
+  tag: { cell: "gru", hiddenSize: 64, dropout: 0, epochs: 40, rate: "3e-3", patience: 8 },
+  language: { cell: "lstm", hiddenSize: 128, dropout: 0.2, epochs: 10, rate: "3e-3", patience: 3 },
+  detect: { cell: "gru", hiddenSize: 32, dropout: 0, epochs: 20, rate: "3e-3", patience: 4 },
+};
 
 interface Plan {
-  task: TaskName;
+  task: SketchedTask;
   target: string;
   features: string[];
+  /** language: what the codes of the target are. */
+  codes: "characters" | "vocabulary" | null;
+  /** detect: the column that tells, and its value in normal rows. */
+  anomaly: { column: string; normal: [string | number] } | null;
   length: number | null;
   horizon: number;
   period: number | null;
   summary: string;
 }
 
-function checkTask(task: string | undefined, { labels }: DataSketch): TaskName {
+/** Whether the table holds the lines of a text. */
+function isText({ columns }: Table): boolean {
+  return columns.length === 2 && columns[0].name === "line" && columns[1].name === "text";
+}
+
+function checkTask(task: string | undefined, { labels }: DataSketch, table: Table): SketchedTask {
   const label = labels.at(-1);
+  if (task === undefined && isText(table)) return "language";
   if (task === undefined) return label ? (label.constant ? "classify" : "tag") : "forecast";
-  if (task === "forecast" || task === "classify" || task === "tag") return task;
+  if (Object.hasOwn(SETTINGS, task)) return task as SketchedTask;
   const known = (TASK_NAMES as readonly string[]).includes(task);
   throw new OstinatoError("OST_USAGE", {
     what: known ? "init writes no configuration for this task" : "no such task",
-    expected: "forecast, classify or tag",
+    expected: Object.keys(SETTINGS).join(", "),
     got: task,
     where: "init",
     repair: known ? "begin with the configuration for it in docs/guide/tasks.md" : "ostinato init forecast --data FILE",
   });
 }
 
-function makePlan(sketch: DataSketch, task: TaskName, wanted: string | undefined, table: Table): Plan {
-  const { numeric, labels, entity, series, shortest, rows, stepMs } = sketch;
+function makePlan(sketch: DataSketch, task: SketchedTask, wanted: string | undefined, table: Table): Plan {
+  const { labels, entity, shortest, rows, stepMs } = sketch;
   const names = table.columns.map(({ name }) => name);
   if (wanted !== undefined && !names.includes(wanted)) {
     throw new OstinatoError("OST_COLUMN", {
@@ -268,29 +160,33 @@ function makePlan(sketch: DataSketch, task: TaskName, wanted: string | undefined
       repair: "correct the name",
     });
   }
+  if (task === "language") return languagePlan(sketch, wanted, table);
+  const values = VALUES.includes(task);
+  const anomaly = task === "detect" ? anomalyOf(table) : null;
+  const numeric = sketch.numeric.filter((name) => name !== anomaly?.column);
   const fitting = task === "classify" ? labels.filter(({ constant }) => constant) : labels;
   const label = (fitting.at(-1) ?? labels.at(-1))?.name;
-  const target = wanted ?? (task === "forecast" ? numeric.at(-1) : label);
+  const target = wanted ?? (values ? numeric.at(-1) : label);
   if (target === undefined) {
     throw new OstinatoError("OST_COLUMN", {
-      what: task === "forecast" ? "there is no numeric column to forecast" : "there is no column that looks like a label",
-      expected: task === "forecast" ? "a column of numbers" : "a column of a few repeated texts",
+      what: values ? `there is no numeric column to ${task}` : "there is no column that looks like a label",
+      expected: values ? "a column of numbers" : "a column of a few repeated texts",
       got: names.join(", "),
       where: table.source,
       repair: "name it with --target",
     });
   }
   if (task === "classify") wantConstant(target, sketch, table);
-  if (task === "forecast" && table.columns.find(({ name }) => name === target)?.numbers === null) {
+  if (values && table.columns.find(({ name }) => name === target)?.numbers === null) {
     throw new OstinatoError("OST_COLUMN", {
-      what: "the column to forecast holds texts",
+      what: `the column to ${task} holds texts`,
       expected: "a column of numbers",
       got: `"${target}"`,
       where: "--target",
       repair: "name a numeric column, or choose the task classify or tag",
     });
   }
-  const features = task === "forecast" ? numeric : numeric.filter((name) => name !== target);
+  const features = values ? numeric : numeric.filter((name) => name !== target);
   if (features.length === 0) {
     throw new OstinatoError("OST_COLUMN", {
       what: "there is no numeric column to learn from",
@@ -307,20 +203,70 @@ function makePlan(sketch: DataSketch, task: TaskName, wanted: string | undefined
     task === "classify"
       ? null
       : Math.max(2, task === "forecast" ? Math.min(4 * horizon, 2 * longest) : Math.min(64, Math.max(2, longest)));
-  const split = series >= 3 ? `by ${entity}` : `by time 70/10/20${task === "forecast" ? ` with a gap of ${horizon}` : ""}`;
-  const aim =
-    task === "forecast"
-      ? `forecast ${target} ${counted(horizon, "step")} ahead from ${length}`
-      : `${task} ${target} from ${counted(features.length, "feature")}`;
+  const aims: Partial<Record<SketchedTask, string>> = {
+    forecast: `forecast ${target} ${counted(horizon, "step")} ahead from ${length}`,
+    detect: `detect what is unlike the ${length} rows before in ${target}${anomaly ? `, judged by ${anomaly.column}` : ""}`,
+  };
+  const aim = aims[task] ?? `${task} ${target} from ${counted(features.length, "feature")}`;
   return {
     task,
     target,
     features,
+    codes: null,
+    anomaly,
     length,
     horizon,
     period,
-    summary: `${aim}, split ${sketch.part && task !== "forecast" ? `by the column ${sketch.part}` : split}`,
+    summary: `${aim}, ${splitSummary(sketch, task, horizon)}`,
   };
+}
+
+function splitSummary({ part, series, entity }: DataSketch, task: SketchedTask, horizon: number): string {
+  if (part && !VALUES.includes(task)) return `split by the column ${part}`;
+  if (series >= 3) return `split by ${entity}`;
+  return `split by time 70/10/20${VALUES.includes(task) ? ` with a gap of ${horizon}` : ""}`;
+}
+
+/** The next character of a text, or the next event of each series. */
+function languagePlan(sketch: DataSketch, wanted: string | undefined, table: Table): Plan {
+  const text = isText(table);
+  const target = wanted ?? (text ? "text" : sketch.labels.at(-1)?.name);
+  const column = table.columns.find(({ name }) => name === target);
+  if (target === undefined || column?.texts === null) {
+    throw new OstinatoError("OST_COLUMN", {
+      what: "there is no column whose texts follow one another",
+      expected: "a text file, or a column of repeated texts",
+      got: target ?? table.columns.map(({ name }) => name).join(", "),
+      where: table.source,
+      repair: "name it with --target",
+    });
+  }
+  const steps = text ? characters(table) : table.rows;
+  const length = sketch.entity === null ? Math.max(2, Math.min(64, Math.floor(steps / 40))) : null;
+  const aim = `foretell the next ${text ? "character" : `${target} by those before`}`;
+  return {
+    task: "language",
+    target,
+    features: [],
+    codes: text ? "characters" : "vocabulary",
+    anomaly: null,
+    length,
+    horizon: 1,
+    period: null,
+    summary: `${aim}, ${splitSummary(sketch, "language", 1)}`,
+  };
+}
+
+/** A column of two values that is named like one of anomalies; the frequent value is the normal one. */
+function anomalyOf({ columns, rows }: Table): Plan["anomaly"] {
+  const column = columns.find(({ name }) => ANOMALY_NAME.test(name));
+  const cells: readonly (string | number)[] | undefined =
+    column?.texts ?? (column?.numbers ? Array.from(column.numbers) : undefined);
+  if (!column || !cells) return null;
+  const [one, other, ...more] = new Set(cells);
+  if (other === undefined || more.length > 0) return null;
+  const first = cells.filter((cell) => cell === one).length;
+  return { column: column.name, normal: [2 * first >= rows ? one : other] };
 }
 
 /** A class belongs to a whole sequence. @throws OST_TARGET naming the task that fits where the label changes within one. */
@@ -346,90 +292,73 @@ function wantConstant(target: string, { entity }: DataSketch, table: Table): voi
 /** The configuration with its comments. */
 function configText(sketch: DataSketch, plan: Plan, source: string, name: string): string {
   const { time, entity, series, missing, part, gaps, stepMs } = sketch;
-  const { task, target, features, length, horizon, period } = plan;
+  const { task, target, features, codes, anomaly, length, horizon, period } = plan;
   const plain = (value: unknown) =>
     stringify(value, { flowCollectionPadding: false, collectionStyle: "flow", lineWidth: 0 }).trim();
-  const gap = task === "forecast" ? horizon : 0;
+  const about = (line: string, comment: string) => `${line.padEnd(44)}  # ${comment}`;
+  const [values, text] = [VALUES.includes(task), codes === "characters"];
   const split =
-    part && task !== "forecast"
+    part && !values
       ? `{ by: ${plain(`column:${part}`)} }`
       : series >= 3
         ? "{ by: entity, train: 0.7, validation: 0.15, test: 0.15, seed: 0 }  # whole series, none in two parts"
-        : `{ by: time, train: 0.7, validation: 0.1, test: 0.2, gap: ${gap} }  # the test part is the latest`;
-  const about = (line: string, comment: string) => `${line.padEnd(44)}  # ${comment}`;
-  const forecast = task === "forecast";
+        : `{ by: time, train: 0.7, validation: 0.1, test: 0.2, gap: ${values ? horizon : 0} }  # the test part is the latest`;
+  const mode = task === "tag" || (task === "language" && length !== null) ? "streaming" : "causal";
+  const read = () => {
+    if (task === "forecast") {
+      const line = `window: { length: ${length}, horizon: ${horizon}, stride: 1, normalize: last }`;
+      return [about(line, `reads ${length} rows, predicts ${horizon}`)];
+    }
+    if (length === null) return [];
+    const what = task === "detect" ? "rows that a prediction reads" : "steps between two truncations of backpropagation";
+    return [about(`window: { length: ${length} }`, what)];
+  };
+  const { cell, hiddenSize, dropout, epochs, rate, patience } = SETTINGS[task];
   const lines = [
     "# Written by ostinato init. What is left out takes its default; unknown keys are refused.",
     `name: ${plain(name)}`,
-    about(`task: ${task}`, "forecast | classify | tag"),
+    about(`task: ${task}`, Object.keys(SETTINGS).join(" | ")),
     "data:",
     about(`  source: ${plain(source)}`, "relative to this file"),
-    `  time: ${plain(time)}`,
-    about(`  entity: ${plain(entity)}`, "the column that tells series apart"),
-    `  features: ${plain(features)}`,
-    `  target: ${plain(forecast ? [target] : target)}`,
+    ...(text ? [about("  read: { format: text, unit: document }", "line | paragraph | document: what goes on unbroken")] : []),
+    ...(text ? [] : [`  time: ${plain(time)}`, about(`  entity: ${plain(entity)}`, "the column that tells series apart")]),
+    ...(codes
+      ? [`  categories: ${plain({ [target]: { kind: codes, as: "embedding", width: text ? 32 : 16 } })}`]
+      : [`  features: ${plain(features)}`]),
+    `  target: ${plain(values ? [target] : target)}`,
+    ...(anomaly ? [about(`  anomaly: ${plain(anomaly)}`, "judges, and is never learned from")] : []),
     `  split: ${split}`,
-    missing > 0
-      ? about(
-          "  missing: { policy: forwardFill, flag: true }",
-          `${counted(missing, "value")} missing; refuse | forwardFill | value | interpolate`,
-        )
-      : about("  missing: refuse", "refuse | forwardFill | value | interpolate"),
-    ...(gaps > 0 && stepMs !== null
+    ...(codes
+      ? []
+      : missing > 0
+        ? [
+            about(
+              "  missing: { policy: forwardFill, flag: true }",
+              `${counted(missing, "value")} missing; refuse | forwardFill | value | interpolate`,
+            ),
+          ]
+        : [about("  missing: refuse", "refuse | forwardFill | value | interpolate")]),
+    ...(gaps > 0 && stepMs !== null && !codes
       ? [
           `  # ${counted(gaps, "gap")} in time; to bring the rows onto a regular grid:`,
           `  # resample: { everyMs: ${stepMs}, aggregate: mean }`,
         ]
       : []),
-    about(`mode: ${task === "tag" ? "streaming" : "causal"}`, "streaming | causal | offline"),
-    ...(forecast
+    about(`mode: ${mode}`, "streaming | causal | offline"),
+    ...read(),
+    ...(task === "detect"
       ? [
           about(
-            `window: { length: ${length}, horizon: ${horizon}, stride: 1, normalize: last }`,
-            `reads ${length} rows, predicts ${horizon}`,
+            "detect: { by: residual, threshold: { per1000: 1 } }",
+            "nextEvent | residual | reconstruction; alerts on validation",
           ),
         ]
-      : length === null
-        ? []
-        : [about(`window: { length: ${length} }`, "steps between two truncations of backpropagation")]),
-    `model: { cell: ${forecast ? "lstm" : "gru"}, hiddenSize: 64, numLayers: 1, dropout: ${task === "classify" ? 0.2 : 0} }`,
-    `train: { epochs: ${forecast ? 10 : 40}, batchSize: ${task === "tag" ? 16 : 32}, learningRate: ${forecast ? "1e-3" : "3e-3"}, seed: 7, earlyStopping: { patience: ${forecast ? 3 : 8} } }`,
-    ...(forecast && period !== null
+      : []),
+    `model: { cell: ${cell}, hiddenSize: ${hiddenSize}, numLayers: 1, dropout: ${dropout} }`,
+    `train: { epochs: ${epochs}, batchSize: ${mode === "streaming" ? 16 : 32}, learningRate: ${rate}, seed: 7, earlyStopping: { patience: ${patience} } }`,
+    ...(task === "forecast" && period !== null
       ? [about(`evaluation: { period: ${period} }`, "steps of a season, for the seasonal baseline")]
       : []),
   ];
   return `${lines.join("\n")}\n`;
-}
-
-function describeSketch({ rows, stepMs, first, last, gaps, numeric, entity, series, labels, missing }: DataSketch): string {
-  const day = (ms: number) => new Date(ms).toISOString().slice(0, 10);
-  return [
-    counted(rows, "row"),
-    entity === null ? null : `${thousands(series)} series by ${entity}`,
-    stepMs === null ? null : describeStep(stepMs),
-    first === null || last === null ? null : `${day(first)} to ${day(last)}`,
-    stepMs === null ? null : gaps === 0 ? "no gaps" : counted(gaps, "gap"),
-    counted(numeric.length, "numeric column"),
-    missing > 0 ? counted(missing, "missing value") : null,
-    ...labels.map(({ name, values }) => `${name} with ${counted(values, "label")}`),
-  ]
-    .filter(Boolean)
-    .join(", ");
-}
-
-/** "hourly", "every 15 min", "every 250 ms" */
-function describeStep(ms: number): string {
-  if (ms === HOUR) return "hourly";
-  if (ms === DAY) return "daily";
-  if (ms === 7 * DAY) return "weekly";
-  if (ms > 27 * DAY && ms < 32 * DAY) return "monthly";
-  for (const [unit, size] of [
-    ["d", DAY],
-    ["h", HOUR],
-    ["min", MINUTE],
-    ["s", 1000],
-  ] as const) {
-    if (ms >= size) return `every ${Number((ms / size).toFixed(2))} ${unit}`;
-  }
-  return `every ${ms} ms`;
 }

@@ -64,10 +64,10 @@ function makeProgram(done: (outcome: Outcome) => void): Command {
 
   command(
     "init [task]",
-    "read a data file and write a configuration to begin with; task: forecast, classify or tag",
+    "read a data file and write a configuration to begin with; task: forecast, classify, tag, language or detect",
     "ostinato init forecast --data load.csv",
   )
-    .requiredOption("--data <file>", "the data: .csv, .tsv, .ndjson, .jsonl or .ts")
+    .requiredOption("--data <file>", "the data: .csv, .tsv, .ndjson, .jsonl, .ts or .txt")
     .option("--out <file>", "the configuration", "ostinato.yaml")
     .option("--target <column>", "what to predict; default the last numeric or label column")
     .option("--force", "overwrite the configuration")
