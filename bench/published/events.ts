@@ -44,9 +44,7 @@ function windows(
       const [[, network], ...others] = Object.entries(
         scripted<Record<string, Tally>>("examples/detect/nab.ts", [data, String(seed)]),
       );
-      const [rival, best] = others.sort(([, a], [, b]) =>
-        own.higherIsBetter ? figure(b) - figure(a) : figure(a) - figure(b),
-      )[0];
+      const [rival, best] = others.sort(([, a], [, b]) => b.hit - a.hit)[0];
       return {
         value: figure(network),
         trainSeconds: network.trainSeconds,

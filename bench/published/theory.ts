@@ -17,7 +17,9 @@ const COPY = "at T = 1000 all at the level without memory (TCN paper)";
 const PROBLEMS: Problem[] = [
   { name: "adding-T50-gru", script: "adding", length: 50, cell: "gru", metric: "MSE", bar: 0.01, published: ADDING },
   { name: "adding-T200-gru", script: "adding", length: 200, cell: "gru", metric: "MSE", bar: 0.01, published: ADDING },
+  { name: "adding-T200-lstm", script: "adding", length: 200, cell: "lstm", metric: "MSE", bar: 0.01, published: ADDING },
   { name: "copy-T20-gru", script: "copy", length: 20, cell: "gru", metric: "digit accuracy", bar: 0.99, published: COPY },
+  { name: "copy-T20-lstm", script: "copy", length: 20, cell: "lstm", metric: "digit accuracy", bar: 0.99, published: COPY },
 ];
 
 export const rows: ResultRow[] = PROBLEMS.map(({ script, length, cell, ...row }) => ({
