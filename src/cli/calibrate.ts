@@ -4,12 +4,9 @@
  */
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { basename } from "node:path";
-import type { Batch, ExampleSpec, Part } from "../core/batch.js";
+import type { Batch, ExampleSpec } from "../core/batch.js";
 import { nearest, OstinatoError } from "../core/errors.js";
 import { outputsPerValue, predictiveDistribution } from "../core/predictive-distribution.js";
-import { applyPreprocessing, type PreparedData } from "../data/index.js";
-import { hashSource, type ReadOptions } from "../data/read/index.js";
 import {
   chooseThreshold,
   evaluate,
@@ -30,12 +27,11 @@ import {
   probabilities,
 } from "../model/index.js";
 import { loadModel } from "../model/load-file.js";
-import { type ExperimentConfig, evaluationBatches } from "../tasks/index.js";
-import { readModelInput } from "./data-file.js";
-import { ownData } from "./evaluate.js";
-import { locateData, predictorName, trainedConfig } from "./model-file.js";
+import { calibrateDetector } from "./calibrate-detector.js";
+import { type HeldBack, heldBackData, type Quality, qualityTable } from "./held-back.js";
+import { predictorName } from "./model-file.js";
 import { wantWritable, writeWhole } from "./output-file.js";
-import { alignColumns, counted, figure, Terminal, type TerminalOptions } from "./terminal.js";
+import { counted, figure, Terminal, type TerminalOptions } from "./terminal.js";
 
 export interface CalibrateCommandOptions extends TerminalOptions {
   out: string;
@@ -44,7 +40,7 @@ export interface CalibrateCommandOptions extends TerminalOptions {
   temperature?: boolean;
   /** The class that is decided above a threshold. */
   threshold?: string;
-  /** f1, precision=0.9 or per1000=5. */
+  /** f1, precision=0.9 or per1000=5; of a detector f1, quantile=0.999 or per1000=5. */
   by?: string;
   /** The share that intervals are to hold. */
   conformal?: number;
@@ -56,17 +52,6 @@ interface Plan {
   threshold: { class: number; rule: ThresholdRule } | null;
   conformal: number | null;
 }
-
-/** A part of data, which may be gone through again and again. */
-interface HeldBack {
-  /** In a sentence, and at the head of a column. */
-  name: string;
-  short: string;
-  batches(): Iterable<Batch>;
-}
-
-/** What a model is worth on a part, by the name of the figure. */
-type Quality = Record<string, number>;
 
 export async function calibrateCommand(path: string, options: CalibrateCommandOptions): Promise<0> {
   const terminal = new Terminal(options);
@@ -80,6 +65,7 @@ export async function calibrateCommand(path: string, options: CalibrateCommandOp
   }
   wantWritable(out);
   const loaded = await loadModel(path);
+  if (loaded.header.task === "detect") return calibrateDetector(loaded, path, options);
   const plan = planOf(loaded, options);
   const { header, arrays } = decodeModel(await readFile(path));
   const { calibration: older, ...plain } = header;
@@ -134,14 +120,13 @@ function planOf({ header, predictor }: LoadedModel, options: CalibrateCommandOpt
   const { spec, task } = header;
   const { temperature = false, threshold, by, conformal } = options;
   const values = spec.targetKind === "values";
-  const one = task === "detect" || spec.targetKind === "tokens" || spec.distribution?.kind === "bernoulli";
-  if (one) {
+  if (spec.targetKind === "tokens" || spec.distribution?.kind === "bernoulli") {
     throw new OstinatoError("OST_CONFIG", {
       what: "there is nothing to calibrate",
-      expected: "a model of task: forecast, classify, tag or language over codes",
+      expected: "a model of task: forecast, classify, tag, detect or language over codes",
       got: `task: ${task}`,
       where: header.name,
-      repair: task === "detect" ? "its threshold was chosen in training: set detect.threshold" : "choose another model",
+      repair: "choose another model",
     });
   }
   if (values && (temperature || threshold !== undefined)) {
@@ -204,93 +189,6 @@ function ruleOf(text = "f1"): ThresholdRule {
     text,
     "for example --by precision=0.9",
   );
-}
-
-/** The part to fit on, and the test part of the model's own data where they are at hand. */
-async function heldBackData(
-  loaded: LoadedModel,
-  path: string,
-  { data, notes }: { data: string | undefined; notes: string[] },
-): Promise<{ fitted: HeldBack; test: HeldBack | null; spec: ExampleSpec }> {
-  const trained = trainedConfig(loaded, path);
-  const own = await ownData(loaded, path).catch((error) => {
-    if (data !== undefined && error instanceof OstinatoError) return error;
-    throw error;
-  });
-  const found = own instanceof OstinatoError ? null : own;
-  if (own instanceof OstinatoError)
-    notes.push(`nothing was scored on a test part: the model's own data are not at hand (${own.detail.what}).`);
-  const spec = found?.spec ?? loaded.header.spec;
-  const test =
-    found && found.prepared.split.test > 0
-      ? heldBack(found.config, found.prepared, "test", { name: `the test part of ${found.prepared.source}`, short: "test" })
-      : null;
-  if (found) notes.push(...found.notes);
-  if (data !== undefined) {
-    await wantUnseen(loaded, data, trained);
-    const table = await readModelInput(data, { ...loaded.preprocessing, config: trained });
-    const prepared = applyPreprocessing(table, loaded.preprocessing);
-    const config = (await locateData(trained, path)) ?? trained;
-    return {
-      fitted: heldBack(config, prepared, "test", { name: `all of ${basename(data)}`, short: basename(data) }),
-      test,
-      spec,
-    };
-  }
-  const { prepared, config } = found as Exclude<typeof found, null>;
-  if (prepared.split.validation === 0) {
-    throw new OstinatoError("OST_SPLIT", {
-      what: "the model's own data hold nothing back: their validation part is empty",
-      expected: "a validation part; the test part is never fitted on",
-      got: `${prepared.split.train} rows to train on, ${prepared.split.test} to test`,
-      where: path,
-      repair: "name other data that the model has not seen: --data FILE",
-    });
-  }
-  notes.push(
-    "the validation part also chose the epoch, so what is fitted there is a little too sure of itself; --data FILE fits on data of its own.",
-  );
-  return {
-    fitted: heldBack(config, prepared, "validation", { name: `the validation part of ${prepared.source}`, short: "validation" }),
-    test,
-    spec,
-  };
-}
-
-/** @throws OST_SPLIT for a file that the model was trained, chosen or tested with. */
-async function wantUnseen({ header }: LoadedModel, data: string, { data: trained }: ExperimentConfig): Promise<void> {
-  const hash = await hashSource(data, trained.read as ReadOptions);
-  const twin = Object.entries(header.provenance.data).find(([, known]) => known === hash)?.[0];
-  if (twin === undefined) return;
-  throw new OstinatoError("OST_SPLIT", {
-    what: "this is the model's own data, which hold rows it learned from or is tested with",
-    expected: "a file the model has not seen",
-    got: `the same bytes as ${twin} (sha256 ${hash.slice(0, 12)})`,
-    where: `--data ${data}`,
-    repair: "leave --data out: that fits on the validation part alone",
-  });
-}
-
-/** Values, logits of all classes together, that are held at a time: 128 MB. */
-const MOST_LOGITS = 2 ** 25;
-
-function heldBack(
-  config: ExperimentConfig,
-  prepared: PreparedData,
-  part: Part,
-  { name, short }: Pick<HeldBack, "name" | "short">,
-): HeldBack {
-  const decisions =
-    prepared.preprocessing.targetKind === "values" ? 0 : prepared.split[part] * prepared.preprocessing.classes.length;
-  const every = Math.max(1, Math.ceil(decisions / MOST_LOGITS));
-  return {
-    name,
-    short,
-    *batches() {
-      let i = 0;
-      for (const batch of evaluationBatches(config, prepared, part)) if (i++ % every === 0) yield batch;
-    },
-  };
 }
 
 /** @param options `older`: what was fitted before; what is not fitted anew stays. */
@@ -427,20 +325,4 @@ function describe({ temperature, threshold, conformal }: Calibration, spec: Exam
     conformal === undefined ? null : `${figure(100 * conformal.coverage, 1)} % intervals`,
   ];
   return told.filter((one) => one !== null).join(", ");
-}
-
-interface ComparedPart {
-  part: string;
-  before: Quality;
-  after: Quality;
-}
-
-function qualityTable(parts: readonly ComparedPart[]): string[] {
-  const [{ after }] = parts;
-  const cell = (value: number | undefined) => (value === undefined ? "none" : figure(value, 4));
-  const rows = [
-    ["", ...parts.flatMap(({ part }) => [`${part}: before`, "after"])],
-    ...Object.keys(after).map((name) => [name, ...parts.flatMap((one) => [cell(one.before[name]), cell(one.after[name])])]),
-  ];
-  return alignColumns(rows, { right: parts.flatMap((_, i) => [2 * i + 1, 2 * i + 2]) });
 }

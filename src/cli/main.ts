@@ -208,7 +208,10 @@ function makeProgram(done: (outcome: Outcome) => void): Command {
     .option("--data <file>", "fit on all of this file; default the validation part of the model's own data")
     .option("--temperature", "classes: divide the logits, so that confidences are as often right as they say")
     .option("--threshold <class>", "two classes: decide this one above a probability that is chosen")
-    .option("--by <rule>", "how the threshold is chosen: f1, precision=0.9 or per1000=5 (alerts); default f1")
+    .option(
+      "--by <rule>",
+      "how a threshold is chosen: f1 (default), precision=0.9 or per1000=5 (alerts); of a detector f1, quantile=0.999 or per1000=5",
+    )
     .option(
       "--conformal <coverage>",
       "forecasts: intervals that hold this share of the values",

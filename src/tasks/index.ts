@@ -1,6 +1,7 @@
 export { type Backtest, type BacktestFold, type BacktestOptions, type BacktestRow, backtest } from "./backtest.js";
 export { configJsonSchema, configSchema, type ExperimentConfig, type ExperimentConfigInput, parseConfig } from "./config.js";
 export { type DetectedRow, detectionTable, detectRows } from "./detect-rows.js";
+export { fitDetection, scoreAlerts, surprisesOf } from "./detection.js";
 export { evaluationBatches } from "./evaluation-batches.js";
 export {
   dataOptions,
