@@ -27,7 +27,7 @@ import {
   strideFor,
   unfitted,
 } from "./baseline.js";
-import { cholesky, choleskySolve } from "./cholesky.js";
+import { addRows, cholesky, choleskySolve, tiles } from "./cholesky.js";
 import { CodeBag } from "./code-bag.js";
 import { type Covariances, Moments, selectCovariances } from "./moments.js";
 
@@ -414,17 +414,17 @@ function meanSquaredError(parts: Covariances[], held: Covariances[], maps: Float
     const map = maps[g];
     const error = intercepts(parts[g], map).map((bias, j) => bias - meanY[j]);
     for (let j = 0; j < M; j++) total += yy[j];
-    const product = new Float64Array(M);
-    for (let i = 0; i < inputs; i++) {
-      product.fill(0);
-      for (let k = 0; k < inputs; k++) {
-        const factor = xx[i * inputs + k];
-        for (let j = 0; j < M; j++) product[j] += factor * map[k * M + j];
-      }
-      for (let j = 0; j < M; j++) {
-        const w = map[i * M + j];
-        error[j] += w * meanX[i];
-        total += w * (product[j] - 2 * xy[i * M + j]);
+    for (const [from, width] of tiles(M)) {
+      const product = new Float64Array(width);
+      for (let i = 0; i < inputs; i++) {
+        product.fill(0);
+        const factors = xx.subarray(i * inputs, (i + 1) * inputs);
+        addRows(product, 0, { rows: map, columns: M, from, width }, { factors, first: 0, last: inputs });
+        for (let j = 0; j < width; j++) {
+          const at = i * M + from + j;
+          error[from + j] += map[at] * meanX[i];
+          total += map[at] * (product[j] - 2 * xy[at]);
+        }
       }
     }
     for (let j = 0; j < M; j++) total += error[j] ** 2;
