@@ -19,11 +19,14 @@ export async function calibrateDetector(loaded: LoadedModel, path: string, optio
   const notes: string[] = [];
   const { fitted, test, spec } = await heldBackData(loaded, path, { data, notes });
   const detect = fitted.config.detect as NonNullable<ExperimentConfig["detect"]>;
+  if (!asked && detect.rank !== undefined)
+    throw wrong("the rank of this detector was given, and no rule says how to choose one", "no --by");
   const surprises = (part: HeldBack) => surprisesOf((batch) => predictor.predict(batch), part.batches(), spec);
   terminal.status(`  fitting on ${fitted.name}`, { always: true });
   const onFitted = surprises(fitted);
   const settings = { ...fitted.config, detect: { ...detect, rank: undefined, threshold: asked ?? detect.threshold } };
-  const after = fitDetection(settings, fitted.prepared, "validation", onFitted);
+  const chosen = fitDetection(settings, fitted.prepared, "validation", onFitted);
+  const after = data === undefined ? chosen : { ...chosen, rule: `${chosen.rule}; validation: ${fitted.name}` };
   const before = header.detection as Detection;
   const compared = (part: HeldBack, found: ReturnType<typeof surprises>) => ({
     part: part.short,
@@ -48,16 +51,18 @@ export async function calibrateDetector(loaded: LoadedModel, path: string, optio
   return 0;
 }
 
+function wrong(what: string, got: string): OstinatoError {
+  return new OstinatoError("OST_USAGE", {
+    what,
+    expected: "--by per1000=N with N above 0, quantile=Q with Q between 0 and 1, or f1",
+    got,
+    where: "calibrate",
+    repair: "for example --by per1000=2",
+  });
+}
+
 /** Undefined: that of training. @throws OST_USAGE for what is not a detector's. */
 function ruleOf({ by, temperature, threshold, conformal }: CalibrateCommandOptions): AlertRule | undefined {
-  const wrong = (what: string, got: string) =>
-    new OstinatoError("OST_USAGE", {
-      what,
-      expected: "--by per1000=N with N above 0, quantile=Q with Q between 0 and 1, or f1",
-      got,
-      where: "calibrate",
-      repair: "for example --by per1000=2",
-    });
   const given = Object.entries({ temperature, threshold, conformal }).find(([, value]) => value !== undefined && value !== false);
   if (given) throw wrong("a detector has a threshold of its own, above which it alerts", `--${given[0]}`);
   if (by === undefined) return undefined;

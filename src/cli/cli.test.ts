@@ -154,6 +154,10 @@ describe("a configuration", () => {
     const other = judged({ name: "b", decision: { metric: "mae" }, evaluation: { period: 7, rivals: false } });
     expect(fingerprintOf(other, { "a.csv": "1" })).toBe(fingerprintOf(own, { "a.csv": "1" }));
     expect(judgesAlike(own, other)).toBe(false);
+    // Where the metric chooses the epoch, it says what was learned.
+    const chosen = (metric: string) =>
+      fingerprintOf(judged({ decision: { metric }, train: { selection: "metric" } }), { "a.csv": "1" });
+    expect(chosen("mae")).not.toBe(chosen("mse"));
     expect(judgesAlike(own, judged({ name: "c", evaluation: { period: 24 }, decision: { metric: "mase" } }))).toBe(true);
   });
 

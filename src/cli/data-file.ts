@@ -14,6 +14,7 @@ import {
   hashSource,
   type ReadOptions,
   type ReadTableOptions,
+  type RecordingOptions,
   readChunks,
   readTable,
   sampleRateOf,
@@ -112,7 +113,10 @@ export async function isOnDisk({ data: { storage, source, read } }: ExperimentCo
 
 /** What prepared columns depend on. */
 function preparingOf({ task, mode, window, data }: ExperimentConfig) {
-  const { source, storage: _storage, ...rest } = data;
+  const { source, storage: _storage, read, ...others } = data;
+  // A model knows the sample rate that training found; the columns are the same.
+  const { sampleRateHz: _found, ...audio } = (read.audio ?? {}) as RecordingOptions;
+  const rest = { ...others, read: { ...read, audio: read.audio && audio } };
   const parts = typeof source === "string" || Array.isArray(source) ? null : Object.keys(source);
   return { task, mode, horizon: window.horizon, data: rest, parts };
 }
@@ -272,10 +276,11 @@ export function readModelInput(
 function readAlike(path: string, config: ExperimentConfig | null | undefined): ReadOptions | undefined {
   if (!config?.data.read) return undefined;
   const [first = ""] = sourcePaths(config.data.source);
-  const kind = (name: string) => basename(name).replace(/\.gz$/i, "").split(".").at(-1);
-  return kind(first) === kind(path) || statSync(path, { throwIfNoEntry: false })?.isDirectory()
-    ? (config.data.read as ReadOptions)
-    : undefined;
+  const read = config.data.read as ReadOptions;
+  const kind = (name: string) => basename(name).toLowerCase().replace(/\.gz$/, "").split(".").at(-1);
+  if (kind(first) === kind(path) || statSync(path, { throwIfNoEntry: false })?.isDirectory()) return read;
+  // One recording of those that training found in a folder.
+  return kind(path) === "wav" && read.audio ? { ...read, pattern: null, label: null } : undefined;
 }
 
 type DataSource = ExperimentConfig["data"]["source"];
@@ -352,22 +357,17 @@ export async function withSampleRate(config: ExperimentConfig): Promise<Experime
 /**
  * Names a run by what it learns from what: the settings of data, network and training, wherever the files lie, and the files' contents.
  * How the run is called and judged is no part of it: a decision that was corrected changes nothing that was learned, unless its costs are
- * what is minimised.
+ * what is minimised or its metric chooses the epoch.
  */
 export function fingerprintOf(config: ExperimentConfig, hashes: Record<string, string>): string {
-  const {
-    name: _name,
-    decision,
-    evaluation: _evaluation,
-    decoding: _decoding,
-    data: _data,
-    ...learning
-  } = portableConfig(config);
+  const { name: _name, decision, evaluation, decoding, data: _data, ...learning } = portableConfig(config);
   const { source, storage: _storage, ...options } = portableConfig(config).data;
-  const costs = config.train.loss === "costs" ? { decision } : {};
+  const { loss, selection } = config.train;
+  const judged = selection === "metric" ? { decision, decoding, period: evaluation.period } : {};
+  const costs = loss === "costs" ? { decision } : {};
   const parts = typeof source === "string" || Array.isArray(source) ? null : Object.keys(source);
   return createHash("sha256")
-    .update(JSON.stringify({ ...learning, ...costs, data: options, parts, hashes: Object.values(hashes) }, inKeyOrder))
+    .update(JSON.stringify({ ...learning, ...costs, ...judged, data: options, parts, hashes: Object.values(hashes) }, inKeyOrder))
     .digest("hex");
 }
 

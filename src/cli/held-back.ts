@@ -126,11 +126,11 @@ export interface ComparedPart {
 }
 
 export function qualityTable(parts: readonly ComparedPart[]): string[] {
-  const [{ after }] = parts;
+  const names = [...new Set(parts.flatMap(({ before, after }) => [...Object.keys(after), ...Object.keys(before)]))];
   const cell = (value: number | undefined) => (value === undefined ? "none" : figure(value, 4));
   const rows = [
     ["", ...parts.flatMap(({ part }) => [`${part}: before`, "after"])],
-    ...Object.keys(after).map((name) => [name, ...parts.flatMap((one) => [cell(one.before[name]), cell(one.after[name])])]),
+    ...names.map((name) => [name, ...parts.flatMap((one) => [cell(one.before[name]), cell(one.after[name])])]),
   ];
   return alignColumns(rows, { right: parts.flatMap((_, i) => [2 * i + 1, 2 * i + 2]) });
 }

@@ -57,6 +57,24 @@ describe("init", () => {
     expect(summary.metrics.test).toMatchObject({ labelled: true });
   });
 
+  it("never feeds a column of anomalies, whatever it holds, and streams events that go on and on", async () => {
+    const rows = Array.from({ length: 300 }, (_, i) => ({
+      load: Math.sin(i / 4),
+      fault: 0,
+      anomaly: i % 50 === 49 ? "" : i % 3,
+    }));
+    const odd = await begun("odd", shop.file("odd.csv", csv(rows)), "detect");
+    expect(odd.config.data).toMatchObject({ features: ["load"], target: ["load"], anomaly: { normal: [0] } });
+    const rng = seed(2);
+    const two = Array.from({ length: 900 }, (_, i) => ({ device: `d${i % 2}`, event: ["on", "off", "busy"][rng.integer(3)] }));
+    const log = await begun("two", shop.file("two.csv", csv(two)), "language");
+    expect(log.config).toMatchObject({ mode: "streaming", window: { length: 11 }, data: { entity: "device" } });
+    const table = shop.file("lines.csv", csv(Array.from({ length: 99 }, (_, i) => ({ line: i * i, text: `word${i % 7}` }))));
+    const out = shop.path("lines.yaml");
+    await jsonOf(() => initCommand("language", { data: table, out, target: "text", json: true }));
+    expect(parse(readFileSync(out, "utf8")).data).toMatchObject({ categories: { text: { kind: "vocabulary" } } });
+  });
+
   it("refuses a language of numbers, and names the guide for tasks that it does not write", async () => {
     const numbers = shop.file("numbers.csv", csv(Array.from({ length: 99 }, (_, i) => ({ x: i * i }))));
     const refused = async (task: string) =>

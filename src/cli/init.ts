@@ -130,7 +130,7 @@ interface Plan {
 
 /** Whether the table holds the lines of a text. */
 function isText({ columns }: Table): boolean {
-  return columns.length === 2 && columns[0].name === "line" && columns[1].name === "text";
+  return columns.length === 2 && columns[0].name === "line" && columns[1].name === "text" && columns[1].verbatim === true;
 }
 
 function checkTask(task: string | undefined, { labels }: DataSketch, table: Table): SketchedTask {
@@ -163,7 +163,7 @@ function makePlan(sketch: DataSketch, task: SketchedTask, wanted: string | undef
   if (task === "language") return languagePlan(sketch, wanted, table);
   const values = VALUES.includes(task);
   const anomaly = task === "detect" ? anomalyOf(table) : null;
-  const numeric = sketch.numeric.filter((name) => name !== anomaly?.column);
+  const numeric = task === "detect" ? sketch.numeric.filter((name) => !ANOMALY_NAME.test(name)) : sketch.numeric;
   const fitting = task === "classify" ? labels.filter(({ constant }) => constant) : labels;
   const label = (fitting.at(-1) ?? labels.at(-1))?.name;
   const target = wanted ?? (values ? numeric.at(-1) : label);
@@ -227,22 +227,26 @@ function splitSummary({ part, series, entity }: DataSketch, task: SketchedTask, 
   return `split by time 70/10/20${VALUES.includes(task) ? ` with a gap of ${horizon}` : ""}`;
 }
 
+/** Steps of a series, in the mean, that are learned as one sequence at most. */
+const LONGEST_WHOLE = 500;
+
 /** The next character of a text, or the next event of each series. */
 function languagePlan(sketch: DataSketch, wanted: string | undefined, table: Table): Plan {
   const text = isText(table);
   const target = wanted ?? (text ? "text" : sketch.labels.at(-1)?.name);
-  const column = table.columns.find(({ name }) => name === target);
-  if (target === undefined || column?.texts === null) {
+  if (target === undefined) {
     throw new OstinatoError("OST_COLUMN", {
       what: "there is no column whose texts follow one another",
       expected: "a text file, or a column of repeated texts",
-      got: target ?? table.columns.map(({ name }) => name).join(", "),
+      got: table.columns.map(({ name }) => name).join(", "),
       where: table.source,
       repair: "name it with --target",
     });
   }
   const steps = text ? characters(table) : table.rows;
-  const length = sketch.entity === null ? Math.max(2, Math.min(64, Math.floor(steps / 40))) : null;
+  const { entity, series } = sketch;
+  const isWhole = entity !== null && series >= 3 && steps / series <= LONGEST_WHOLE;
+  const length = isWhole ? null : Math.max(2, Math.min(64, Math.floor(steps / 40 / (entity === null ? 1 : series))));
   const aim = `foretell the next ${text ? "character" : `${target} by those before`}`;
   return {
     task: "language",
@@ -257,16 +261,16 @@ function languagePlan(sketch: DataSketch, wanted: string | undefined, table: Tab
   };
 }
 
-/** A column of two values that is named like one of anomalies; the frequent value is the normal one. */
-function anomalyOf({ columns, rows }: Table): Plan["anomaly"] {
+/** A column that is named like one of anomalies; its most frequent value is the normal one. */
+function anomalyOf({ columns }: Table): Plan["anomaly"] {
   const column = columns.find(({ name }) => ANOMALY_NAME.test(name));
   const cells: readonly (string | number)[] | undefined =
     column?.texts ?? (column?.numbers ? Array.from(column.numbers) : undefined);
   if (!column || !cells) return null;
-  const [one, other, ...more] = new Set(cells);
-  if (other === undefined || more.length > 0) return null;
-  const first = cells.filter((cell) => cell === one).length;
-  return { column: column.name, normal: [2 * first >= rows ? one : other] };
+  const counts = new Map<string | number, number>();
+  for (const cell of cells) if (cell !== "" && !Number.isNaN(cell)) counts.set(cell, (counts.get(cell) ?? 0) + 1);
+  const [most] = [...counts].sort(([, a], [, b]) => b - a);
+  return most ? { column: column.name, normal: [most[0]] } : null;
 }
 
 /** A class belongs to a whole sequence. @throws OST_TARGET naming the task that fits where the label changes within one. */

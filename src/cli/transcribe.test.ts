@@ -42,17 +42,17 @@ function recording(word: string, rng: Rng, rate = RATE): Buffer {
 
 beforeAll(async () => {
   const rng = seed(11);
-  mkdirSync(shop.path("wav"));
+  mkdirSync(shop.path("recordings"));
   for (let i = 0; i < 60; i++) {
     const word = Array.from({ length: 1 + rng.integer(3) }, () => "abc"[rng.integer(3)]).join("");
-    shop.file(`wav/${word}_${i}.wav`, recording(word, rng));
+    shop.file(`recordings/${word}_${i}.wav`, recording(word, rng));
   }
   for (const word of ["cab", "aab"]) shop.file(`${word}.wav`, recording(word, rng));
   model = await shop.train("tones", {
     task: "transcribe",
     mode: "offline",
     data: {
-      source: "wav",
+      source: "recordings",
       read: { pattern: "{word}_{index}.wav", audio: { features: "logMel", mels: 8, hopMs: 20 } },
       entity: "file",
       features: Array.from({ length: 8 }, (_, m) => `logMel${m}`),
@@ -100,20 +100,22 @@ describe("ostinato transcribe", () => {
       const { code, message } = await refusalOf(() => transcribeCommand(model, files, {}));
       expect([code, message]).toEqual(["OST_FORMAT", expect.stringMatching(/fast\.wav.*8000 Hz.*16000 Hz/s)]);
     }
+    const { message } = await refusalOf(() => predictCommand(model, { data: fast, out: shop.path("fast.csv") }));
+    expect(message).toMatch(/OST_FORMAT.*8000 Hz.*16000 Hz/s);
   });
 
   it("tells the log-probability over all alignments, as score and predict do", async () => {
     const out = shop.path("heard.csv");
-    await printedBy(() => predictCommand(model, { data: shop.path("wav"), out }));
+    await printedBy(() => predictCommand(model, { data: shop.path("recordings"), out }));
     const rows = csvRows(readFileSync(out, "utf8"));
-    const { sequences } = await jsonOf(() => scoreCommand(model, { data: shop.path("wav"), json: true }));
+    const { sequences } = await jsonOf(() => scoreCommand(model, { data: shop.path("recordings"), json: true }));
     const right = rows.filter(({ text, reference }) => text === reference);
     expect(right.length).toBeGreaterThan(rows.length / 2);
     for (const { entity, text, logProbability } of right) {
       const own = sequences.find(({ sequence }: Json) => sequence === entity);
       expect(own.n).toBe(text.length);
       expect(own.logProbability).toBeCloseTo(Number(logProbability), 4);
-      const [alone] = await heard([shop.path(`wav/${entity}`)]);
+      const [alone] = await heard([shop.path(`recordings/${entity}`)]);
       expect([alone.text, alone.logProbability]).toEqual([text, expect.closeTo(Number(logProbability), 4)]);
       if (entity > "b") break;
     }

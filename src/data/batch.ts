@@ -36,7 +36,8 @@ export interface Rows extends Pick<Examples, "spec" | "part" | "runs" | "lastSte
  * Batches that hold each example once. Augmented examples are varied by the rng; without one every pass varies them alike.
  *
  * @throws OST_RANGE  if an option lies outside its range, or an example is longer than `maxTokens`.
- * @throws OST_CAUSAL if windows are to be normalised while every step predicts: the statistics of a window know its later steps.
+ * @throws OST_CAUSAL if windows of validation or test are to be normalised while every step predicts: the statistics of a window know its later
+ * steps. In training they may be: what is learned at the earlier steps is not what is judged.
  */
 export function batches(rows: Rows, { normalize = "none", ...options }: BatchOptions): BatchSequence {
   checkNormalize(rows, normalize);

@@ -33,7 +33,8 @@ export function measureMemory(
   // The first pass makes the gradients, which stay.
   taken(1);
   const few = taken(Math.min(batch, FEW));
-  const perRow = batch > FEW ? (taken(MORE) - few) / (MORE - FEW) : 0;
+  const more = Math.min(batch, MORE);
+  const perRow = more > FEW ? (taken(more) - few) / (more - FEW) : 0;
   const size = parameters.reduce((total, one) => total + blockBytes(one.size * memory.bytesPerFloat), 0);
   const parts = {
     parameterBytes: size,

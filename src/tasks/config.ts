@@ -465,10 +465,10 @@ function checkLoss({ task, detect, decision, forecast, data, model: { crf }, tra
     throw refuse("train.labelSmoothing", "train.loss: crossEntropy", loss, "set train.labelSmoothing: 0");
   }
   const recursive = task === "forecast" && forecast.strategy === "recursive";
-  if (train.selection === "metric" && task === "detect") {
+  if (train.selection === "metric" && (task === "detect" || (decision && "alertBudget" in decision))) {
     throw refuse(
       "train.selection",
-      "loss for task: detect",
+      `loss for ${task === "detect" ? "task: detect" : "an alert budget"}`,
       "metric",
       "what counts as an alert is chosen on the validation part afterwards: leave train.selection out",
     );

@@ -173,6 +173,7 @@ export function fitDetection(config: Configured, prepared: PreparedData, part: P
   }
   const rule = ruleOf(wanted);
   const known = rule.by === "f1" ? labels.flatMap((label, i) => (label === UNKNOWN_ANOMALY ? [] : [i])) : [];
+  if (rule.by === "f1" && known.length === 0) throw unlabelled();
   const { threshold: chosen } =
     rule.by === "f1"
       ? chooseThreshold(
@@ -186,6 +187,16 @@ export function fitDetection(config: Configured, prepared: PreparedData, part: P
   const least = by === "nextEvent" ? scores.reduce((most, score) => (score <= chosen ? Math.max(most, score) : most), 0) : chosen;
   const threshold = least + (margin - 1) * Math.abs(least);
   return { ...common, threshold, off: Math.min(threshold, threshold * hold.off), rule: describeRule(rule, { unit, margin }), n };
+}
+
+function unlabelled(): OstinatoError {
+  return new OstinatoError("OST_TARGET", {
+    what: "the best F1 is asked for, and no validation row says whether it is anomalous",
+    expected: "validation rows with data.anomaly filled in",
+    got: "none",
+    where: "detect.threshold",
+    repair: "choose a budget or a quantile: per1000, quantile",
+  });
 }
 
 function settingsOf({ detect }: Configured): NonNullable<ExperimentConfig["detect"]> {

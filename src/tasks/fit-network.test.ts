@@ -195,6 +195,19 @@ describe("the best epoch", () => {
     expect(kept(by.logLoss)).toBe(kept(by.loss));
   });
 
+  it("is the later one of equal metrics, which must not end the run", async () => {
+    const { log, stopped } = await fitted(
+      configOf(
+        "tag",
+        { epochs: 7, learningRate: 1e-9, selection: "metric", earlyStopping: { patience: 1 } },
+        { window: { length: 6 } },
+      ),
+    );
+    const epochs = log.flatMap((entry) => (entry.kind === "epoch" ? [entry] : []));
+    expect(new Set(epochs.map(({ validation }) => validation)).size).toBe(1);
+    expect([stopped, epochs.map(({ best }) => best)]).toEqual(["epochs", Array(7).fill(true)]);
+  });
+
   it("is not chosen by alerts, which are fitted on the validation part", () => {
     const detect = () =>
       parseConfig({

@@ -90,7 +90,7 @@ export async function fitNetwork(
     settings.workers > 1 ? startWorkers(settings.workers, { ...setup, architecture }, network, gradientWorkers) : undefined;
   const fit = train<Batch>(network, {
     ...run,
-    memory: memoryOfStep(network, { recipe, architecture, setup }),
+    memory: run.onLog && memoryOfStep(network, { recipe, architecture, setup }),
     optimizer,
     data(_, rng) {
       if (!ahead) return makeBatches(recipe, rng);
@@ -102,7 +102,7 @@ export async function fitNetwork(
     accumulate: settings.accumulate,
     averaging: settings.averaging ?? undefined,
     validate: validation.measure,
-    higherIsBetter: validation.higherIsBetter,
+    metric: validation.metric,
     epochs: settings.epochs,
     maxSteps: settings.maxSteps,
     clipNorm: settings.clipNorm ?? Number.POSITIVE_INFINITY,
@@ -235,7 +235,8 @@ function memoryOfStep(network: Network, { recipe, architecture, setup }: StepCon
   }
   if (recipe.kind === "lanes") return undefined;
   const { rows, options } = recipe;
-  const example = longestExample(rows);
+  const plain = { ...rows, augmentation: null };
+  const example = longestExample(plain);
   const copy = buildNetwork(architecture, { rng: seedRng(0), engine: network.engine });
   const objective = batchObjective(copy, setup);
   return measureMemory(copy.parameters(), {
@@ -244,7 +245,7 @@ function memoryOfStep(network: Network, { recipe, architecture, setup }: StepCon
     moments,
     pass(count) {
       const indexes = new Array<number>(count).fill(example);
-      objective(collate(rows, indexes, options), { rng: seedRng(0), step: 0 }).loss.backward();
+      objective(collate(plain, indexes, options), { rng: seedRng(0), step: 0 }).loss.backward();
     },
   });
 }

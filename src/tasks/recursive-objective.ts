@@ -74,8 +74,9 @@ function targetsOf(batch: Batch, { targetFeature }: ExampleSpec): RecursiveTarge
   const { batchSize, time, horizon, lengths } = batch;
   const K = targetFeature.length;
   const within = new Float32Array(batchSize * time * K).fill(Number.NaN);
-  const beyond = new Float32Array(batchSize * horizon * K);
+  const beyond = new Float32Array(batchSize * horizon * K).fill(Number.NaN);
   for (let b = 0; b < batchSize; b++) {
+    if (lengths[b] === 0) continue;
     const last = b * time + lengths[b] - 1;
     for (let step = b * time; step < last; step++)
       within.set(values.subarray(step * horizon * K, (step * horizon + 1) * K), step * K);

@@ -12,7 +12,8 @@ import { decodingOf, scoringOptions } from "./scoring.js";
 import { type LossOptions, type Task, taskOf, WHOLE_LANES, wholeLanes } from "./task.js";
 
 export interface Validation {
-  higherIsBetter: boolean;
+  /** Absent: it is the loss that is measured. */
+  metric?: { higherIsBetter: boolean };
   /** As the network is now. */
   measure(): number;
 }
@@ -32,13 +33,13 @@ export function validationOf(
     const carried = () => wholeLanes(prepared, "validation", Math.max(1, task.horizon.judged), { chunk });
     const measure = () =>
       inference(() => meanLoss(network, spec, mode === "streaming" ? carried() : source(), { task, options }));
-    return { higherIsBetter: false, measure };
+    return { measure };
   }
   const decision: Decision = config.decision ?? { metric: task.metric };
   const predictor = networkPredictor("network", network, spec, { decoding: decodingOf(config, prepared) });
   const scoring = scoringOptions(config, prepared);
   return {
-    higherIsBetter: isHigherBetter(decision),
+    metric: { higherIsBetter: isHigherBetter(decision) },
     measure() {
       const score = evaluate(predictor, source(), spec, scoring);
       return decidedValue(decide(decision, { test: score, validation: score }));

@@ -36,8 +36,11 @@ export interface TrainOptions<B> {
   averaging?: WeightAverageOptions;
   /** What the weights are worth on the validation part; called at the end of every epoch. Absent: no early stopping, the last weights are kept. */
   validate?: () => number;
-  /** Whether `validate` returns a metric of which more is better; default false, as of a loss. */
-  higherIsBetter?: boolean;
+  /**
+   * What `validate` returns is a metric. Metrics move in steps, and stay where they begin until the first hit: of equal ones the later is the
+   * better. Absent: a loss.
+   */
+  metric?: { higherIsBetter: boolean };
   epochs: number;
   /** Ends the run after so many updates; default none. */
   maxSteps?: number;
@@ -156,7 +159,7 @@ async function runEpochs<B>(model: Trainable, options: TrainOptions<B>, baseRate
     checkpointSeconds = 30,
   } = options;
   const { fingerprint = "", otherEngine = false, checkpoint, earlyStopping, workers, accumulate = 1 } = options;
-  const { higherIsBetter = false } = options;
+  const { metric } = options;
   if (!(Number.isInteger(accumulate) && accumulate >= 1)) {
     throw new OstinatoError("OST_RANGE", {
       what: "not a number of batches",
@@ -272,12 +275,12 @@ async function runEpochs<B>(model: Trainable, options: TrainOptions<B>, baseRate
     validation = validate ? (average ? average.within(validate) : validate()) : null;
     if (validation !== null && !Number.isFinite(validation)) {
       throw new OstinatoError("OST_NAN", {
-        what: `the validation ${higherIsBetter ? "metric" : "loss"} is not finite`,
+        what: `the validation ${metric ? "metric" : "loss"} is not finite`,
         got: String(validation),
         where: `epoch ${run.epoch}`,
       });
     }
-    const isBest = run.keepIfBest(validation, higherIsBetter, () => average?.values() ?? valuesOf(parameters));
+    const isBest = run.keepIfBest(validation, metric, () => average?.values() ?? valuesOf(parameters));
     const seconds = (performance.now() - startedAt) / 1000;
     options.onLog?.({
       kind: "epoch",
@@ -297,7 +300,7 @@ async function runEpochs<B>(model: Trainable, options: TrainOptions<B>, baseRate
     }
     releaseState(run.carried);
     run.finishEpoch(validation, isBest);
-    if (validation !== null) schedule.observe(higherIsBetter ? -validation : validation);
+    if (validation !== null) schedule.observe(metric?.higherIsBetter ? -validation : validation);
     if (earlyStopping && run.waited > earlyStopping.patience) {
       run.finished = true;
       stopped = "early";
@@ -357,12 +360,16 @@ class Run {
   /** True if the weights that were validated are the best so far. */
   keepIfBest(
     validation: number | null,
-    higherIsBetter: boolean,
+    metric: TrainOptions<unknown>["metric"],
     weights: () => Map<string, Float32Array | Float64Array>,
   ): boolean {
     if (validation === null) return false;
     const before = this.best?.validation;
-    if (before !== undefined && !(higherIsBetter ? validation > before : validation < before)) return false;
+    const isBetter = (before: number) => {
+      if (!metric) return validation < before;
+      return metric.higherIsBetter ? validation >= before : validation <= before;
+    };
+    if (before !== undefined && !isBetter(before)) return false;
     this.best = { validation, epoch: this.epoch };
     this.bestWeights = weights();
     return true;
