@@ -4,7 +4,6 @@
  *
  * Codes: the likeliest one. Frames: all members that are likelier there than not. Inputs beside the target stay as they were measured.
  */
-
 import type { Batch, ExampleSpec } from "../core/batch.js";
 import { softplus } from "../core/softplus.js";
 import { argmax } from "../core/top-index.js";
